@@ -1,0 +1,645 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What is behind an arena: chunks.
+ *
+ * A chunk is attached when the first span needs it, as one huge page where
+ * there is one and else in base pages, as many as its spans cover.  An empty
+ * chunk of a huge page stays for the client's next spans up to the client's
+ * cache bound; base pages leave one by one as their spans do.
+ *
+ * A chunk begins hollow, with neither: so that all that a call needs is known
+ * before any of it is taken.
+ */
+#include <linux/delay.h>
+#include <linux/highmem.h>
+#include <linux/pagemap.h>
+#include <linux/slab.h>
+
+#include "bmem_private.h"
+#include "trace.h"
+
+/* The part of a range of pages that lies in one chunk. */
+struct part {
+	u32 at;
+	u32 end;
+	u32 index;
+	u32 first;
+	u32 n;
+};
+
+static struct part range_parts(u32 page, u32 pages)
+{
+	return (struct part){ .at = page, .end = page + pages };
+}
+
+static bool next_part(struct part *p)
+{
+	p->at += p->n;
+	if (p->at >= p->end)
+		return false;
+	p->index = p->at / BMEM_HUGE_PAGES;
+	p->first = p->at % BMEM_HUGE_PAGES;
+	p->n = min(BMEM_HUGE_PAGES - p->first, p->end - p->at);
+	return true;
+}
+
+static bool chunk_hollow(const struct bmem_chunk *chunk)
+{
+	return !chunk->huge && !chunk->base;
+}
+
+static struct page *chunk_page(const struct bmem_chunk *chunk, u32 i)
+{
+	if (chunk->huge)
+		return chunk->huge + i;
+	return chunk->base ? chunk->base[i] : NULL;
+}
+
+/**
+ * bmem_backing_get_page() - the page behind a place in the arena
+ * @client: client
+ * @page: number of the page in the arena
+ *
+ * Return: the page with a reference taken, or NULL where nothing is attached.
+ */
+struct page *bmem_backing_get_page(struct bmem_client *client, pgoff_t page)
+{
+	struct bmem_chunk *chunk;
+	struct page *p = NULL;
+
+	xa_lock(&client->chunks);
+	chunk = xa_load(&client->chunks, page / BMEM_HUGE_PAGES);
+	if (chunk)
+		p = chunk_page(chunk, page % BMEM_HUGE_PAGES);
+	if (p) {
+		get_page(p);
+		/* Core mm will map all of a huge page. */
+		if (chunk->huge)
+			chunk->touched = true;
+	}
+	xa_unlock(&client->chunks);
+	return p;
+}
+
+/**
+ * bmem_backing_has_page() - is this page still behind a place in the arena?
+ * @client: client
+ * @page: number of the page in the arena
+ * @is: what bmem_backing_get_page() answered, locked by the caller
+ *
+ * Return: true when it is, and will be until the caller unlocks it.
+ */
+bool bmem_backing_has_page(struct bmem_client *client, pgoff_t page,
+			   const struct page *is)
+{
+	struct bmem_chunk *chunk;
+	bool has;
+
+	xa_lock(&client->chunks);
+	chunk = xa_load(&client->chunks, page / BMEM_HUGE_PAGES);
+	has = chunk && chunk_page(chunk, page % BMEM_HUGE_PAGES) == is;
+	xa_unlock(&client->chunks);
+	return has;
+}
+
+static void count_attached(struct bmem_client *client, u32 pages, bool base)
+{
+	client->attached += pages;
+	if (base)
+		client->base += pages;
+	if (client->attached > client->peak_attached)
+		client->peak_attached = client->attached;
+}
+
+/* Page @p is unmapped and out of the table. */
+static void give_page(struct bmem_client *client, struct page *p)
+{
+	u32 pages = compound_nr(p);
+
+	client->attached -= pages;
+	if (pages == 1)
+		client->base--;
+	if (bmem_pool_give(client->pool, p)) {
+		client->escaped += pages;
+		trace_bmem_escape(client->who.id, pages);
+	}
+}
+
+/* ---- attach ---------------------------------------------------------------- */
+
+/* Also to NULL, to take it out. */
+static void chunk_set_huge(struct bmem_client *client, struct bmem_chunk *chunk,
+			   struct page *huge)
+{
+	xa_lock(&client->chunks);
+	chunk->huge = huge;
+	chunk->touched = false;
+	xa_unlock(&client->chunks);
+}
+
+static struct bmem_chunk *chunk_add(struct bmem_client *client, u32 index)
+{
+	struct bmem_chunk *chunk = kzalloc(sizeof(*chunk), GFP_BMEM_META);
+
+	if (!chunk)
+		return NULL;
+	INIT_LIST_HEAD(&chunk->cached);
+	chunk->index = index;
+	if (xa_err(xa_store(&client->chunks, index, chunk,
+			    GFP_BMEM_META))) {
+		kfree(chunk);
+		return NULL;
+	}
+	client->nr_chunks++;
+	return chunk;
+}
+
+static void chunk_uncache(struct bmem_client *client, struct bmem_chunk *chunk)
+{
+	if (list_empty(&chunk->cached))
+		return;
+	list_del_init(&chunk->cached);
+	client->nr_cached--;
+}
+
+/**
+ * bmem_backing_prepare() - what will a span need?
+ * @client: client, locked
+ * @page: first page of the span
+ * @pages: its length
+ * @need: added to: base pages that bmem_backing_attach() will take
+ *
+ * Return: 0; -ENOMEM or -EINTR, and the caller frees the span and calls
+ * bmem_backing_release() for it.
+ */
+int bmem_backing_prepare(struct bmem_client *client, u32 page, u32 pages,
+			 u64 *need)
+{
+	struct part p = range_parts(page, pages);
+
+	lockdep_assert_held(&client->lock);
+	while (next_part(&p)) {
+		struct bmem_chunk *chunk = xa_load(&client->chunks, p.index);
+
+		if (!chunk) {
+			chunk = chunk_add(client, p.index);
+			if (!chunk)
+				return -ENOMEM;
+			*need += BMEM_HUGE_PAGES;
+		} else if (chunk->base) {
+			*need += p.n;
+		}
+		chunk_uncache(client, chunk);
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+	return 0;
+}
+
+static int chunk_fill_base(struct bmem_client *client,
+			   struct bmem_chunk *chunk)
+{
+	struct page **base = kcalloc(BMEM_HUGE_PAGES, sizeof(*base),
+				     GFP_BMEM_META);
+
+	if (!base)
+		return -ENOMEM;
+	xa_lock(&client->chunks);
+	chunk->base = base;
+	xa_unlock(&client->chunks);
+	client->nr_base_chunks++;
+	bmem_pool_count_fallback(client->pool);
+	return 0;
+}
+
+static int chunk_fill(struct bmem_client *client, struct bmem_chunk *chunk)
+{
+	struct page *huge = bmem_pool_take(client->pool);
+	int rc = 0;
+
+	if (!IS_ERR(huge)) {
+		chunk_set_huge(client, chunk, huge);
+		count_attached(client, BMEM_HUGE_PAGES, false);
+	} else if (PTR_ERR(huge) == -ENOMEM) {
+		rc = chunk_fill_base(client, chunk);
+	} else {
+		rc = PTR_ERR(huge);
+	}
+	if (!rc)
+		trace_bmem_attach(client->who.id, chunk->index, chunk->huge);
+	return rc;
+}
+
+static int attach_base(struct bmem_client *client, struct bmem_chunk *chunk,
+		       u32 first, u32 n)
+{
+	struct page *p;
+	u32 i;
+
+	for (i = first; i < first + n; i++) {
+		p = bmem_pool_take_base(client->pool);
+		if (IS_ERR(p))
+			return PTR_ERR(p);
+		xa_lock(&client->chunks);
+		chunk->base[i] = p;
+		xa_unlock(&client->chunks);
+		chunk->nr_base++;
+		count_attached(client, 1, true);
+	}
+	return 0;
+}
+
+/**
+ * bmem_backing_attach() - put memory behind a span
+ * @client: client, locked
+ * @page: first page of the span, prepared
+ * @pages: its length
+ *
+ * Return: 0; -ENOSPC, -ENOMEM or -EINTR, and the caller frees the span and
+ * calls bmem_backing_release() for it.
+ */
+int bmem_backing_attach(struct bmem_client *client, u32 page, u32 pages)
+{
+	struct part p = range_parts(page, pages);
+	int rc = 0;
+
+	lockdep_assert_held(&client->lock);
+	while (!rc && next_part(&p)) {
+		struct bmem_chunk *chunk = xa_load(&client->chunks, p.index);
+
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (chunk_hollow(chunk))
+			rc = chunk_fill(client, chunk);
+		if (!rc && chunk->base)
+			rc = attach_base(client, chunk, p.first, p.n);
+		cond_resched();
+	}
+	return rc;
+}
+
+static void zero_part(struct bmem_client *client, struct bmem_chunk *chunk,
+		      u32 first, u32 n)
+{
+	bool touched;
+	u32 i;
+
+	xa_lock(&client->chunks);
+	touched = chunk->touched;
+	xa_unlock(&client->chunks);
+	for (i = first; i < first + n; i++)
+		if (touched || test_bit(i, chunk->soiled))
+			clear_highpage(chunk_page(chunk, i));
+}
+
+/**
+ * bmem_backing_zero() - make a span read as zeroes
+ * @client: client, locked
+ * @page: first page of the span
+ * @pages: its length
+ *
+ * Only what the program could have written since it was attached is written
+ * to.
+ *
+ * Return: 0 or -EINTR.
+ */
+int bmem_backing_zero(struct bmem_client *client, u32 page, u32 pages)
+{
+	struct part p = range_parts(page, pages);
+
+	lockdep_assert_held(&client->lock);
+	while (next_part(&p)) {
+		struct bmem_chunk *chunk = xa_load(&client->chunks, p.index);
+
+		zero_part(client, chunk, p.first, p.n);
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+	return 0;
+}
+
+/**
+ * bmem_backing_soil() - note that a span's pages may be written from now on
+ * @client: client, locked
+ * @page: first page of the span
+ * @pages: its length
+ */
+void bmem_backing_soil(struct bmem_client *client, u32 page, u32 pages)
+{
+	struct part p = range_parts(page, pages);
+
+	lockdep_assert_held(&client->lock);
+	while (next_part(&p)) {
+		struct bmem_chunk *chunk = xa_load(&client->chunks, p.index);
+
+		bitmap_set(chunk->soiled, p.first, p.n);
+	}
+}
+
+/* ---- release ----------------------------------------------------------------- */
+
+static void chunk_remove(struct bmem_client *client, struct bmem_chunk *chunk)
+{
+	xa_erase(&client->chunks, chunk->index);
+	client->nr_chunks--;
+	if (chunk->base)
+		client->nr_base_chunks--;
+	kfree(chunk->base);
+	kfree(chunk);
+}
+
+static void detach_hollow(struct bmem_client *client, struct bmem_chunk *chunk)
+{
+	if (!place_chunk_used(&client->place, chunk->index))
+		chunk_remove(client, chunk);
+}
+
+static void unmap_chunk(struct bmem_client *client,
+			const struct bmem_chunk *chunk, u32 first, u32 n)
+{
+	u64 page = (u64)chunk->index * BMEM_HUGE_PAGES + first;
+
+	unmap_mapping_range(client->inode->i_mapping, bmem_bytes(page),
+			    bmem_bytes(n), 1);
+}
+
+static void detach_huge(struct bmem_client *client, struct bmem_chunk *chunk)
+{
+	struct page *p = chunk->huge;
+
+	chunk_uncache(client, chunk);
+	lock_page(p);
+	chunk_set_huge(client, chunk, NULL);
+	unmap_chunk(client, chunk, 0, BMEM_HUGE_PAGES);
+	unlock_page(p);
+	trace_bmem_detach(client->who.id, chunk->index, true);
+	give_page(client, p);
+	chunk_remove(client, chunk);
+}
+
+/*
+ * Whoever found a page in the table before it left, and has it locked, maps
+ * it yet.  After this nobody does.
+ */
+static void page_settle(struct page *p)
+{
+	lock_page(p);
+	unlock_page(p);
+}
+
+/* Takes base pages out of the table, to @gone. */
+static void remove_base(struct bmem_client *client, struct bmem_chunk *chunk,
+			u32 first, u32 n, struct list_head *gone)
+{
+	u32 i;
+
+	xa_lock(&client->chunks);
+	for (i = first; i < first + n; i++) {
+		if (!chunk->base[i])
+			continue;
+		list_add_tail(&chunk->base[i]->lru, gone);
+		chunk->base[i] = NULL;
+		chunk->nr_base--;
+	}
+	xa_unlock(&client->chunks);
+}
+
+static void detach_base(struct bmem_client *client, struct bmem_chunk *chunk,
+			u32 first, u32 n)
+{
+	struct page *p, *next;
+	LIST_HEAD(gone);
+
+	remove_base(client, chunk, first, n, &gone);
+	list_for_each_entry(p, &gone, lru)
+		page_settle(p);
+	unmap_chunk(client, chunk, first, n);
+	list_for_each_entry_safe(p, next, &gone, lru) {
+		list_del_init(&p->lru);
+		give_page(client, p);
+	}
+	bitmap_clear(chunk->soiled, first, n);
+	if (chunk->nr_base)
+		return;
+	trace_bmem_detach(client->who.id, chunk->index, false);
+	chunk_remove(client, chunk);
+}
+
+static void release_huge(struct bmem_client *client, struct bmem_chunk *chunk)
+{
+	/* A call that failed may have stopped before a chunk that is cached. */
+	if (place_chunk_used(&client->place, chunk->index) ||
+	    !list_empty(&chunk->cached))
+		return;
+	/* Never soiled: attached by a call that failed, which leaves nothing. */
+	if (client->nr_cached >= client->cache_max ||
+	    bitmap_empty(chunk->soiled, BMEM_HUGE_PAGES) ||
+	    bmem_page_poisoned(chunk->huge, BMEM_HUGE_PAGES)) {
+		detach_huge(client, chunk);
+		return;
+	}
+	list_add_tail(&chunk->cached, &client->cached);
+	client->nr_cached++;
+}
+
+/**
+ * bmem_backing_release() - a span is gone
+ * @client: client, locked
+ * @page: first page of the former span
+ * @pages: its length
+ */
+void bmem_backing_release(struct bmem_client *client, u32 page, u32 pages)
+{
+	struct part p = range_parts(page, pages);
+
+	lockdep_assert_held(&client->lock);
+	while (next_part(&p)) {
+		struct bmem_chunk *chunk = xa_load(&client->chunks, p.index);
+
+		/* A call that failed may have stopped before this one. */
+		if (!chunk)
+			continue;
+		if (chunk->huge)
+			release_huge(client, chunk);
+		else if (chunk->base)
+			detach_base(client, chunk, p.first, p.n);
+		else
+			detach_hollow(client, chunk);
+		cond_resched();
+	}
+}
+
+/**
+ * bmem_backing_trim() - give back chunks that hold no span
+ * @client: client, locked
+ * @keep: how many may stay
+ *
+ * Return: how many pages went back.
+ */
+unsigned long bmem_backing_trim(struct bmem_client *client, unsigned long keep)
+{
+	struct bmem_chunk *chunk;
+	unsigned long pages = 0;
+
+	lockdep_assert_held(&client->lock);
+	while (client->nr_cached > keep) {
+		chunk = list_first_entry(&client->cached, struct bmem_chunk,
+					 cached);
+		detach_huge(client, chunk);
+		pages += BMEM_HUGE_PAGES;
+		cond_resched();
+	}
+	return pages;
+}
+
+/**
+ * bmem_backing_destroy() - give back everything
+ * @client: client, locked, with no mapping left
+ */
+void bmem_backing_destroy(struct bmem_client *client)
+{
+	struct bmem_chunk *chunk;
+	unsigned long index;
+
+	lockdep_assert_held(&client->lock);
+	xa_for_each(&client->chunks, index, chunk) {
+		if (chunk->huge)
+			detach_huge(client, chunk);
+		else
+			detach_base(client, chunk, 0, BMEM_HUGE_PAGES);
+		cond_resched();
+	}
+	xa_destroy(&client->chunks);
+}
+
+/* ---- promote ------------------------------------------------------------------- */
+
+/* How long a page that nobody can map any more is waited for. */
+#define IDLE_TRIES	50
+#define IDLE_US		100
+
+/*
+ * Those who waited for the page's lock hold a reference for a moment yet.  One
+ * that stays is a pin.
+ */
+static bool page_idle(struct page *p)
+{
+	unsigned int tries;
+
+	for (tries = 0; page_count(p) != 1; tries++) {
+		if (tries == IDLE_TRIES)
+			return false;
+		usleep_range(IDLE_US, 2 * IDLE_US);
+	}
+	return true;
+}
+
+static bool base_pages_idle(struct page **base)
+{
+	u32 i;
+
+	for (i = 0; i < BMEM_HUGE_PAGES; i++) {
+		if (!base[i])
+			continue;
+		/* A poisoned page cannot be read. */
+		if (PageHWPoison(base[i]) || !page_idle(base[i]))
+			return false;
+		if (fatal_signal_pending(current))
+			return false;
+	}
+	return true;
+}
+
+static void base_pages_settle(struct page **base)
+{
+	u32 i;
+
+	for (i = 0; i < BMEM_HUGE_PAGES; i++)
+		if (base[i])
+			page_settle(base[i]);
+}
+
+static void base_pages_copy(struct page *huge, struct page **base)
+{
+	u32 i;
+
+	for (i = 0; i < BMEM_HUGE_PAGES; i++) {
+		if (base[i])
+			copy_highpage(huge + i, base[i]);
+		if (i % 16 == 15)
+			cond_resched();
+	}
+}
+
+static void base_pages_give(struct bmem_client *client, struct page **base)
+{
+	u32 i;
+
+	for (i = 0; i < BMEM_HUGE_PAGES; i++)
+		if (base[i])
+			give_page(client, base[i]);
+}
+
+static void chunk_promoted(struct bmem_client *client, struct bmem_chunk *chunk)
+{
+	struct page **base = chunk->base;
+
+	xa_lock(&client->chunks);
+	chunk->base = NULL;
+	xa_unlock(&client->chunks);
+	base_pages_give(client, base);
+	kfree(base);
+	chunk->nr_base = 0;
+	client->nr_base_chunks--;
+	client->promoted++;
+	count_attached(client, BMEM_HUGE_PAGES, false);
+	bmem_pool_count_promotion(client->pool);
+	trace_bmem_promote(client->who.id, chunk->index);
+}
+
+/**
+ * bmem_backing_promote() - move a chunk from base pages to a huge page
+ * @client: client, locked
+ * @index: number of the chunk
+ *
+ * The huge page is in the table, locked, before the base pages are unmapped:
+ * whoever touches them from then on waits for its lock, and a reference to a
+ * base page is a pin.
+ *
+ * Return: 0, also when there is nothing to do; -EBUSY while a page is pinned;
+ * -ENOSPC, -ENOMEM or -EINTR.
+ */
+int bmem_backing_promote(struct bmem_client *client, unsigned long index)
+{
+	struct bmem_chunk *chunk = xa_load(&client->chunks, index);
+	struct page *huge;
+	bool idle;
+
+	lockdep_assert_held(&client->lock);
+	if (!chunk || !chunk->base)
+		return 0;
+	huge = bmem_pool_take(client->pool);
+	if (IS_ERR(huge))
+		return PTR_ERR(huge);
+
+	lock_page(huge);
+	chunk_set_huge(client, chunk, huge);
+	base_pages_settle(chunk->base);
+	unmap_chunk(client, chunk, 0, BMEM_HUGE_PAGES);
+	idle = base_pages_idle(chunk->base);
+	if (idle)
+		base_pages_copy(huge, chunk->base);
+	else
+		chunk_set_huge(client, chunk, NULL);
+	unlock_page(huge);
+
+	if (idle) {
+		chunk_promoted(client, chunk);
+		return 0;
+	}
+	page_idle(huge);
+	bmem_pool_give(client->pool, huge);
+	return -EBUSY;
+}

@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of bmem.ko share.
+ *
+ * Calls go one way: main, debugfs, fdinfo -> client, promote, tombstone ->
+ * tensor, site, failure -> place -> vm, backing -> pool.
+ *
+ * Lock order, outermost first; .fault comes with mmap_lock and goes on at the
+ * page lock:
+ *
+ *	bmem_client.lock		placement, tensors, sites, figures
+ *	page lock			of a page that is mapped or taken away
+ *	i_mmap_rwsem			(core mm, in unmap_mapping_range)
+ *	bmem_client.chunks.xa_lock	which page is where in the arena
+ *	bmem_pool.lock			free lists and figures of a pool
+ *
+ * bmem_registry_lock stands apart: pools and clients come and go under it, and
+ * it nests with bmem_pool.lock alone.  Nobody waits for a client under it, since
+ * a client may be busy for long.
+ *
+ * User memory is never touched under any of them.  Nobody holds two clients'
+ * locks.
+ */
+#ifndef BMEM_PRIVATE_H
+#define BMEM_PRIVATE_H
+
+#include <linux/bitmap.h>
+#include <linux/cred.h>
+#include <linux/gfp.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/rbtree.h>
+#include <linux/sched.h>
+#include <linux/seq_file.h>
+#include <linux/spinlock.h>
+#include <linux/xarray.h>
+
+#include <linux/bmem.h>
+
+#include "compat.h"
+#include "place.h"
+
+#if PAGE_SHIFT != 12
+#error "bmem needs 4 KiB pages"
+#endif
+
+#define BMEM_HUGE_ORDER		9
+#define BMEM_HUGE_PAGES		512U
+
+static_assert(PAGE_SIZE == BMEM_PAGE_SIZE);
+static_assert(PAGE_SIZE << BMEM_HUGE_ORDER == BMEM_HUGE_SIZE);
+static_assert(PLACE_CHUNK_PAGES == BMEM_HUGE_PAGES);
+
+/*
+ * Bookkeeping that a caller makes the kernel keep: charged to it, and refused
+ * rather than paid for by an OOM kill, of which the victim may be another.
+ */
+#define GFP_BMEM_META	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
+static inline u64 bmem_bytes(u64 pages)
+{
+	return pages << PAGE_SHIFT;
+}
+
+/* ---- pool ------------------------------------------------------------- */
+
+/**
+ * struct bmem_node - a pool's memory on one NUMA node
+ * @zeroed_list: free huge pages, zeroed, by page->lru
+ * @dirty_list: free huge pages, not zeroed, by page->lru
+ * @escaped_list: huge and base pages that clients let go while they were
+ *	pinned, by page->lru
+ * @zeroed: pages on @zeroed_list, in base pages as all that follows
+ * @dirty: pages on @dirty_list
+ * @zeroing: pages taken from @dirty_list to be zeroed
+ * @attached: pages that clients hold
+ * @escaped: pages on @escaped_list
+ * @base: part of @attached that was got as base pages
+ *
+ * All under the pool's lock.
+ */
+struct bmem_node {
+	struct list_head zeroed_list;
+	struct list_head dirty_list;
+	struct list_head escaped_list;
+	unsigned long zeroed;
+	unsigned long dirty;
+	unsigned long zeroing;
+	unsigned long attached;
+	unsigned long escaped;
+	unsigned long base;
+};
+
+/**
+ * struct bmem_pool - a named set of huge pages
+ * @id: index in the registry, constant
+ * @policy: enum bmem_policy, constant
+ * @nid: node of %BMEM_POLICY_BIND, constant
+ * @gid: group that may bind, or INVALID_GID for all, constant
+ * @name: constant
+ * @clients: clients bound to it, under bmem_registry_lock
+ * @published: it can be found, under bmem_registry_lock
+ * @resizing: its bounds are being changed, under bmem_registry_lock
+ * @lock: guards what follows
+ * @kept: the keeper is at work on it
+ * @limit: most pages that it may hold
+ * @reserve: pages that it keeps
+ * @owned: pages that were got for the reservation and are in the pool or
+ *	attached; @reserve when all is well
+ * @total: sum over the nodes' zeroed, dirty, zeroing, attached and escaped
+ * @attached: sum over the nodes
+ * @peak_attached: largest @attached so far
+ * @escaped_ever: pages that ever went through an escaped list
+ * @huge_taken: huge pages got from the system
+ * @huge_given: huge pages given back to the system
+ * @fallbacks: chunks begun in base pages for want of a huge page
+ * @promoted: chunks moved from base pages to a huge page
+ * @failed: ALLOC calls refused
+ * @next_nid: where %BMEM_POLICY_INTERLEAVE goes on
+ * @nodes: one for every possible node
+ */
+struct bmem_pool {
+	u32 id;
+	u32 policy;
+	int nid;
+	kgid_t gid;
+	char name[BMEM_POOL_NAME_LEN];
+
+	unsigned int clients;
+	bool published;
+	bool resizing;
+
+	/* Guards all below and the nodes; taken last. */
+	spinlock_t lock;
+	bool kept;
+	unsigned long limit;
+	unsigned long reserve;
+	unsigned long owned;
+	unsigned long total;
+	unsigned long attached;
+	unsigned long peak_attached;
+	unsigned long escaped_ever;
+	u64 huge_taken;
+	u64 huge_given;
+	u64 fallbacks;
+	u64 promoted;
+	u64 failed;
+	int next_nid;
+	struct bmem_node nodes[];
+};
+
+struct bmem_failure;
+
+extern struct mutex bmem_registry_lock;
+extern struct xarray bmem_pools;
+extern bool bmem_huge;
+
+int bmem_pools_init(u64 limit, u64 reserve);
+void bmem_pools_exit(void);
+struct bmem_pool *bmem_pool_create(struct bmem_pool_create *cmd);
+void bmem_pool_publish(struct bmem_pool *pool);
+void bmem_pool_abort(struct bmem_pool *pool);
+struct bmem_pool *bmem_pool_find(u32 id);
+int bmem_pool_destroy(struct bmem_pool_destroy *cmd);
+int bmem_pool_resize(struct bmem_pool_resize *cmd);
+int bmem_pool_ids(u32 *ids, u32 *nr);
+int bmem_pool_stats(struct bmem_pool_stats *st);
+int bmem_pool_may_bind(const struct bmem_pool *pool);
+u64 bmem_pool_free_pages(struct bmem_pool *pool);
+void bmem_pool_describe(struct bmem_pool *pool, struct bmem_failure *f);
+struct page *bmem_pool_take(struct bmem_pool *pool);
+struct page *bmem_pool_take_base(struct bmem_pool *pool);
+bool bmem_pool_give(struct bmem_pool *pool, struct page *page);
+bool bmem_page_poisoned(struct page *page, unsigned int pages);
+void bmem_pool_count_failure(struct bmem_pool *pool);
+void bmem_pool_count_fallback(struct bmem_pool *pool);
+void bmem_pool_count_promotion(struct bmem_pool *pool);
+
+/* ---- client ------------------------------------------------------------ */
+
+/**
+ * struct bmem_chunk - what is behind 2 MiB of an arena
+ * @cached: link in bmem_client.cached while it holds no span; huge only
+ * @index: its number in the arena, constant
+ * @huge: its huge page, or NULL when it is in base pages or hollow
+ * @base: its base pages, NULL where there is none; NULL when hollow and with
+ *	@huge, but while it is being promoted
+ * @nr_base: how many base pages there are
+ * @soiled: pages that have been in a span since they were attached, and so
+ *	may hold something other than zeroes
+ * @touched: its huge page has been mapped, and so may hold something anywhere;
+ *	under the chunks' xa_lock
+ *
+ * @huge, @base and its entries change under the client's lock together with
+ * the chunks' xa_lock, and while the page's lock is held if it may be mapped.
+ * The rest is under the client's lock.
+ */
+struct bmem_chunk {
+	struct list_head cached;
+	u32 index;
+	struct page *huge;
+	struct page **base;
+	unsigned int nr_base;
+	bool touched;
+	DECLARE_BITMAP(soiled, BMEM_HUGE_PAGES);
+};
+
+/**
+ * struct site - a place in a program that allocates tensors
+ * @id: the client's number for it, 0 for all that have none
+ * @live: tensors
+ * @live_bytes: what they asked for
+ * @allocs: tensors so far
+ * @label: what the client calls it; may be empty
+ */
+struct site {
+	u32 id;
+	u64 live;
+	u64 live_bytes;
+	u64 allocs;
+	char label[BMEM_LABEL_LEN];
+};
+
+/**
+ * struct tensor - one live allocation
+ * @node: link in bmem_client.tensors, ordered by @page
+ * @page: first page in the arena
+ * @pages: length in pages
+ * @bytes: exact size that was asked for
+ * @born: when, by ktime_get_boottime_ns()
+ * @site: where it came from
+ * @site_id: what the caller called that
+ * @gen: tells it from others that began at the same page
+ * @flags: BMEM_ALLOC_*
+ */
+struct tensor {
+	struct rb_node node;
+	u32 page;
+	u32 pages;
+	u64 bytes;
+	u64 born;
+	struct site *site;
+	u32 site_id;
+	u32 gen;
+	u32 flags;
+};
+
+struct bmem_tombstone;
+
+/**
+ * struct bmem_identity - who opened the device; constant but for @label
+ * @id: client id
+ * @opened: when, by ktime_get_boottime_ns()
+ * @cgroup: id of the cgroup in the unified hierarchy, 0 without one
+ * @tgid: process, in the initial pid namespace
+ * @uid: effective user
+ * @comm: name of the thread that opened
+ * @label: what the client calls itself, under the client's lock
+ */
+struct bmem_identity {
+	u64 id;
+	u64 opened;
+	u64 cgroup;
+	pid_t tgid;
+	kuid_t uid;
+	char comm[TASK_COMM_LEN];
+	char label[BMEM_LABEL_LEN];
+};
+
+/**
+ * struct bmem_client - one open of the device and all that belongs to it
+ * @ref: the open file's, and those who look at it through the registry
+ * @who: identity
+ * @memcg: charged for memory that a worker attaches
+ * @inode: its i_mapping holds all mappings of this client and no other's
+ * @maps: VMAs
+ * @chunks: struct bmem_chunk by number; entries change under @lock and its
+ *	xa_lock, .fault reads under xa_lock
+ * @lock: guards all below
+ * @dead: the last descriptor is closed
+ * @pool: where its memory comes from
+ * @place: which pages of the arena are in spans
+ * @tensors: struct tensor by page
+ * @sites: struct site by id
+ * @nr_sites: entries in @sites
+ * @no_site: the site of tensors that have none, or none that has room
+ * @cached: chunks without a span, oldest first
+ * @nr_cached: length of @cached
+ * @cache_max: most that @nr_cached may be
+ * @nr_chunks: entries in @chunks
+ * @nr_base_chunks: of these in base pages
+ * @gen: generation of the last tensor
+ * @attached: pages held
+ * @base: part of @attached in base pages
+ * @granted: pages in live tensors
+ * @peak_attached: largest @attached so far
+ * @live: live tensors
+ * @live_bytes: what they asked for
+ * @peak_live_bytes: largest @live_bytes so far
+ * @allocs: tensors allocated
+ * @frees: tensors freed
+ * @failed: ALLOC calls that failed
+ * @promoted: chunks promoted
+ * @escaped: pages that were pinned by others when given back
+ * @tombstone: made at open, so that death needs no memory
+ */
+struct bmem_client {
+	struct kref ref;
+	struct bmem_identity who;
+	struct mem_cgroup *memcg;
+	struct inode *inode;
+	atomic_t maps;
+	struct xarray chunks;
+
+	/* Guards all below. */
+	struct mutex lock;
+	bool dead;
+	struct bmem_pool *pool;
+	struct place place;
+	struct rb_root tensors;
+	struct xarray sites;
+	u32 nr_sites;
+	struct site no_site;
+	struct list_head cached;
+	unsigned long nr_cached;
+	unsigned long cache_max;
+	unsigned long nr_chunks;
+	unsigned long nr_base_chunks;
+	u32 gen;
+
+	unsigned long attached;
+	unsigned long base;
+	unsigned long granted;
+	unsigned long peak_attached;
+	u64 live;
+	u64 live_bytes;
+	u64 peak_live_bytes;
+	u64 allocs;
+	u64 frees;
+	u64 failed;
+	u64 promoted;
+	u64 escaped;
+	struct bmem_tombstone *tombstone;
+};
+
+extern unsigned int bmem_cache_mib;
+extern u64 bmem_clients_opened;
+
+struct bmem_client *bmem_client_open(void);
+void bmem_client_close(struct bmem_client *client);
+void bmem_client_put(struct bmem_client *client);
+struct bmem_client *bmem_client_get(u64 id);
+struct bmem_client *bmem_client_next(u64 id);
+struct bmem_client *bmem_client_visible(struct bmem_client *self, u64 id);
+unsigned int bmem_clients_count(void);
+int bmem_client_bind(struct bmem_client *client, struct bmem_bind *cmd);
+void bmem_client_stats(struct bmem_client *client,
+		       struct bmem_client_stats *st);
+bool bmem_client_report(struct bmem_client *client,
+			struct bmem_client_stats *st,
+			struct bmem_identity *who, char *pool);
+int bmem_client_alloc(struct bmem_client *client, struct bmem_alloc *cmd);
+int bmem_client_list(struct bmem_client *self, struct bmem_tensor_list *cmd);
+int bmem_client_trim(struct bmem_client *client, struct bmem_trim *cmd);
+unsigned long bmem_clients_trim(struct bmem_pool *pool, unsigned long keep);
+int bmem_label_check(const char *label);
+
+/* ---- tensor, site ------------------------------------------------------- */
+
+/**
+ * struct tensor_record - a copy of a tensor that outlives its lock
+ * @client: id of its client
+ * @tgid: process of its client
+ * @tensor: as in the ABI
+ * @label: its site's
+ */
+struct tensor_record {
+	u64 client;
+	pid_t tgid;
+	struct bmem_tensor tensor;
+	char label[BMEM_LABEL_LEN];
+};
+
+int bmem_tensors_init(void);
+void bmem_tensors_exit(void);
+int bmem_tensor_alloc(struct bmem_client *client, struct bmem_alloc *cmd,
+		      bool last);
+int bmem_tensor_free(struct bmem_client *client, struct bmem_free *cmd);
+int bmem_tensor_info(struct bmem_client *client, struct bmem_tensor_info *cmd);
+int bmem_tensor_list(struct bmem_client *client, struct bmem_tensor_list *cmd);
+unsigned int bmem_tensor_records(struct bmem_client *client, u64 *cursor,
+				 struct tensor_record *rec, unsigned int nr);
+void bmem_tensors_release(struct bmem_client *client);
+size_t bmem_tensor_size(void);
+
+int bmem_site_name(struct bmem_client *client, struct bmem_site *cmd);
+struct site *bmem_site_get(struct bmem_client *client, u32 id);
+void bmem_sites_release(struct bmem_client *client);
+
+/* ---- tombstone, failure --------------------------------------------------- */
+
+extern unsigned int bmem_tombstones_max;
+
+struct bmem_tombstone *bmem_tombstone_alloc(void);
+void bmem_tombstone_free(struct bmem_tombstone *t);
+void bmem_tombstone_write(struct bmem_client *client);
+void bmem_tombstone_bury(struct bmem_client *client);
+struct bmem_tombstone *bmem_tombstone_copy(u64 serial);
+u64 bmem_tombstone_serial(const struct bmem_tombstone *t);
+void bmem_tombstone_show(struct seq_file *m, const struct bmem_tombstone *t);
+void bmem_tombstones_count(u64 *buried, u64 *dropped);
+int bmem_tombstones_init(void);
+void bmem_tombstones_exit(void);
+
+/**
+ * enum bmem_reason - why an ALLOC failed
+ * @BMEM_REASON_LIMIT: the pool is at its limit
+ * @BMEM_REASON_MEMORY: the system or the memory cgroup has nothing left
+ * @BMEM_REASON_SPACE: the client's space has no gap that is large enough
+ * @BMEM_REASON_TOO_LARGE: larger than the pool's limit or the space
+ */
+enum bmem_reason {
+	BMEM_REASON_LIMIT,
+	BMEM_REASON_MEMORY,
+	BMEM_REASON_SPACE,
+	BMEM_REASON_TOO_LARGE,
+};
+
+/**
+ * struct bmem_failure - what there was when an ALLOC failed
+ * @when: by ktime_get_boottime_ns()
+ * @serial: how many there have been
+ * @client: id
+ * @tgid: process
+ * @comm: its name
+ * @pool: name of its pool
+ * @reason: enum bmem_reason
+ * @error: negative errno
+ * @entries: tensors in the call
+ * @index: the one that failed
+ * @bytes: what that one asked for
+ * @align: its alignment
+ * @call_bytes: what the whole call asked for
+ * @pool_limit: in bytes
+ * @pool_total: in bytes, all that the pool held
+ * @pool_attached: in bytes
+ * @pool_free: in bytes, what the pool could still have granted
+ * @arena: shape of the client's arena, in pages
+ * @attached: pages that the client held
+ */
+struct bmem_failure {
+	u64 when;
+	u64 serial;
+	u64 client;
+	pid_t tgid;
+	char comm[TASK_COMM_LEN];
+	char pool[BMEM_POOL_NAME_LEN];
+	enum bmem_reason reason;
+	int error;
+	u32 entries;
+	u32 index;
+	u64 bytes;
+	u32 align;
+	u64 call_bytes;
+	u64 pool_limit;
+	u64 pool_total;
+	u64 pool_attached;
+	u64 pool_free;
+	struct place_stats arena;
+	u64 attached;
+};
+
+void bmem_failure_note(struct bmem_client *client, struct bmem_failure *f);
+void bmem_failure_show(struct seq_file *m);
+u64 bmem_failures_count(void);
+
+/* ---- backing, promote ------------------------------------------------------ */
+
+int bmem_backing_prepare(struct bmem_client *client, u32 page, u32 pages,
+			 u64 *need);
+int bmem_backing_attach(struct bmem_client *client, u32 page, u32 pages);
+int bmem_backing_zero(struct bmem_client *client, u32 page, u32 pages);
+void bmem_backing_soil(struct bmem_client *client, u32 page, u32 pages);
+void bmem_backing_release(struct bmem_client *client, u32 page, u32 pages);
+unsigned long bmem_backing_trim(struct bmem_client *client,
+				unsigned long keep);
+int bmem_backing_promote(struct bmem_client *client, unsigned long index);
+void bmem_backing_destroy(struct bmem_client *client);
+struct page *bmem_backing_get_page(struct bmem_client *client, pgoff_t page);
+bool bmem_backing_has_page(struct bmem_client *client, pgoff_t page,
+			   const struct page *is);
+
+extern unsigned int bmem_promote_ms;
+
+int bmem_promote_init(void);
+void bmem_promote_exit(void);
+void bmem_promote_soon(void);
+
+/* ---- vm ---------------------------------------------------------------------- */
+
+extern u64 bmem_space_pages;
+
+int bmem_vm_init(void);
+void bmem_vm_exit(void);
+struct inode *bmem_vm_inode(void);
+int bmem_mmap(struct file *file, struct vm_area_struct *vma);
+
+/* ---- debugfs, fdinfo ------------------------------------------------------------ */
+
+void bmem_debugfs_init(void);
+void bmem_debugfs_exit(void);
+void bmem_show_fdinfo(struct seq_file *m, struct file *file);
+void bmem_show_name(struct seq_file *m, const char *name);
+void bmem_show_text(struct seq_file *m, const char *text);
+
+#endif /* BMEM_PRIVATE_H */

@@ -1,0 +1,471 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /dev/bmem: the device and its ioctl table, the module and its parameters.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/fs.h>
+#include <linux/log2.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+#include <linux/nospec.h>
+#include <linux/sizes.h>
+#include <linux/uaccess.h>
+
+#include "bmem_private.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
+/* ---- parameters ------------------------------------------------------------- */
+
+/* What a client may keep, a ring, and a period, each within reason. */
+#define CACHE_MIB_MAX		65536
+#define TOMBSTONES_MAX		65536
+#define PROMOTE_MS_MIN		10
+#define PROMOTE_MS_MAX		3600000
+
+/* Placement counts pages in 32 bits. */
+#define SPACE_GIB_MAX		((u64)PLACE_CHUNKS_MAX * BMEM_HUGE_SIZE / SZ_1G)
+
+static unsigned int reserve_mib = 64;
+module_param(reserve_mib, uint, 0444);
+MODULE_PARM_DESC(reserve_mib,
+		 "MiB that the default pool holds from the start, multiple of 2 (default 64)");
+
+static unsigned int limit_mib;
+module_param(limit_mib, uint, 0444);
+MODULE_PARM_DESC(limit_mib,
+		 "most MiB that the default pool may hold, multiple of 2; 0 for half of the memory (default 0)");
+
+static unsigned int space_gib;
+module_param(space_gib, uint, 0444);
+MODULE_PARM_DESC(space_gib,
+		 "GiB of address space of a client, power of two; 0 for four times the memory (default 0)");
+
+static int set_cache_mib(const char *val, const struct kernel_param *kp)
+{
+	return param_set_uint_minmax(val, kp, 0, CACHE_MIB_MAX);
+}
+
+static const struct kernel_param_ops cache_mib_ops = {
+	.set = set_cache_mib,
+	.get = param_get_uint,
+};
+module_param_cb(cache_mib, &cache_mib_ops, &bmem_cache_mib, 0644);
+MODULE_PARM_DESC(cache_mib,
+		 "MiB of empty huge pages that a new client may keep attached (default 16)");
+
+static int set_tombstones(const char *val, const struct kernel_param *kp)
+{
+	return param_set_uint_minmax(val, kp, 0, TOMBSTONES_MAX);
+}
+
+static const struct kernel_param_ops tombstones_ops = {
+	.set = set_tombstones,
+	.get = param_get_uint,
+};
+module_param_cb(tombstones, &tombstones_ops, &bmem_tombstones_max, 0444);
+MODULE_PARM_DESC(tombstones,
+		 "how many tombstones are kept (default 256)");
+
+static int set_promote_ms(const char *val, const struct kernel_param *kp)
+{
+	return param_set_uint_minmax(val, kp, PROMOTE_MS_MIN, PROMOTE_MS_MAX);
+}
+
+static const struct kernel_param_ops promote_ms_ops = {
+	.set = set_promote_ms,
+	.get = param_get_uint,
+};
+module_param_cb(promote_ms, &promote_ms_ops, &bmem_promote_ms, 0644);
+MODULE_PARM_DESC(promote_ms,
+		 "milliseconds between tries to move base pages to huge pages (default 1000)");
+
+module_param_named(huge, bmem_huge, bool, 0644);
+MODULE_PARM_DESC(huge,
+		 "take huge pages from the system; N for base pages only (default Y)");
+
+/* ---- ioctl ------------------------------------------------------------------- */
+
+static int query(struct bmem_client *client, struct bmem_query *cmd)
+{
+	if (cmd->flags)
+		return -EOPNOTSUPP;
+	cmd->caps = 0;
+	if (IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
+		cmd->caps |= BMEM_CAP_HUGE;
+	if (IS_ENABLED(CONFIG_MEMCG))
+		cmd->caps |= BMEM_CAP_MEMCG;
+	cmd->client_id = client->who.id;
+	cmd->space_bytes = bmem_bytes(bmem_space_pages);
+	cmd->page_size = BMEM_PAGE_SIZE;
+	cmd->huge_size = BMEM_HUGE_SIZE;
+	cmd->align_min = BMEM_ALIGN_MIN;
+	cmd->align_max = BMEM_ALIGN_MAX;
+	cmd->batch_max = BMEM_BATCH_MAX;
+	cmd->sites_max = BMEM_SITES_MAX;
+	cmd->pools_max = BMEM_POOLS_MAX;
+	if (mutex_lock_killable(&client->lock))
+		return -EINTR;
+	cmd->pool = client->pool->id;
+	mutex_unlock(&client->lock);
+	return 0;
+}
+
+static int client_stats(struct bmem_client *self, struct bmem_client_stats *cmd)
+{
+	struct bmem_client *client;
+	int rc = 0;
+
+	if (cmd->flags)
+		return -EOPNOTSUPP;
+	client = bmem_client_visible(self, cmd->client_id);
+	if (!client)
+		return -ENOENT;
+	if (mutex_lock_killable(&client->lock)) {
+		rc = -EINTR;
+	} else {
+		if (client->dead)
+			rc = -ENOENT;
+		else
+			bmem_client_stats(client, cmd);
+		mutex_unlock(&client->lock);
+	}
+	bmem_client_put(client);
+	return rc;
+}
+
+static int pool_list(struct bmem_pool_list *cmd)
+{
+	u32 ids[BMEM_POOLS_MAX], room = cmd->nr;
+	int rc;
+
+	if (cmd->flags || cmd->__reserved)
+		return -EOPNOTSUPP;
+	if (room > BMEM_POOLS_MAX)
+		return -EINVAL;
+	rc = bmem_pool_ids(ids, &cmd->nr);
+	if (rc)
+		return rc;
+	if (cmd->nr > room)
+		return -EMSGSIZE;
+	if (copy_to_user(u64_to_user_ptr(cmd->ids), ids,
+			 cmd->nr * sizeof(*ids)))
+		return -EFAULT;
+	return 0;
+}
+
+union bmem_cmd {
+	struct bmem_query query;
+	struct bmem_bind bind;
+	struct bmem_site site;
+	struct bmem_alloc alloc;
+	struct bmem_free free;
+	struct bmem_tensor_info tensor_info;
+	struct bmem_tensor_list tensor_list;
+	struct bmem_client_stats client_stats;
+	struct bmem_trim trim;
+	struct bmem_pool_create pool_create;
+	struct bmem_pool_destroy pool_destroy;
+	struct bmem_pool_resize pool_resize;
+	struct bmem_pool_list pool_list;
+	struct bmem_pool_stats pool_stats;
+	u32 size;
+};
+
+/* No more than the caller's struct has room for. */
+static int write_back(void __user *user, const union bmem_cmd *cmd,
+		      size_t size)
+{
+	size = min_t(size_t, size, cmd->size);
+	return copy_to_user(user, cmd, size) ? -EFAULT : 0;
+}
+
+/**
+ * enum bmem_out - when is an ioctl's struct written back?
+ * @OUT_NEVER: it has no out fields
+ * @OUT_DONE: after success
+ * @OUT_FAILED: after failure, for a field that tells more about it
+ * @OUT_ALWAYS: in both cases
+ * @OUT_SELF: by the call, before what it did can be seen
+ */
+enum bmem_out {
+	OUT_NEVER,
+	OUT_DONE,
+	OUT_FAILED,
+	OUT_ALWAYS,
+	OUT_SELF,
+};
+
+static bool wants_out(enum bmem_out out, int rc)
+{
+	switch (out) {
+	case OUT_DONE:
+		return !rc;
+	case OUT_FAILED:
+		return rc;
+	case OUT_ALWAYS:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/**
+ * struct bmem_op - one ioctl
+ * @fn: does it, on the struct in place
+ * @size: of the struct that this kernel knows
+ * @min: of the struct's first version
+ * @out: when the struct is written back
+ * @admin: needs CAP_SYS_ADMIN
+ */
+struct bmem_op {
+	int (*fn)(struct bmem_client *client, union bmem_cmd *cmd,
+		  void __user *user);
+	unsigned int size;
+	unsigned int min;
+	enum bmem_out out;
+	bool admin;
+};
+
+#define BMEM_OP_FN(_name, _call)					\
+	static int op_##_name(struct bmem_client *client,		\
+			      union bmem_cmd *cmd, void __user *user)	\
+	{								\
+		return _call;						\
+	}
+
+BMEM_OP_FN(query, query(client, &cmd->query))
+BMEM_OP_FN(bind, bmem_client_bind(client, &cmd->bind))
+BMEM_OP_FN(site, bmem_site_name(client, &cmd->site))
+BMEM_OP_FN(alloc, bmem_client_alloc(client, &cmd->alloc))
+BMEM_OP_FN(free, bmem_tensor_free(client, &cmd->free))
+BMEM_OP_FN(tensor_info, bmem_tensor_info(client, &cmd->tensor_info))
+BMEM_OP_FN(tensor_list, bmem_client_list(client, &cmd->tensor_list))
+BMEM_OP_FN(client_stats, client_stats(client, &cmd->client_stats))
+BMEM_OP_FN(trim, bmem_client_trim(client, &cmd->trim))
+BMEM_OP_FN(pool_destroy, bmem_pool_destroy(&cmd->pool_destroy))
+BMEM_OP_FN(pool_resize, bmem_pool_resize(&cmd->pool_resize))
+BMEM_OP_FN(pool_list, pool_list(&cmd->pool_list))
+BMEM_OP_FN(pool_stats, bmem_pool_stats(&cmd->pool_stats))
+
+/* The id is told first: once others find the pool, nothing may fail. */
+static int op_pool_create(struct bmem_client *client, union bmem_cmd *cmd,
+			  void __user *user)
+{
+	struct bmem_pool *pool = bmem_pool_create(&cmd->pool_create);
+
+	if (IS_ERR(pool))
+		return PTR_ERR(pool);
+	if (write_back(user, cmd, sizeof(cmd->pool_create))) {
+		bmem_pool_abort(pool);
+		return -EFAULT;
+	}
+	bmem_pool_publish(pool);
+	return 0;
+}
+
+#define BMEM_OP(_ioctl, _name, _last, _out, _admin)			\
+	[_IOC_NR(_ioctl) - _IOC_NR(BMEM_QUERY)] = {			\
+		.fn = op_##_name,					\
+		.size = sizeof_field(union bmem_cmd, _name) +		\
+			BUILD_BUG_ON_ZERO(sizeof_field(union bmem_cmd,	\
+						       _name) % 8),	\
+		.min = offsetofend(typeof_member(union bmem_cmd,	\
+						 _name), _last),	\
+		.out = _out,						\
+		.admin = _admin,					\
+	}
+
+static const struct bmem_op ops[] = {
+	BMEM_OP(BMEM_QUERY, query, pool, OUT_DONE, false),
+	BMEM_OP(BMEM_BIND, bind, label, OUT_NEVER, false),
+	BMEM_OP(BMEM_SITE, site, label, OUT_NEVER, false),
+	BMEM_OP(BMEM_ALLOC, alloc, entries, OUT_FAILED, false),
+	BMEM_OP(BMEM_FREE, free, entries, OUT_DONE, false),
+	BMEM_OP(BMEM_TENSOR_INFO, tensor_info, label, OUT_DONE, false),
+	BMEM_OP(BMEM_TENSOR_LIST, tensor_list, entries, OUT_DONE, false),
+	BMEM_OP(BMEM_CLIENT_STATS, client_stats, escaped_bytes, OUT_DONE, false),
+	BMEM_OP(BMEM_TRIM, trim, trimmed_bytes, OUT_DONE, false),
+	BMEM_OP(BMEM_POOL_CREATE, pool_create, name, OUT_SELF, true),
+	BMEM_OP(BMEM_POOL_DESTROY, pool_destroy, __reserved, OUT_NEVER, true),
+	BMEM_OP(BMEM_POOL_RESIZE, pool_resize, reserve_bytes, OUT_NEVER, true),
+	BMEM_OP(BMEM_POOL_LIST, pool_list, ids, OUT_ALWAYS, false),
+	BMEM_OP(BMEM_POOL_STATS, pool_stats, name, OUT_DONE, false),
+};
+
+static const struct bmem_op *find_op(unsigned int cmd)
+{
+	unsigned int nr = _IOC_NR(cmd) - _IOC_NR(BMEM_QUERY);
+
+	if (cmd != _IO(BMEM_IOC_TYPE, _IOC_NR(cmd)) || nr >= ARRAY_SIZE(ops))
+		return NULL;
+	return &ops[array_index_nospec(nr, ARRAY_SIZE(ops))];
+}
+
+static long bmem_ioctl(struct file *file, unsigned int nr, unsigned long arg)
+{
+	const struct bmem_op *op = find_op(nr);
+	void __user *user = (void __user *)arg;
+	union bmem_cmd cmd;
+	u32 usize;
+	int rc;
+
+	if (!op)
+		return -ENOTTY;
+	if (get_user(usize, (u32 __user *)user))
+		return -EFAULT;
+	if (usize < op->min || usize > PAGE_SIZE)
+		return usize < op->min ? -EINVAL : -E2BIG;
+	memset(&cmd, 0, sizeof(cmd));
+	rc = copy_struct_from_user(&cmd, op->size, user, usize);
+	if (rc)
+		return rc;
+	cmd.size = usize;
+	if (op->admin && !capable(CAP_SYS_ADMIN))
+		return -EPERM;
+
+	/* Find out that nothing can be written back before anything is done. */
+	if (op->out != OUT_NEVER && write_back(user, &cmd, op->size))
+		return -EFAULT;
+	rc = op->fn(file->private_data, &cmd, user);
+	if (wants_out(op->out, rc) && write_back(user, &cmd, op->size) && !rc)
+		rc = -EFAULT;
+	return rc;
+}
+
+/* ---- device --------------------------------------------------------------------- */
+
+static int bmem_open(struct inode *inode, struct file *file)
+{
+	struct bmem_client *client = bmem_client_open();
+
+	if (IS_ERR(client))
+		return PTR_ERR(client);
+	file->private_data = client;
+	file->f_mapping = client->inode->i_mapping;
+	return nonseekable_open(inode, file);
+}
+
+static int bmem_release(struct inode *inode, struct file *file)
+{
+	bmem_client_close(file->private_data);
+	return 0;
+}
+
+static const struct file_operations bmem_fops = {
+	.owner = THIS_MODULE,
+	.open = bmem_open,
+	.release = bmem_release,
+	.unlocked_ioctl = bmem_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.mmap = bmem_mmap,
+	.get_unmapped_area = thp_get_unmapped_area,
+	.show_fdinfo = bmem_show_fdinfo,
+};
+
+static struct miscdevice bmem_misc = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "bmem",
+	.fops = &bmem_fops,
+	.mode = 0660,
+};
+
+/* ---- module ---------------------------------------------------------------------- */
+
+static int space_init(void)
+{
+	u64 gib = space_gib;
+
+	if (gib && (!is_power_of_2(gib) || gib > SPACE_GIB_MAX)) {
+		pr_err("space_gib must be a power of two up to %llu\n",
+		       SPACE_GIB_MAX);
+		return -EINVAL;
+	}
+	if (!gib) {
+		gib = DIV_ROUND_UP_ULL(4 * bmem_bytes(totalram_pages()), SZ_1G);
+		gib = min_t(u64, roundup_pow_of_two(gib), SPACE_GIB_MAX);
+	}
+	bmem_space_pages = gib << (30 - PAGE_SHIFT);
+	return 0;
+}
+
+static int pools_init(void)
+{
+	u64 limit = (u64)limit_mib * SZ_1M, reserve = (u64)reserve_mib * SZ_1M;
+	int rc;
+
+	if (!limit)
+		limit = ALIGN_DOWN(bmem_bytes(totalram_pages()) / 2,
+				   BMEM_HUGE_SIZE);
+	rc = bmem_pools_init(limit, reserve);
+	if (rc == -EINVAL)
+		pr_err("reserve_mib and limit_mib must be multiples of 2, and reserve_mib at most limit_mib\n");
+	else if (rc)
+		pr_err("no default pool of %u MiB: error %d\n", reserve_mib,
+		       rc);
+	return rc;
+}
+
+static int __init bmem_init(void)
+{
+	int rc;
+
+	rc = space_init();
+	if (rc)
+		return rc;
+	rc = bmem_tensors_init();
+	if (rc)
+		return rc;
+	rc = bmem_tombstones_init();
+	if (rc)
+		goto err_tensors;
+	rc = bmem_vm_init();
+	if (rc)
+		goto err_tombstones;
+	rc = bmem_promote_init();
+	if (rc)
+		goto err_vm;
+	rc = pools_init();
+	if (rc)
+		goto err_promote;
+	bmem_debugfs_init();
+	rc = misc_register(&bmem_misc);
+	if (rc)
+		goto err_debugfs;
+	return 0;
+
+err_debugfs:
+	bmem_debugfs_exit();
+	bmem_pools_exit();
+err_promote:
+	bmem_promote_exit();
+err_vm:
+	bmem_vm_exit();
+err_tombstones:
+	bmem_tombstones_exit();
+err_tensors:
+	bmem_tensors_exit();
+	return rc;
+}
+
+static void __exit bmem_exit(void)
+{
+	misc_deregister(&bmem_misc);
+	bmem_debugfs_exit();
+	bmem_promote_exit();
+	bmem_pools_exit();
+	bmem_vm_exit();
+	bmem_tombstones_exit();
+	bmem_tensors_exit();
+}
+
+module_init(bmem_init);
+module_exit(bmem_exit);
+
+MODULE_DESCRIPTION("Tensor memory from pools of huge pages, accounted for exactly");
+MODULE_AUTHOR("The bmem maintainers");
+MODULE_LICENSE("GPL");
+MODULE_VERSION("0.1.0");

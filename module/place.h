@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR LGPL-2.1-or-later OR MIT */
+/*
+ * place: which pages of a linear arena a span gets.
+ *
+ * Pure logic: it knows neither memory nor locks, calls nothing, and is
+ * compiled into the module, into libbmem's fallback and into the tests.  The
+ * caller serialises all calls on one arena and provides the memory for its
+ * tables.
+ */
+#ifndef BMEM_PLACE_H
+#define BMEM_PLACE_H
+
+#ifdef __KERNEL__
+#include <linux/errno.h>
+#include <linux/string.h>
+#include <linux/types.h>
+#else
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+typedef uint32_t u32;
+typedef uint64_t u64;
+#endif
+
+/* A chunk is the part of the arena that one huge page can back. */
+#define PLACE_CHUNK_PAGES	512
+#define PLACE_CHUNK_WORDS	(PLACE_CHUNK_PAGES / 64)
+
+/* Page numbers, and the sum of two, must fit 32 bits. */
+#define PLACE_CHUNKS_MAX	(1U << 22)
+
+/**
+ * struct place_run - the free runs of a range of chunks, in pages
+ * @head: length of the run that starts at the range's first page
+ * @tail: length of the run that ends at the range's last page
+ * @best: length of the longest run
+ */
+struct place_run {
+	u32 head;
+	u32 tail;
+	u32 best;
+};
+
+/**
+ * struct place - the placement of one arena
+ * @chunks: chunks that there are tables for: 0 or a power of two
+ * @chunks_max: chunks that there may ever be: a power of two
+ * @pages_used: pages in spans
+ * @spans: number of spans
+ * @used: one bit a page, set while it is in a span; @chunks times
+ *	%PLACE_CHUNK_WORDS words
+ * @tree: runs of every aligned power-of-two range of chunks, as a binary heap:
+ *	the whole at 1, the halves of i at 2i and 2i+1, single chunks from
+ *	@chunks on
+ */
+struct place {
+	u32 chunks;
+	u32 chunks_max;
+	u32 pages_used;
+	u32 spans;
+	u64 *used;
+	struct place_run *tree;
+};
+
+/**
+ * struct place_stats - the shape of an arena, in pages
+ * @used: pages in spans
+ * @top: pages up to the end of the last span
+ * @holes: number of free runs below @top
+ * @hole_pages: pages in them
+ * @hole_best: length of the longest of them
+ */
+struct place_stats {
+	u32 used;
+	u32 top;
+	u32 holes;
+	u32 hole_pages;
+	u32 hole_best;
+};
+
+int place_init(struct place *pl, u32 chunks_max);
+size_t place_table_bytes(u32 chunks);
+void *place_grow(struct place *pl, void *table, u32 chunks);
+int place_alloc(struct place *pl, u32 pages, u32 align, u32 *start);
+void place_free(struct place *pl, u32 start, u32 pages);
+u32 place_chunk_used(const struct place *pl, u32 chunk);
+void place_measure(const struct place *pl, struct place_stats *st);
+
+/**
+ * place_table() - the memory that the arena's tables are in
+ * @pl: arena
+ *
+ * Return: what place_grow() got last, for the caller to free; NULL before.
+ */
+static inline void *place_table(const struct place *pl)
+{
+	return pl->used;
+}
+
+/**
+ * place_chunk_map() - which pages of a chunk are in spans
+ * @pl: arena
+ * @chunk: number of a chunk below @pl->chunks
+ *
+ * Return: %PLACE_CHUNK_WORDS words, valid until the next place_grow().
+ */
+static inline const u64 *place_chunk_map(const struct place *pl, u32 chunk)
+{
+	return pl->used + (size_t)chunk * PLACE_CHUNK_WORDS;
+}
+
+#endif /* BMEM_PLACE_H */

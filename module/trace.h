@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Tracepoints: one for every change of state, after it happened.
+ *
+ * Sizes are bytes, clients and pools are ids, offsets are places in a client's
+ * space.
+ */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM bmem
+
+#if !defined(BMEM_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
+#define BMEM_TRACE_H
+
+#include <linux/tracepoint.h>
+
+#include <linux/bmem.h>
+
+#include "bmem_private.h"
+
+TRACE_DEFINE_ENUM(BMEM_REASON_LIMIT);
+TRACE_DEFINE_ENUM(BMEM_REASON_MEMORY);
+TRACE_DEFINE_ENUM(BMEM_REASON_SPACE);
+TRACE_DEFINE_ENUM(BMEM_REASON_TOO_LARGE);
+
+#define show_bmem_reason(reason)					\
+	__print_symbolic(reason,					\
+			 { BMEM_REASON_LIMIT, "limit" },		\
+			 { BMEM_REASON_MEMORY, "memory" },		\
+			 { BMEM_REASON_SPACE, "space" },		\
+			 { BMEM_REASON_TOO_LARGE, "too-large" })
+
+DECLARE_EVENT_CLASS(bmem_client,
+	TP_PROTO(u64 client, pid_t tgid, const char *comm),
+	TP_ARGS(client, tgid, comm),
+	TP_STRUCT__entry(
+		__field(u64, client)
+		__field(pid_t, tgid)
+		__array(char, comm, TASK_COMM_LEN)
+	),
+	TP_fast_assign(
+		__entry->client = client;
+		__entry->tgid = tgid;
+		strscpy(__entry->comm, comm, TASK_COMM_LEN);
+	),
+	TP_printk("client=%llu tgid=%d comm=%s", __entry->client,
+		  __entry->tgid, __entry->comm)
+);
+
+DEFINE_EVENT(bmem_client, bmem_client_open,
+	TP_PROTO(u64 client, pid_t tgid, const char *comm),
+	TP_ARGS(client, tgid, comm)
+);
+
+DEFINE_EVENT(bmem_client, bmem_client_close,
+	TP_PROTO(u64 client, pid_t tgid, const char *comm),
+	TP_ARGS(client, tgid, comm)
+);
+
+TRACE_EVENT(bmem_bind,
+	TP_PROTO(u64 client, u32 pool, const char *label),
+	TP_ARGS(client, pool, label),
+	TP_STRUCT__entry(
+		__field(u64, client)
+		__field(u32, pool)
+		__array(char, label, BMEM_LABEL_LEN)
+	),
+	TP_fast_assign(
+		__entry->client = client;
+		__entry->pool = pool;
+		strscpy(__entry->label, label, BMEM_LABEL_LEN);
+	),
+	TP_printk("client=%llu pool=%u label=%s", __entry->client,
+		  __entry->pool, __entry->label)
+);
+
+DECLARE_EVENT_CLASS(bmem_tensor,
+	TP_PROTO(u64 client, u64 handle, u64 offset, u64 size, u32 site),
+	TP_ARGS(client, handle, offset, size, site),
+	TP_STRUCT__entry(
+		__field(u64, client)
+		__field(u64, handle)
+		__field(u64, offset)
+		__field(u64, size)
+		__field(u32, site)
+	),
+	TP_fast_assign(
+		__entry->client = client;
+		__entry->handle = handle;
+		__entry->offset = offset;
+		__entry->size = size;
+		__entry->site = site;
+	),
+	TP_printk("client=%llu handle=%#llx offset=%#llx size=%llu site=%u",
+		  __entry->client, __entry->handle, __entry->offset,
+		  __entry->size, __entry->site)
+);
+
+DEFINE_EVENT(bmem_tensor, bmem_alloc,
+	TP_PROTO(u64 client, u64 handle, u64 offset, u64 size, u32 site),
+	TP_ARGS(client, handle, offset, size, site)
+);
+
+DEFINE_EVENT(bmem_tensor, bmem_free,
+	TP_PROTO(u64 client, u64 handle, u64 offset, u64 size, u32 site),
+	TP_ARGS(client, handle, offset, size, site)
+);
+
+TRACE_EVENT(bmem_alloc_fail,
+	TP_PROTO(u64 client, u64 size, u64 call_size, int error, int reason,
+		 u64 pool_free, u64 largest_hole),
+	TP_ARGS(client, size, call_size, error, reason, pool_free,
+		largest_hole),
+	TP_STRUCT__entry(
+		__field(u64, client)
+		__field(u64, size)
+		__field(u64, call_size)
+		__field(int, error)
+		__field(int, reason)
+		__field(u64, pool_free)
+		__field(u64, largest_hole)
+	),
+	TP_fast_assign(
+		__entry->client = client;
+		__entry->size = size;
+		__entry->call_size = call_size;
+		__entry->error = error;
+		__entry->reason = reason;
+		__entry->pool_free = pool_free;
+		__entry->largest_hole = largest_hole;
+	),
+	TP_printk("client=%llu size=%llu call_size=%llu error=%d reason=%s pool_free=%llu largest_hole=%llu",
+		  __entry->client, __entry->size, __entry->call_size,
+		  __entry->error, show_bmem_reason(__entry->reason),
+		  __entry->pool_free, __entry->largest_hole)
+);
+
+DECLARE_EVENT_CLASS(bmem_chunk,
+	TP_PROTO(u64 client, u64 chunk, bool huge),
+	TP_ARGS(client, chunk, huge),
+	TP_STRUCT__entry(
+		__field(u64, client)
+		__field(u64, offset)
+		__field(bool, huge)
+	),
+	TP_fast_assign(
+		__entry->client = client;
+		__entry->offset = chunk * BMEM_HUGE_SIZE;
+		__entry->huge = huge;
+	),
+	TP_printk("client=%llu offset=%#llx huge=%d", __entry->client,
+		  __entry->offset, __entry->huge)
+);
+
+DEFINE_EVENT(bmem_chunk, bmem_attach,
+	TP_PROTO(u64 client, u64 chunk, bool huge),
+	TP_ARGS(client, chunk, huge)
+);
+
+DEFINE_EVENT(bmem_chunk, bmem_detach,
+	TP_PROTO(u64 client, u64 chunk, bool huge),
+	TP_ARGS(client, chunk, huge)
+);
+
+TRACE_EVENT(bmem_promote,
+	TP_PROTO(u64 client, u64 chunk),
+	TP_ARGS(client, chunk),
+	TP_STRUCT__entry(
+		__field(u64, client)
+		__field(u64, offset)
+	),
+	TP_fast_assign(
+		__entry->client = client;
+		__entry->offset = chunk * BMEM_HUGE_SIZE;
+	),
+	TP_printk("client=%llu offset=%#llx", __entry->client, __entry->offset)
+);
+
+TRACE_EVENT(bmem_escape,
+	TP_PROTO(u64 client, u32 pages),
+	TP_ARGS(client, pages),
+	TP_STRUCT__entry(
+		__field(u64, client)
+		__field(u64, size)
+	),
+	TP_fast_assign(
+		__entry->client = client;
+		__entry->size = (u64)pages * BMEM_PAGE_SIZE;
+	),
+	TP_printk("client=%llu size=%llu", __entry->client, __entry->size)
+);
+
+TRACE_EVENT(bmem_trim,
+	TP_PROTO(u64 client, u32 flags, u64 size),
+	TP_ARGS(client, flags, size),
+	TP_STRUCT__entry(
+		__field(u64, client)
+		__field(u32, flags)
+		__field(u64, size)
+	),
+	TP_fast_assign(
+		__entry->client = client;
+		__entry->flags = flags;
+		__entry->size = size;
+	),
+	TP_printk("client=%llu flags=%#x size=%llu", __entry->client,
+		  __entry->flags, __entry->size)
+);
+
+TRACE_EVENT(bmem_fault,
+	TP_PROTO(u64 client, u64 page, bool huge),
+	TP_ARGS(client, page, huge),
+	TP_STRUCT__entry(
+		__field(u64, client)
+		__field(u64, offset)
+		__field(bool, huge)
+	),
+	TP_fast_assign(
+		__entry->client = client;
+		__entry->offset = page * BMEM_PAGE_SIZE;
+		__entry->huge = huge;
+	),
+	TP_printk("client=%llu offset=%#llx huge=%d", __entry->client,
+		  __entry->offset, __entry->huge)
+);
+
+TRACE_EVENT(bmem_tombstone,
+	TP_PROTO(u64 client, pid_t tgid, const char *comm, u64 tensors,
+		 u64 size),
+	TP_ARGS(client, tgid, comm, tensors, size),
+	TP_STRUCT__entry(
+		__field(u64, client)
+		__field(pid_t, tgid)
+		__array(char, comm, TASK_COMM_LEN)
+		__field(u64, tensors)
+		__field(u64, size)
+	),
+	TP_fast_assign(
+		__entry->client = client;
+		__entry->tgid = tgid;
+		strscpy(__entry->comm, comm, TASK_COMM_LEN);
+		__entry->tensors = tensors;
+		__entry->size = size;
+	),
+	TP_printk("client=%llu tgid=%d comm=%s tensors=%llu size=%llu",
+		  __entry->client, __entry->tgid, __entry->comm,
+		  __entry->tensors, __entry->size)
+);
+
+DECLARE_EVENT_CLASS(bmem_pool_bounds,
+	TP_PROTO(u32 pool, u64 limit, u64 reserve),
+	TP_ARGS(pool, limit, reserve),
+	TP_STRUCT__entry(
+		__field(u32, pool)
+		__field(u64, limit)
+		__field(u64, reserve)
+	),
+	TP_fast_assign(
+		__entry->pool = pool;
+		__entry->limit = limit;
+		__entry->reserve = reserve;
+	),
+	TP_printk("pool=%u limit=%llu reserve=%llu", __entry->pool,
+		  __entry->limit, __entry->reserve)
+);
+
+DEFINE_EVENT(bmem_pool_bounds, bmem_pool_create,
+	TP_PROTO(u32 pool, u64 limit, u64 reserve),
+	TP_ARGS(pool, limit, reserve)
+);
+
+DEFINE_EVENT(bmem_pool_bounds, bmem_pool_resize,
+	TP_PROTO(u32 pool, u64 limit, u64 reserve),
+	TP_ARGS(pool, limit, reserve)
+);
+
+TRACE_EVENT(bmem_pool_destroy,
+	TP_PROTO(u32 pool),
+	TP_ARGS(pool),
+	TP_STRUCT__entry(
+		__field(u32, pool)
+	),
+	TP_fast_assign(
+		__entry->pool = pool;
+	),
+	TP_printk("pool=%u", __entry->pool)
+);
+
+TRACE_EVENT(bmem_pool_zeroed,
+	TP_PROTO(u32 pool, int nid),
+	TP_ARGS(pool, nid),
+	TP_STRUCT__entry(
+		__field(u32, pool)
+		__field(int, nid)
+	),
+	TP_fast_assign(
+		__entry->pool = pool;
+		__entry->nid = nid;
+	),
+	TP_printk("pool=%u nid=%d", __entry->pool, __entry->nid)
+);
+
+#endif /* BMEM_TRACE_H */
+
+#undef TRACE_INCLUDE_PATH
+#define TRACE_INCLUDE_PATH .
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_FILE trace
+#include <trace/define_trace.h>

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Mappings of a client's space.
+ *
+ * The pages are ordinary: reference-counted, returned from .fault, and a page
+ * of a huge page makes core mm map the whole of it by one PMD entry.  For
+ * that, every client has an inode of its own on a private pseudo file system:
+ * its size is the largest there is, since core mm maps small pages beyond
+ * i_size, and its i_mapping lists this client's mappings and no other's, so
+ * that taking a page away touches nobody else.
+ */
+#include <linux/fs.h>
+#include <linux/mount.h>
+#include <linux/pagemap.h>
+#include <linux/pseudo_fs.h>
+
+#include "bmem_private.h"
+#include "trace.h"
+
+#define BMEM_FS_MAGIC	0x424d454d	/* "BMEM" */
+
+u64 bmem_space_pages;
+
+static struct vfsmount *bmem_mnt;
+
+static int bmem_init_fs_context(struct fs_context *fc)
+{
+	return init_pseudo(fc, BMEM_FS_MAGIC) ? 0 : -ENOMEM;
+}
+
+/*
+ * No owner: the mount lives as long as the module and must not pin it.  Open
+ * files do that, and every inode belongs to one.
+ */
+static struct file_system_type bmem_fs_type = {
+	.name = "bmem",
+	.init_fs_context = bmem_init_fs_context,
+	.kill_sb = kill_anon_super,
+};
+
+/**
+ * bmem_vm_inode() - an inode for one client's mappings
+ *
+ * Return: the inode, for iput(), or an ERR_PTR.
+ */
+struct inode *bmem_vm_inode(void)
+{
+	struct inode *inode = alloc_anon_inode(bmem_mnt->mnt_sb);
+
+	if (!IS_ERR(inode))
+		i_size_write(inode, MAX_LFS_FILESIZE);
+	return inode;
+}
+
+/*
+ * A page that is locked and in the table may be mapped.  Whoever takes one
+ * away takes it out of the table, waits for its lock, and unmaps: after that
+ * nobody can map it again.
+ */
+static vm_fault_t bmem_fault(struct vm_fault *vmf)
+{
+	struct bmem_client *client = vmf->vma->vm_private_data;
+	struct page *page;
+
+	for (;;) {
+		page = bmem_backing_get_page(client, vmf->pgoff);
+		if (!page)
+			return VM_FAULT_SIGBUS;
+		lock_page(page);
+		/* Core mm would go on to look for the page's mapping. */
+		if (PageHWPoison(page)) {
+			unlock_page(page);
+			put_page(page);
+			return VM_FAULT_HWPOISON;
+		}
+		if (bmem_backing_has_page(client, vmf->pgoff, page))
+			break;
+		unlock_page(page);
+		put_page(page);
+	}
+	trace_bmem_fault(client->who.id, vmf->pgoff, PageCompound(page));
+	vmf->page = page;
+	return VM_FAULT_LOCKED;
+}
+
+static void bmem_vm_open(struct vm_area_struct *vma)
+{
+	struct bmem_client *client = vma->vm_private_data;
+
+	atomic_inc(&client->maps);
+}
+
+static void bmem_vm_close(struct vm_area_struct *vma)
+{
+	struct bmem_client *client = vma->vm_private_data;
+
+	atomic_dec(&client->maps);
+}
+
+static const struct vm_operations_struct bmem_vm_ops = {
+	.open = bmem_vm_open,
+	.close = bmem_vm_close,
+	.fault = bmem_fault,
+};
+
+/**
+ * bmem_mmap() - map a part of the client's space
+ * @file: open device
+ * @vma: shared, not executable, within the space
+ *
+ * Not executable, since tensors are data that others may have written.  Not
+ * growing, since the whole space can be mapped at once.  Not dumped, since a
+ * core file would hold the whole space.
+ *
+ * Return: 0; -EINVAL for a private mapping or one that leaves the space;
+ * -EACCES for an executable one.
+ */
+int bmem_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct bmem_client *client = file->private_data;
+	u64 pages = vma_pages(vma);
+
+	if (!(vma->vm_flags & VM_MAYSHARE))
+		return -EINVAL;
+	if (vma->vm_flags & VM_EXEC)
+		return -EACCES;
+	if (vma->vm_pgoff >= bmem_space_pages ||
+	    pages > bmem_space_pages - vma->vm_pgoff)
+		return -EINVAL;
+
+	bmem_vm_flags(vma, VM_DONTEXPAND | VM_DONTDUMP, VM_MAYEXEC);
+	vma->vm_private_data = client;
+	vma->vm_ops = &bmem_vm_ops;
+	/* Core mm calls .open for copies only. */
+	bmem_vm_open(vma);
+	return 0;
+}
+
+/**
+ * bmem_vm_init() - mount the private file system
+ *
+ * Return: 0 or a negative errno.
+ */
+int bmem_vm_init(void)
+{
+	bmem_mnt = kern_mount(&bmem_fs_type);
+	return PTR_ERR_OR_ZERO(bmem_mnt);
+}
+
+/**
+ * bmem_vm_exit() - unmount it; no inode is left
+ */
+void bmem_vm_exit(void)
+{
+	kern_unmount(bmem_mnt);
+}
