@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
+/*
+ * libbmem: tensor memory that is accounted for exactly.
+ *
+ * A client is one open of /dev/bmem, or of the library's own fallback when
+ * there is no such device.  Every function may be called from any thread at
+ * any time, except that nobody may use a client while or after bmem_close()
+ * runs on it.  The library never calls malloc() on the way to a tensor.
+ *
+ * Functions that return int return 0 or a negative errno; functions that
+ * return a pointer return NULL and set errno.  bmem_strerror() says what to
+ * do about each.  All sizes are bytes.
+ *
+ * Structs of the kernel's ABI (<linux/bmem.h>) are handed through as they are,
+ * under the ABI's own rule: the caller sets the first field, @size, to the
+ * sizeof() of the struct and everything it does not use to zero.
+ */
+#ifndef BMEM_H
+#define BMEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <linux/bmem.h>
+
+#ifdef __cplusplus
+extern "C" {
+/* Calls have the names of their arguments' structs, like stat(2). */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#endif
+
+#pragma GCC visibility push(default)
+
+/** struct bmem_client - opaque; made by bmem_open(), ended by bmem_close() */
+struct bmem_client;
+
+/**
+ * enum bmem_backend - where a client's memory comes from
+ * @BMEM_BACKEND_AUTO: what the environment variable BMEM_BACKEND says (auto,
+ *	dev or memfd); without it, or with auto, the device if it can be opened
+ *	and the fallback if it is missing or not permitted
+ * @BMEM_BACKEND_DEV: the device, or an error
+ * @BMEM_BACKEND_MEMFD: the fallback: memory of this process and its children,
+ *	with the same interface and the same accounting, seen by nobody else
+ */
+enum bmem_backend {
+	BMEM_BACKEND_AUTO = 0,
+	BMEM_BACKEND_DEV = 1,
+	BMEM_BACKEND_MEMFD = 2,
+};
+
+/** define BMEM_OPEN_QUIET - do not say on stderr that the fallback is used */
+#define BMEM_OPEN_QUIET		(1U << 0)
+/** define BMEM_OPEN_CACHE - @cache_bytes applies, even when it is 0 */
+#define BMEM_OPEN_CACHE		(1U << 1)
+
+/**
+ * struct bmem_options - how to open a client
+ * @sz: sizeof(struct bmem_options) that the caller was compiled with
+ * @backend: enum bmem_backend; anything but AUTO wins over the environment
+ * @pool: id of the pool to bind to; the fallback has %BMEM_POOL_DEFAULT only
+ * @label: what reports call the client, at most %BMEM_LABEL_LEN - 1 bytes
+ *	without control characters; NULL for none; only read by bmem_open()
+ * @max_bytes: most memory that the fallback may hold, in bytes, rounded up to
+ *	whole huge pages; 0 for as much as the machine has; the device has its
+ *	pool's limit instead
+ * @cache_bytes: with %BMEM_OPEN_CACHE: how many bytes of empty huge pages the
+ *	client keeps for its next tensors, rounded down to whole huge pages;
+ *	without, the backend's default (16 MiB)
+ * @flags: BMEM_OPEN_*
+ * @__reserved: must be 0
+ */
+struct bmem_options {
+	size_t sz;
+	uint32_t backend;
+	uint32_t pool;
+	const char *label;
+	uint64_t max_bytes;
+	uint64_t cache_bytes;
+	uint32_t flags;
+	uint32_t __reserved;
+};
+
+/**
+ * bmem_open() - become a client
+ * @client: out, the client; NULL on failure; the caller ends it with
+ *	bmem_close()
+ * @options: how, or NULL for the defaults
+ *
+ * After fork() parent and child share the client and its memory, as with any
+ * shared mapping: either may allocate and free, what one writes the other
+ * sees, and all of it goes back when the last of them is gone.  A tensor
+ * that one side allocated after the fork cannot be freed by the other.
+ *
+ * When the device cannot be had and AUTO chooses the fallback, one line on
+ * stderr says why, once a process; %BMEM_OPEN_QUIET or BMEM_QUIET=1 in the
+ * environment silences it.
+ *
+ * Return: 0, or
+ *
+ * * -EINVAL - @client is NULL, a value is outside its range, a bad label,
+ *   BMEM_BACKEND has an unknown value
+ * * -E2BIG - @sz is larger than this library knows, with a tail that is not 0
+ * * -EOPNOTSUPP - unknown flag, reserved field not 0, or a device that speaks
+ *   another ABI
+ * * -ENOENT - no device (only when the fallback is ruled out), no such pool
+ * * -ENXIO, -ENODEV, -EACCES, -EPERM, -ENOTTY - the device cannot be used
+ *   (-EPERM also: the pool admits only another group)
+ * * -ENOMEM - no memory or no address space, see RLIMIT_AS
+ */
+int bmem_open(struct bmem_client **client, const struct bmem_options *options);
+
+/**
+ * bmem_close() - end a client
+ * @client: from bmem_open(), or NULL
+ *
+ * Frees every tensor that is still live and unmaps the space: no pointer into
+ * it may be used any more.  Keeps errno.
+ */
+void bmem_close(struct bmem_client *client);
+
+/**
+ * bmem_backend_name() - which backend a client got
+ * @client: client
+ *
+ * Return: "dev" or "memfd", a constant.
+ */
+const char *bmem_backend_name(const struct bmem_client *client);
+
+/**
+ * bmem_query() - identity and limits of a client
+ * @client: client
+ * @query: in and out, see struct bmem_query; the caller sets @query->size
+ *
+ * @space_bytes is that of the client's space; under RLIMIT_AS only a part of
+ * it may be mapped.
+ *
+ * Return: 0, -EINVAL, -E2BIG or -EOPNOTSUPP.
+ */
+int bmem_query(struct bmem_client *client, struct bmem_query *query);
+
+/**
+ * bmem_alloc() - allocate a tensor
+ * @client: client
+ * @size: exact size in bytes, 1 or more
+ * @align: 0, or a power of two from %BMEM_ALIGN_MIN to %BMEM_ALIGN_MAX;
+ *	0 means %BMEM_ALIGN_MIN
+ * @flags: 0 or %BMEM_ALLOC_ZERO
+ * @label: what the memory is for, in the name of the call site; or NULL
+ *
+ * The memory is there when the call returns: touching it never fails.  With
+ * %BMEM_ALLOC_ZERO it reads as zero, provided that the program never wrote
+ * outside its live tensors; only what an earlier tensor had is cleared.
+ *
+ * The call site is the caller's return address together with @label; it is
+ * named "label @ program+0xoffset" the first time it is seen (without a label
+ * the function's name stands in for it where the dynamic linker knows one).
+ *
+ * Return: the tensor, to be freed with bmem_free(); or NULL and errno:
+ *
+ * * EINVAL - @size is 0 or @align is bad
+ * * EOPNOTSUPP - unknown flag
+ * * EFBIG - larger than the pool's limit or the client's space
+ * * ENOSPC - the pool is at its limit, or the space has no gap of this size
+ * * ENOMEM - the system, the memory cgroup or the mapped part of the space
+ *   (RLIMIT_AS) has no room left
+ */
+void *bmem_alloc(struct bmem_client *client, size_t size, size_t align,
+		 unsigned int flags, const char *label);
+
+/**
+ * bmem_alloc_at() - allocate a tensor at a call site of the caller's choice
+ * @client: client
+ * @size: as for bmem_alloc()
+ * @align: as for bmem_alloc()
+ * @flags: as for bmem_alloc()
+ * @site: what bmem_site() answered, or 0 for unknown
+ *
+ * For runtimes that know better than a return address where a tensor comes
+ * from.
+ *
+ * Return: as for bmem_alloc().
+ */
+void *bmem_alloc_at(struct bmem_client *client, size_t size, size_t align,
+		    unsigned int flags, uint32_t site);
+
+/**
+ * struct bmem_request - one tensor of a batch
+ * @size: in, as for bmem_alloc()
+ * @align: in, as for bmem_alloc()
+ * @flags: in, as for bmem_alloc()
+ * @site: in, as for bmem_alloc_at(); 0 for the call site of
+ *	bmem_alloc_batch() itself
+ * @ptr: out, the tensor; NULL on failure
+ */
+struct bmem_request {
+	size_t size;
+	size_t align;
+	uint32_t flags;
+	uint32_t site;
+	void *ptr;
+};
+
+/**
+ * bmem_alloc_batch() - allocate several tensors, all or none
+ * @client: client
+ * @requests: array of @nr requests
+ * @nr: how many; 0 is allowed and does nothing
+ * @label: as for bmem_alloc(), for requests without a site
+ *
+ * One system call does for %BMEM_BATCH_MAX tensors.
+ *
+ * Return: 0, or the negative of an errno of bmem_alloc(); then every @ptr is
+ * NULL and nothing is allocated.
+ */
+int bmem_alloc_batch(struct bmem_client *client, struct bmem_request *requests,
+		     size_t nr, const char *label);
+
+/**
+ * bmem_free() - free a tensor
+ * @client: the client that it was allocated from
+ * @ptr: what an allocation returned, or NULL
+ *
+ * Any thread may free any tensor.  A mistake changes nothing and is told.
+ * Keeps errno.
+ *
+ * Return: 0, or
+ *
+ * * -EINVAL - no pointer that this client ever returned: outside its space,
+ *   or not the beginning of a page
+ * * -ENOENT - no live tensor begins there: freed already, or @ptr leads into
+ *   the middle of one
+ */
+int bmem_free(struct bmem_client *client, void *ptr);
+
+/**
+ * bmem_free_batch() - free several tensors, each for itself
+ * @client: client
+ * @ptrs: array of @nr pointers; NULL entries are passed over
+ * @nr: how many
+ *
+ * Return: 0, or the error of the first pointer that could not be freed; all
+ * others are free all the same.
+ */
+int bmem_free_batch(struct bmem_client *client, void *const *ptrs, size_t nr);
+
+/**
+ * bmem_realloc() - give a tensor another size
+ * @client: client
+ * @ptr: live tensor, or NULL for a new one
+ * @size: new exact size, 1 or more
+ * @flags: 0, or %BMEM_ALLOC_ZERO: what lies beyond the old size reads as zero
+ *
+ * Keeps the content up to the smaller of both sizes, and the call site of the
+ * first allocation.  The tensor moves unless the size is the same, so that
+ * the kernel's books always hold the exact size.  Its new alignment is
+ * %BMEM_ALIGN_MIN whatever the old one was, as with realloc(3).
+ *
+ * Return: the tensor, @ptr is then no longer valid; or NULL and errno as for
+ * bmem_alloc() and bmem_free(), @ptr is then as it was.
+ */
+void *bmem_realloc(struct bmem_client *client, void *ptr, size_t size,
+		   unsigned int flags);
+
+/**
+ * bmem_owns() - does an address lie in a client's space?
+ * @client: client
+ * @ptr: any pointer
+ *
+ * Two comparisons; says nothing of whether a tensor is live there.
+ *
+ * Return: true if it does.
+ */
+bool bmem_owns(const struct bmem_client *client, const void *ptr);
+
+/**
+ * bmem_usable_size() - bytes that a tensor takes up
+ * @client: client
+ * @ptr: any pointer into a tensor
+ *
+ * Return: the granted size, at least what was asked for; 0 when no tensor is
+ * live there.
+ */
+size_t bmem_usable_size(struct bmem_client *client, const void *ptr);
+
+/**
+ * struct bmem_tensor_desc - what is known of a live tensor
+ * @sz: sizeof(struct bmem_tensor_desc), set by the caller
+ * @ptr: where it begins
+ * @bytes: exact size that was asked for
+ * @granted: bytes that it takes up, @bytes or more
+ * @age_ms: milliseconds since it was allocated
+ * @handle: its name within its client, in the kernel's reports
+ * @site: number of its call site, 0 for unknown
+ * @flags: BMEM_ALLOC_* it was allocated with
+ * @label: name of the call site, empty when it has none; bmem_foreach()
+ *	leaves it empty
+ */
+struct bmem_tensor_desc {
+	size_t sz;
+	void *ptr;
+	uint64_t bytes;
+	uint64_t granted;
+	uint64_t age_ms;
+	uint64_t handle;
+	uint32_t site;
+	uint32_t flags;
+	char label[BMEM_LABEL_LEN];
+};
+
+/**
+ * bmem_tensor_info() - which tensor does a pointer belong to?
+ * @client: client
+ * @ptr: any pointer into a tensor, up to its granted size
+ * @desc: in and out; the caller sets @desc->sz
+ *
+ * Return: 0, or
+ *
+ * * -EINVAL - @ptr is not in the client's space, or @desc->sz is too small
+ * * -E2BIG - @desc->sz is larger than this library knows and not 0 there
+ * * -ENOENT - no live tensor there
+ */
+int bmem_tensor_info(struct bmem_client *client, const void *ptr,
+		     struct bmem_tensor_desc *desc);
+
+/**
+ * typedef bmem_visit_fn - what bmem_foreach() calls
+ * @desc: a tensor; valid during the call
+ * @arg: what bmem_foreach() was given
+ *
+ * May allocate and free.
+ *
+ * Return: 0 to go on, anything else to stop.
+ */
+typedef int (*bmem_visit_fn)(const struct bmem_tensor_desc *desc, void *arg);
+
+/**
+ * bmem_foreach() - visit all live tensors of a client, by address
+ * @client: client
+ * @fn: called for each
+ * @arg: handed to @fn
+ *
+ * Tensors that come and go meanwhile may be visited or not; all others are
+ * visited once.
+ *
+ * Return: 0 at the end, what @fn returned when it stopped, or a negative
+ * errno.
+ */
+int bmem_foreach(struct bmem_client *client, bmem_visit_fn fn, void *arg);
+
+/**
+ * bmem_tensor_list() - live tensors of this or another client
+ * @client: client
+ * @list: in and out, see struct bmem_tensor_list; the caller sets @list->size
+ *
+ * Return: 0, -EINVAL, -E2BIG, -EOPNOTSUPP or -ENOENT.
+ */
+int bmem_tensor_list(struct bmem_client *client, struct bmem_tensor_list *list);
+
+/**
+ * bmem_site() - a call site by name
+ * @client: client
+ * @name: 1 to %BMEM_LABEL_LEN - 1 bytes; a longer one is cut, control
+ *	characters become '?'
+ *
+ * The same name gives the same number for as long as the client lives.
+ *
+ * Return: the number, not 0; or 0 and errno: EINVAL for no name, ENOSPC when
+ * the table of sites is full (bmem_sites_lost() counts these).
+ */
+uint32_t bmem_site(struct bmem_client *client, const char *name);
+
+/**
+ * bmem_sites_lost() - allocations whose call site found no room
+ * @client: client
+ *
+ * Return: how many allocations, and calls of bmem_site(), went on as site 0
+ * because the table of sites was full.
+ */
+uint64_t bmem_sites_lost(const struct bmem_client *client);
+
+/**
+ * struct bmem_site_sums - what is live of one call site
+ * @sz: sizeof(struct bmem_site_sums), set by the caller
+ * @live_tensors: number of live tensors
+ * @live_bytes: sum of what they asked for
+ * @granted_bytes: sum of what they take up
+ */
+struct bmem_site_sums {
+	size_t sz;
+	uint64_t live_tensors;
+	uint64_t live_bytes;
+	uint64_t granted_bytes;
+};
+
+/**
+ * bmem_site_stats() - add up the live tensors of one call site
+ * @client: client
+ * @site: number of the site, 0 for tensors without one
+ * @sums: in and out; the caller sets @sums->sz
+ *
+ * Walks all live tensors; exact when nobody allocates or frees meanwhile.
+ *
+ * Return: 0, -EINVAL or -E2BIG for a bad @sums->sz.
+ */
+int bmem_site_stats(struct bmem_client *client, uint32_t site,
+		    struct bmem_site_sums *sums);
+
+/**
+ * bmem_stats() - the sums over a client
+ * @client: client
+ * @stats: in and out, see struct bmem_client_stats; the caller sets
+ *	@stats->size, and @stats->client_id to 0 for itself
+ *
+ * Return: 0, -EINVAL, -E2BIG, -EOPNOTSUPP, or -ENOENT for another client that
+ * is not there or may not be seen.
+ */
+int bmem_stats(struct bmem_client *client, struct bmem_client_stats *stats);
+
+/**
+ * bmem_trim() - give back huge pages that hold no tensor
+ * @client: client
+ * @keep: how many bytes of them may stay
+ * @flags: 0, or %BMEM_TRIM_POOL for every client of the pool (CAP_SYS_ADMIN)
+ * @trimmed: out, how many bytes went back; may be NULL
+ *
+ * Return: 0, -EOPNOTSUPP for an unknown flag, -EPERM.
+ */
+int bmem_trim(struct bmem_client *client, uint64_t keep, unsigned int flags,
+	      uint64_t *trimmed);
+
+/**
+ * bmem_pool_create() - make a pool (CAP_SYS_ADMIN)
+ * @client: client; only its descriptor is used
+ * @create: in and out, see struct bmem_pool_create; the caller sets
+ *	@create->size
+ *
+ * Return: 0, -EEXIST, -ENOSPC, -ENOMEM, -EPERM, -EINVAL; -EOPNOTSUPP on the
+ * fallback, which has one pool.
+ */
+int bmem_pool_create(struct bmem_client *client,
+		     struct bmem_pool_create *create);
+
+/**
+ * bmem_pool_destroy() - unmake a pool (CAP_SYS_ADMIN)
+ * @client: client; only its descriptor is used
+ * @pool: id of the pool
+ *
+ * Return: 0, -EBUSY while a client is bound to it, -ENOENT, -EPERM;
+ * -EOPNOTSUPP on the fallback.
+ */
+int bmem_pool_destroy(struct bmem_client *client, uint32_t pool);
+
+/**
+ * bmem_pool_resize() - give a pool new bounds (CAP_SYS_ADMIN)
+ * @client: client; only its descriptor is used
+ * @resize: in, see struct bmem_pool_resize; the caller sets @resize->size
+ *
+ * Return: 0, -EINVAL, -ENOMEM, -ENOENT, -EPERM; -EOPNOTSUPP on the fallback.
+ */
+int bmem_pool_resize(struct bmem_client *client,
+		     struct bmem_pool_resize *resize);
+
+/**
+ * bmem_pool_list() - ids of all pools
+ * @client: client; only its descriptor is used
+ * @ids: out, array of @nr ids; NULL only when @nr is 0
+ * @nr: capacity of the array, at most %BMEM_POOLS_MAX
+ *
+ * Return: the number of pools, or -EMSGSIZE when there are more than @nr
+ * (%BMEM_POOLS_MAX always do), -EINVAL.
+ */
+int bmem_pool_list(struct bmem_client *client, uint32_t *ids, uint32_t nr);
+
+/**
+ * bmem_pool_stats() - the sums over a pool
+ * @client: client; only its descriptor is used
+ * @stats: in and out, see struct bmem_pool_stats; the caller sets
+ *	@stats->size and @stats->pool
+ *
+ * Return: 0, -EINVAL, -E2BIG, -EOPNOTSUPP or -ENOENT.
+ */
+int bmem_pool_stats(struct bmem_client *client, struct bmem_pool_stats *stats);
+
+/**
+ * bmem_strerror() - what an error of this library means and what to do
+ * @err: errno, positive or negative
+ *
+ * Return: a constant sentence, never NULL.
+ */
+const char *bmem_strerror(int err);
+
+/**
+ * struct bmem_scoped - a tensor that ends with its scope
+ * @client: whose it is
+ * @ptr: the tensor, or NULL
+ *
+ * A variable of this type that is declared with %BMEM_AUTO frees its tensor
+ * when it goes out of scope, on every way out::
+ *
+ *	BMEM_AUTO struct bmem_scoped t = bmem_scoped_alloc(c, n, 0, 0, "kv");
+ *
+ *	if (!t.ptr)
+ *		return -errno;
+ */
+struct bmem_scoped {
+	struct bmem_client *client;
+	void *ptr;
+};
+
+/** define BMEM_AUTO - makes a struct bmem_scoped free itself */
+#define BMEM_AUTO	__attribute__((cleanup(bmem_scoped_free)))
+/** define BMEM_AUTO_CLOSE - makes a struct bmem_client pointer close itself */
+#define BMEM_AUTO_CLOSE	__attribute__((cleanup(bmem_close_scoped)))
+
+/**
+ * bmem_scoped_alloc() - bmem_alloc() for a %BMEM_AUTO variable
+ * @client: as for bmem_alloc()
+ * @size: as for bmem_alloc()
+ * @align: as for bmem_alloc()
+ * @flags: as for bmem_alloc()
+ * @label: as for bmem_alloc()
+ *
+ * Inlined always, so that the call site is the caller's.
+ *
+ * Return: the tensor; @ptr is NULL, and errno set, as for bmem_alloc().
+ */
+static inline __attribute__((always_inline)) struct bmem_scoped
+bmem_scoped_alloc(struct bmem_client *client, size_t size, size_t align,
+		  unsigned int flags, const char *label)
+{
+	struct bmem_scoped t = {
+		client, bmem_alloc(client, size, align, flags, label),
+	};
+
+	return t;
+}
+
+/**
+ * bmem_scoped_free() - what %BMEM_AUTO calls; may also be called earlier
+ * @t: tensor; its @ptr becomes NULL
+ */
+static inline void bmem_scoped_free(struct bmem_scoped *t)
+{
+	if (t->ptr)
+		(void)bmem_free(t->client, t->ptr);
+	t->ptr = NULL;
+}
+
+/**
+ * bmem_scoped_release() - take a tensor out of the scope's hands
+ * @t: tensor; its @ptr becomes NULL
+ *
+ * Return: the tensor, for the caller to free.
+ */
+static inline void *bmem_scoped_release(struct bmem_scoped *t)
+{
+	void *ptr = t->ptr;
+
+	t->ptr = NULL;
+	return ptr;
+}
+
+/**
+ * bmem_close_scoped() - what %BMEM_AUTO_CLOSE calls
+ * @client: client, or pointer to NULL
+ */
+static inline void bmem_close_scoped(struct bmem_client **client)
+{
+	bmem_close(*client);
+	*client = NULL;
+}
+
+#pragma GCC visibility pop
+
+#ifdef __cplusplus
+#pragma GCC diagnostic pop
+}
+#endif
+
+#endif /* BMEM_H */

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * The memory under the fallback's arena: huge pages in a memfd if the system
+ * has any free, ordinary pages in a memfd if not, anonymous shared memory
+ * where memfds are forbidden.
+ *
+ * Attaching allocates at once, so that a lack of memory is an error of the
+ * allocation and not a signal at the first touch.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "backing.h"
+#include "internal.h"
+
+#ifndef MFD_HUGE_2MB
+#define MFD_HUGE_2MB	(HUGE_SHIFT << 26)
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE	23
+#endif
+
+#define HUGE_DIR	"/sys/kernel/mm/hugepages/hugepages-2048kB/"
+
+static unsigned long read_number(const char *path)
+{
+	char buf[32];
+	ssize_t n;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return 0;
+	n = read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	if (n <= 0)
+		return 0;
+	buf[n] = '\0';
+	return strtoul(buf, NULL, 10);
+}
+
+static bool system_has_huge(void)
+{
+	return read_number(HUGE_DIR "free_hugepages") >
+	       read_number(HUGE_DIR "resv_hugepages");
+}
+
+/* A file that may not grow to @len would kill the process with SIGXFSZ. */
+static bool file_may_be(size_t len)
+{
+	struct rlimit lim;
+
+	return getrlimit(RLIMIT_FSIZE, &lim) || lim.rlim_cur >= len;
+}
+
+static int map_file(struct backing *bk, size_t len, unsigned int flags)
+{
+	int fd = memfd_create("bmem", MFD_CLOEXEC | flags);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	if (!ftruncate(fd, (off_t)len)) {
+		bk->base = space_map(fd, len);
+		if (bk->base) {
+			bk->fd = fd;
+			bk->len = len;
+			return 0;
+		}
+	}
+	err = -errno;
+	close(fd);
+	return err;
+}
+
+static int map_anonymous(struct backing *bk, size_t len)
+{
+	bk->base = space_map(-1, len);
+	if (!bk->base)
+		return -errno;
+	bk->fd = -1;
+	bk->len = len;
+	return 0;
+}
+
+static int open_plain(struct backing *bk, size_t len)
+{
+	int ret = -EFBIG;
+
+	if (file_may_be(len))
+		ret = map_file(bk, len, 0);
+	/* A lack of address space is no better without a file. */
+	if (ret && ret != -ENOMEM)
+		ret = map_anonymous(bk, len);
+	if (!ret)
+		(void)madvise(bk->base, len, MADV_HUGEPAGE);
+	return ret;
+}
+
+/**
+ * backing_open() - reserve a range without memory
+ * @bk: out
+ * @len: its length, a multiple of %BMEM_HUGE_SIZE
+ *
+ * Return: 0, or a negative errno; -ENOMEM when a shorter one might do.
+ */
+int backing_open(struct backing *bk, size_t len)
+{
+	bk->huge = system_has_huge() && file_may_be(len) &&
+		   !map_file(bk, len, MFD_HUGETLB | MFD_HUGE_2MB);
+	return bk->huge ? 0 : open_plain(bk, len);
+}
+
+/**
+ * backing_close() - give everything back
+ * @bk: backing
+ */
+void backing_close(struct backing *bk)
+{
+	munmap(bk->base, bk->len);
+	if (bk->fd >= 0)
+		close(bk->fd);
+}
+
+static int change_file(struct backing *bk, int mode, size_t off, size_t len)
+{
+	int ret;
+
+	do {
+		ret = fallocate(bk->fd, mode, (off_t)off, (off_t)len);
+	} while (ret && errno == EINTR);
+	return ret ? -errno : 0;
+}
+
+static int populate(char *p, size_t len)
+{
+	size_t i;
+	int ret;
+
+	do {
+		ret = madvise(p, len, MADV_POPULATE_WRITE);
+	} while (ret && errno == EINTR);
+	if (!ret || errno != EINVAL)
+		return ret ? -errno : 0;
+	/* Before 5.14.  Anonymous memory raises no SIGBUS. */
+	for (i = 0; i < len; i += BMEM_PAGE_SIZE)
+		*(volatile char *)(p + i) = 0;
+	return 0;
+}
+
+/**
+ * backing_attach() - put memory under chunks that have none
+ * @bk: backing
+ * @chunk: the first
+ * @nr: how many
+ *
+ * The memory reads as zero.
+ *
+ * Return: 0, or -ENOMEM and none has memory.
+ */
+int backing_attach(struct backing *bk, uint32_t chunk, uint32_t nr)
+{
+	size_t off = (size_t)chunk << HUGE_SHIFT;
+	size_t len = (size_t)nr << HUGE_SHIFT;
+
+	if (bk->fd < 0) {
+		if (!populate(bk->base + off, len))
+			return 0;
+		(void)madvise(bk->base + off, len, MADV_REMOVE);
+		return -ENOMEM;
+	}
+	/* All or nothing, in tmpfs; hugetlbfs keeps what it got. */
+	if (change_file(bk, 0, off, len)) {
+		(void)backing_detach(bk, chunk, nr);
+		return -ENOMEM;
+	}
+	/* The memory is there; mapping it now only saves page faults. */
+	(void)madvise(bk->base + off, len, MADV_POPULATE_WRITE);
+	return 0;
+}
+
+/**
+ * backing_detach() - give the memory of chunks back to the system
+ * @bk: backing
+ * @chunk: the first
+ * @nr: how many
+ *
+ * Return: 0, or a negative errno and they still have it.
+ */
+int backing_detach(struct backing *bk, uint32_t chunk, uint32_t nr)
+{
+	size_t off = (size_t)chunk << HUGE_SHIFT;
+	size_t len = (size_t)nr << HUGE_SHIFT;
+
+	if (bk->fd >= 0)
+		return change_file(bk,
+				   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				   off, len);
+	return madvise(bk->base + off, len, MADV_REMOVE) ? -errno : 0;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
+/*
+ * The memory under the fallback's arena.
+ */
+#ifndef BMEM_BACKING_H
+#define BMEM_BACKING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * struct backing - a sparse range of memory, filled by the 2 MiB chunk
+ * @base: where it is mapped
+ * @len: its length
+ * @fd: memfd, or -1 where there are none (anonymous memory)
+ * @huge: made of huge pages
+ */
+struct backing {
+	char *base;
+	size_t len;
+	int fd;
+	bool huge;
+};
+
+int backing_open(struct backing *bk, size_t len);
+void backing_close(struct backing *bk);
+int backing_attach(struct backing *bk, uint32_t chunk, uint32_t nr);
+int backing_detach(struct backing *bk, uint32_t chunk, uint32_t nr);
+
+#endif /* BMEM_BACKING_H */

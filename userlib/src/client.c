@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * A client's beginning and end, and which backend it gets.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define OPEN_FLAGS	(BMEM_OPEN_QUIET | BMEM_OPEN_CACHE)
+
+/**
+ * label_check() - the ABI's rule for labels
+ * @label: %BMEM_LABEL_LEN bytes, or less with a terminating zero
+ *
+ * Return: 0, or -EINVAL when it does not end or has control characters.
+ */
+int label_check(const char *label)
+{
+	size_t n = strnlen(label, BMEM_LABEL_LEN);
+
+	if (n == BMEM_LABEL_LEN)
+		return -EINVAL;
+	while (n--)
+		if ((unsigned char)label[n] < ' ' || label[n] == 0x7f)
+			return -EINVAL;
+	return 0;
+}
+
+static int read_options(struct bmem_options *o, const struct bmem_options *user)
+{
+	int ret;
+
+	memset(o, 0, sizeof(*o));
+	if (!user)
+		return 0;
+	ret = sized_in(o, sizeof(*o), user, user->sz, sizeof(o->sz));
+	if (ret)
+		return ret;
+	if (o->flags & ~OPEN_FLAGS || o->__reserved)
+		return -EOPNOTSUPP;
+	if (o->backend > BMEM_BACKEND_MEMFD)
+		return -EINVAL;
+	return o->label ? label_check(o->label) : 0;
+}
+
+static int env_backend(uint32_t *backend)
+{
+	static const char * const names[] = {
+		[BMEM_BACKEND_AUTO] = "auto",
+		[BMEM_BACKEND_DEV] = "dev",
+		[BMEM_BACKEND_MEMFD] = "memfd",
+	};
+	const char *env = secure_getenv("BMEM_BACKEND");
+	uint32_t i;
+
+	if (!env || !*env)
+		return 0;
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strcmp(env, names[i]))
+			continue;
+		*backend = i;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static bool env_quiet(void)
+{
+	const char *env = secure_getenv("BMEM_QUIET");
+
+	return env && *env && strcmp(env, "0");
+}
+
+/* Not there, not for us, or not bmem: what another backend can make up for. */
+static bool device_absent(int err)
+{
+	switch (err) {
+	case -ENOENT:
+	case -ENODEV:
+	case -ENXIO:
+	case -ENOTDIR:
+	case -EACCES:
+	case -EPERM:
+	case -ENOTTY:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int open_with(struct bmem_client *c, const struct backend *backend,
+		     const struct bmem_options *o)
+{
+	c->backend = backend;
+	c->fd = -1;
+	return backend->open(c, o);
+}
+
+static int open_any(struct bmem_client *c, const struct bmem_options *o)
+{
+	int ret;
+
+	if (o->backend == BMEM_BACKEND_MEMFD)
+		return open_with(c, &backend_memfd, o);
+	ret = open_with(c, &backend_dev, o);
+	/*
+	 * A pool is the device's: whoever asks for one by number is told that
+	 * it cannot be had, not given other memory.
+	 */
+	if (o->backend == BMEM_BACKEND_DEV || o->pool || !device_absent(ret))
+		return ret;
+	notice_fallback(ret, o->flags & BMEM_OPEN_QUIET || env_quiet());
+	return open_with(c, &backend_memfd, o);
+}
+
+int bmem_open(struct bmem_client **client, const struct bmem_options *options)
+{
+	struct bmem_options o;
+	struct bmem_client *c;
+	int ret;
+
+	if (!client)
+		return -EINVAL;
+	*client = NULL;
+	ret = read_options(&o, options);
+	if (!ret && o.backend == BMEM_BACKEND_AUTO)
+		ret = env_backend(&o.backend);
+	if (ret)
+		return ret;
+
+	c = scratch_get(sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	ret = open_any(c, &o);
+	if (ret) {
+		scratch_put(c, sizeof(*c));
+		return ret;
+	}
+	*client = c;
+	return 0;
+}
+
+void bmem_close(struct bmem_client *c)
+{
+	int saved = errno;
+
+	if (!c)
+		return;
+	c->backend->close(c);
+	scratch_put(c, sizeof(*c));
+	errno = saved;
+}
+
+const char *bmem_backend_name(const struct bmem_client *c)
+{
+	return c->backend->name;
+}
+
+/**
+ * client_bind() - apply the options that the ABI has a call for
+ * @c: client
+ * @o: options, checked
+ *
+ * Return: 0 or an errno of BMEM_BIND.
+ */
+int client_bind(struct bmem_client *c, const struct bmem_options *o)
+{
+	struct bmem_bind bind = { .size = sizeof(bind) };
+
+	if (o->pool != BMEM_POOL_DEFAULT) {
+		bind.flags |= BMEM_BIND_POOL;
+		bind.pool = o->pool;
+	}
+	if (o->label) {
+		bind.flags |= BMEM_BIND_LABEL;
+		strcpy(bind.label, o->label);
+	}
+	if (o->flags & BMEM_OPEN_CACHE) {
+		bind.flags |= BMEM_BIND_CACHE;
+		bind.cache_bytes = o->cache_bytes;
+	}
+	return bind.flags ? call(c, BMEM_BIND, &bind) : 0;
+}

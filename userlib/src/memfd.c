@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * The fallback as a backend: the calls of <linux/bmem.h>, answered by an arena
+ * of this process under the rules of that header.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "arena.h"
+
+static int do_query(struct arena *a, void *arg)
+{
+	struct bmem_query *q = arg;
+
+	if (q->flags)
+		return -EOPNOTSUPP;
+	q->caps = a->backing.huge ? BMEM_CAP_HUGE : 0;
+	q->client_id = a->books->st.client_id;
+	q->space_bytes = a->backing.len;
+	q->page_size = BMEM_PAGE_SIZE;
+	q->huge_size = BMEM_HUGE_SIZE;
+	q->align_min = BMEM_ALIGN_MIN;
+	q->align_max = BMEM_ALIGN_MAX;
+	q->batch_max = BMEM_BATCH_MAX;
+	q->sites_max = BMEM_SITES_MAX;
+	q->pools_max = BMEM_POOLS_MAX;
+	q->pool = BMEM_POOL_DEFAULT;
+	return 0;
+}
+
+static int do_bind(struct arena *a, void *arg)
+{
+	const struct bmem_bind *bind = arg;
+
+	if (bind->flags & ~(BMEM_BIND_POOL | BMEM_BIND_LABEL | BMEM_BIND_CACHE))
+		return -EOPNOTSUPP;
+	if (bind->__reserved)
+		return -EOPNOTSUPP;
+	if (!bind->flags)
+		return -EINVAL;
+	if (bind->flags & BMEM_BIND_LABEL && label_check(bind->label))
+		return -EINVAL;
+	if (bind->flags & BMEM_BIND_POOL && bind->pool != BMEM_POOL_DEFAULT)
+		return -ENOENT;
+	/* The label is for reports, and the fallback writes none. */
+	return bind->flags & BMEM_BIND_CACHE ?
+	       arena_set_cache(a, bind->cache_bytes) : 0;
+}
+
+static int do_site(struct arena *a, void *arg)
+{
+	const struct bmem_site *cmd = arg;
+
+	if (cmd->flags || cmd->__reserved)
+		return -EOPNOTSUPP;
+	if (!cmd->site || label_check(cmd->label))
+		return -EINVAL;
+	return arena_name_site(a, cmd->site, cmd->label);
+}
+
+static bool bad_nr(uint32_t nr)
+{
+	return !nr || nr > BMEM_BATCH_MAX;
+}
+
+static int do_alloc(struct arena *a, void *arg)
+{
+	struct bmem_alloc *cmd = arg;
+
+	if (cmd->flags)
+		return -EOPNOTSUPP;
+	cmd->failed = 0;
+	if (bad_nr(cmd->nr))
+		return -EINVAL;
+	return arena_alloc(a, (void *)(uintptr_t)cmd->entries, cmd->nr,
+			   &cmd->failed);
+}
+
+static int do_free(struct arena *a, void *arg)
+{
+	struct bmem_free *cmd = arg;
+
+	if (cmd->flags)
+		return -EOPNOTSUPP;
+	cmd->freed = 0;
+	if (bad_nr(cmd->nr))
+		return -EINVAL;
+	return arena_free(a, (void *)(uintptr_t)cmd->entries, cmd->nr,
+			  &cmd->freed);
+}
+
+static int do_info(struct arena *a, void *arg)
+{
+	struct bmem_tensor_info *cmd = arg;
+
+	if (cmd->flags & ~BMEM_INFO_OFFSET)
+		return -EOPNOTSUPP;
+	if (cmd->flags & BMEM_INFO_OFFSET ? cmd->handle : cmd->offset)
+		return -EINVAL;
+	return arena_info(a, cmd);
+}
+
+static int do_list(struct arena *a, void *arg)
+{
+	struct bmem_tensor_list *cmd = arg;
+
+	if (cmd->flags & ~BMEM_LIST_SITE)
+		return -EOPNOTSUPP;
+	if (bad_nr(cmd->nr) || (!(cmd->flags & BMEM_LIST_SITE) && cmd->site))
+		return -EINVAL;
+	if (cmd->client_id && cmd->client_id != a->books->st.client_id)
+		return -ENOENT;
+	return arena_list(a, cmd);
+}
+
+static int do_stats(struct arena *a, void *arg)
+{
+	struct bmem_client_stats *st = arg;
+
+	if (st->flags)
+		return -EOPNOTSUPP;
+	if (st->client_id && st->client_id != a->books->st.client_id)
+		return -ENOENT;
+	return arena_stats(a, st);
+}
+
+static int do_trim(struct arena *a, void *arg)
+{
+	struct bmem_trim *cmd = arg;
+
+	if (cmd->flags & ~BMEM_TRIM_POOL)
+		return -EOPNOTSUPP;
+	/* This client is the pool's only one. */
+	return arena_trim(a, cmd);
+}
+
+static int do_pool_list(struct arena *a, void *arg)
+{
+	struct bmem_pool_list *cmd = arg;
+	uint32_t room = cmd->nr, *ids = (void *)(uintptr_t)cmd->ids;
+
+	(void)a;
+	if (cmd->flags || cmd->__reserved)
+		return -EOPNOTSUPP;
+	if (room > BMEM_POOLS_MAX)
+		return -EINVAL;
+	cmd->nr = 1;
+	if (!room)
+		return -EMSGSIZE;
+	ids[0] = BMEM_POOL_DEFAULT;
+	return 0;
+}
+
+static int do_pool_stats(struct arena *a, void *arg)
+{
+	struct bmem_pool_stats *st = arg;
+
+	if (st->flags & ~BMEM_STATS_NODE)
+		return -EOPNOTSUPP;
+	/* Which node memory is on, the fallback does not know. */
+	if (st->nid)
+		return -EINVAL;
+	if (st->pool != BMEM_POOL_DEFAULT)
+		return -ENOENT;
+	*st = (struct bmem_pool_stats) {
+		.size = st->size,
+		.flags = st->flags,
+	};
+	return arena_pool_stats(a, st);
+}
+
+/**
+ * struct abi_call - one call of the ABI
+ * @fn: does it; NULL for what the fallback cannot do
+ * @size: length of its argument, so far the shortest allowed too
+ * @back: written back on failure as well, for what its text promises then
+ */
+struct abi_call {
+	int (*fn)(struct arena *a, void *arg);
+	uint32_t size;
+	bool back;
+};
+
+#define NR_FIRST	_IOC_NR(BMEM_QUERY)
+#define CALL(cmd, type, ...) \
+	[_IOC_NR(cmd) - NR_FIRST] = { .size = sizeof(struct type), __VA_ARGS__ }
+
+static const struct abi_call calls[] = {
+	CALL(BMEM_QUERY, bmem_query, .fn = do_query),
+	CALL(BMEM_BIND, bmem_bind, .fn = do_bind),
+	CALL(BMEM_SITE, bmem_site, .fn = do_site),
+	CALL(BMEM_ALLOC, bmem_alloc, .fn = do_alloc, .back = true),
+	CALL(BMEM_FREE, bmem_free, .fn = do_free),
+	CALL(BMEM_TENSOR_INFO, bmem_tensor_info, .fn = do_info),
+	CALL(BMEM_TENSOR_LIST, bmem_tensor_list, .fn = do_list),
+	CALL(BMEM_CLIENT_STATS, bmem_client_stats, .fn = do_stats),
+	CALL(BMEM_TRIM, bmem_trim, .fn = do_trim),
+	CALL(BMEM_POOL_CREATE, bmem_pool_create),
+	CALL(BMEM_POOL_DESTROY, bmem_pool_destroy),
+	CALL(BMEM_POOL_RESIZE, bmem_pool_resize),
+	CALL(BMEM_POOL_LIST, bmem_pool_list, .fn = do_pool_list, .back = true),
+	CALL(BMEM_POOL_STATS, bmem_pool_stats, .fn = do_pool_stats),
+};
+
+union abi_arg {
+	struct bmem_query query;
+	struct bmem_bind bind;
+	struct bmem_site site;
+	struct bmem_alloc alloc;
+	struct bmem_free free;
+	struct bmem_tensor_info info;
+	struct bmem_tensor_list list;
+	struct bmem_client_stats stats;
+	struct bmem_trim trim;
+	struct bmem_pool_create create;
+	struct bmem_pool_destroy destroy;
+	struct bmem_pool_resize resize;
+	struct bmem_pool_list pools;
+	struct bmem_pool_stats pool_stats;
+};
+
+static int memfd_call(struct bmem_client *c, unsigned long cmd, void *user)
+{
+	unsigned int nr = _IOC_NR(cmd) - NR_FIRST;
+	uint32_t size = *(const uint32_t *)user;
+	const struct abi_call *call;
+	union abi_arg arg;
+	int ret;
+
+	if (_IOC_TYPE(cmd) != BMEM_IOC_TYPE || nr >= ARRAY_SIZE(calls))
+		return -ENOTTY;
+	call = &calls[nr];
+	ret = sized_in(&arg, call->size, user, size, call->size);
+	if (ret)
+		return ret;
+	if (!call->fn)
+		return -EOPNOTSUPP;
+	ret = call->fn(c->arena, &arg);
+	if (!ret || call->back)
+		memcpy(user, &arg, call->size);
+	return ret;
+}
+
+static int memfd_open(struct bmem_client *c, const struct bmem_options *o)
+{
+	int ret;
+
+	c->arena = arena_open(o->max_bytes, &ret);
+	if (!c->arena)
+		return ret;
+	c->base = c->arena->backing.base;
+	c->len = c->arena->backing.len;
+	ret = handles_init(c);
+	if (!ret)
+		ret = client_bind(c, o);
+	if (ret) {
+		handles_fini(c);
+		arena_close(c->arena);
+	}
+	return ret;
+}
+
+static void memfd_close(struct bmem_client *c)
+{
+	handles_fini(c);
+	arena_close(c->arena);
+}
+
+const struct backend backend_memfd = {
+	.name = "memfd",
+	.open = memfd_open,
+	.close = memfd_close,
+	.call = memfd_call,
+};

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * Figures of clients and pools, and the administration of pools: the calls of
+ * the ABI under the library's names.
+ */
+#include <errno.h>
+
+#include "internal.h"
+
+int bmem_query(struct bmem_client *c, struct bmem_query *query)
+{
+	return call(c, BMEM_QUERY, query);
+}
+
+int bmem_stats(struct bmem_client *c, struct bmem_client_stats *stats)
+{
+	return call(c, BMEM_CLIENT_STATS, stats);
+}
+
+int bmem_trim(struct bmem_client *c, uint64_t keep, unsigned int flags,
+	      uint64_t *trimmed)
+{
+	struct bmem_trim arg = {
+		.size = sizeof(arg),
+		.flags = flags,
+		.keep_bytes = keep,
+	};
+	int ret = call(c, BMEM_TRIM, &arg);
+
+	if (!ret && trimmed)
+		*trimmed = arg.trimmed_bytes;
+	return ret;
+}
+
+int bmem_pool_create(struct bmem_client *c, struct bmem_pool_create *create)
+{
+	return call(c, BMEM_POOL_CREATE, create);
+}
+
+int bmem_pool_destroy(struct bmem_client *c, uint32_t pool)
+{
+	struct bmem_pool_destroy arg = { .size = sizeof(arg), .pool = pool };
+
+	return call(c, BMEM_POOL_DESTROY, &arg);
+}
+
+int bmem_pool_resize(struct bmem_client *c, struct bmem_pool_resize *resize)
+{
+	return call(c, BMEM_POOL_RESIZE, resize);
+}
+
+int bmem_pool_list(struct bmem_client *c, uint32_t *ids, uint32_t nr)
+{
+	struct bmem_pool_list arg = {
+		.size = sizeof(arg),
+		.nr = nr,
+		.ids = (uintptr_t)ids,
+	};
+	int ret = call(c, BMEM_POOL_LIST, &arg);
+
+	return ret ? ret : (int)arg.nr;
+}
+
+int bmem_pool_stats(struct bmem_client *c, struct bmem_pool_stats *stats)
+{
+	return call(c, BMEM_POOL_STATS, stats);
+}

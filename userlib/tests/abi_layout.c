@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * The layout of every struct of <linux/bmem.h>, in numbers that do not change:
+ * programs that were compiled with them are out there.  A struct may grow at
+ * its end, which is then added here; anything else here that has to change
+ * breaks the ABI.
+ *
+ * Compiled for 64 and for 32 bits, as C and as C++; never run.
+ */
+#include <linux/bmem.h>
+
+#ifdef __cplusplus
+#define _Static_assert static_assert
+#endif
+
+#define SIZE(type, n) \
+	_Static_assert(sizeof(struct type) == (n), \
+		       "sizeof(struct " #type ") is expected to be " #n)
+#define AT(type, field, n) \
+	_Static_assert(__builtin_offsetof(struct type, field) == (n), \
+		       #field " of struct " #type " is expected at " #n)
+#define NUMBER(call, n) \
+	_Static_assert((call) == (n), #call " is expected to be " #n)
+
+SIZE(bmem_query, 64);
+AT(bmem_query, size, 0);
+AT(bmem_query, flags, 4);
+AT(bmem_query, caps, 8);
+AT(bmem_query, client_id, 16);
+AT(bmem_query, space_bytes, 24);
+AT(bmem_query, page_size, 32);
+AT(bmem_query, huge_size, 36);
+AT(bmem_query, align_min, 40);
+AT(bmem_query, align_max, 44);
+AT(bmem_query, batch_max, 48);
+AT(bmem_query, sites_max, 52);
+AT(bmem_query, pools_max, 56);
+AT(bmem_query, pool, 60);
+
+SIZE(bmem_bind, 88);
+AT(bmem_bind, size, 0);
+AT(bmem_bind, flags, 4);
+AT(bmem_bind, pool, 8);
+AT(bmem_bind, __reserved, 12);
+AT(bmem_bind, cache_bytes, 16);
+AT(bmem_bind, label, 24);
+
+SIZE(bmem_site, 80);
+AT(bmem_site, size, 0);
+AT(bmem_site, flags, 4);
+AT(bmem_site, site, 8);
+AT(bmem_site, __reserved, 12);
+AT(bmem_site, label, 16);
+
+SIZE(bmem_alloc_entry, 48);
+AT(bmem_alloc_entry, bytes, 0);
+AT(bmem_alloc_entry, align, 8);
+AT(bmem_alloc_entry, site, 12);
+AT(bmem_alloc_entry, flags, 16);
+AT(bmem_alloc_entry, __reserved, 20);
+AT(bmem_alloc_entry, handle, 24);
+AT(bmem_alloc_entry, offset, 32);
+AT(bmem_alloc_entry, granted, 40);
+
+SIZE(bmem_alloc, 24);
+AT(bmem_alloc, size, 0);
+AT(bmem_alloc, flags, 4);
+AT(bmem_alloc, nr, 8);
+AT(bmem_alloc, failed, 12);
+AT(bmem_alloc, entries, 16);
+
+SIZE(bmem_free_entry, 16);
+AT(bmem_free_entry, handle, 0);
+AT(bmem_free_entry, result, 8);
+AT(bmem_free_entry, __reserved, 12);
+
+SIZE(bmem_free, 24);
+AT(bmem_free, size, 0);
+AT(bmem_free, flags, 4);
+AT(bmem_free, nr, 8);
+AT(bmem_free, freed, 12);
+AT(bmem_free, entries, 16);
+
+SIZE(bmem_tensor, 48);
+AT(bmem_tensor, handle, 0);
+AT(bmem_tensor, offset, 8);
+AT(bmem_tensor, bytes, 16);
+AT(bmem_tensor, granted, 24);
+AT(bmem_tensor, age_ms, 32);
+AT(bmem_tensor, site, 40);
+AT(bmem_tensor, flags, 44);
+
+SIZE(bmem_tensor_info, 136);
+AT(bmem_tensor_info, size, 0);
+AT(bmem_tensor_info, flags, 4);
+AT(bmem_tensor_info, handle, 8);
+AT(bmem_tensor_info, offset, 16);
+AT(bmem_tensor_info, tensor, 24);
+AT(bmem_tensor_info, label, 72);
+
+SIZE(bmem_tensor_list, 56);
+AT(bmem_tensor_list, size, 0);
+AT(bmem_tensor_list, flags, 4);
+AT(bmem_tensor_list, client_id, 8);
+AT(bmem_tensor_list, cursor, 16);
+AT(bmem_tensor_list, min_bytes, 24);
+AT(bmem_tensor_list, min_age_ms, 32);
+AT(bmem_tensor_list, site, 40);
+AT(bmem_tensor_list, nr, 44);
+AT(bmem_tensor_list, entries, 48);
+
+SIZE(bmem_client_stats, 144);
+AT(bmem_client_stats, size, 0);
+AT(bmem_client_stats, flags, 4);
+AT(bmem_client_stats, client_id, 8);
+AT(bmem_client_stats, pool, 16);
+AT(bmem_client_stats, sites, 20);
+AT(bmem_client_stats, live_tensors, 24);
+AT(bmem_client_stats, live_bytes, 32);
+AT(bmem_client_stats, granted_bytes, 40);
+AT(bmem_client_stats, attached_bytes, 48);
+AT(bmem_client_stats, base_bytes, 56);
+AT(bmem_client_stats, cached_bytes, 64);
+AT(bmem_client_stats, cache_limit_bytes, 72);
+AT(bmem_client_stats, meta_bytes, 80);
+AT(bmem_client_stats, peak_live_bytes, 88);
+AT(bmem_client_stats, peak_attached_bytes, 96);
+AT(bmem_client_stats, allocs, 104);
+AT(bmem_client_stats, frees, 112);
+AT(bmem_client_stats, failed, 120);
+AT(bmem_client_stats, promoted, 128);
+AT(bmem_client_stats, escaped_bytes, 136);
+
+SIZE(bmem_trim, 24);
+AT(bmem_trim, size, 0);
+AT(bmem_trim, flags, 4);
+AT(bmem_trim, keep_bytes, 8);
+AT(bmem_trim, trimmed_bytes, 16);
+
+SIZE(bmem_pool_create, 72);
+AT(bmem_pool_create, size, 0);
+AT(bmem_pool_create, flags, 4);
+AT(bmem_pool_create, limit_bytes, 8);
+AT(bmem_pool_create, reserve_bytes, 16);
+AT(bmem_pool_create, policy, 24);
+AT(bmem_pool_create, nid, 28);
+AT(bmem_pool_create, gid, 32);
+AT(bmem_pool_create, pool, 36);
+AT(bmem_pool_create, name, 40);
+
+SIZE(bmem_pool_destroy, 16);
+AT(bmem_pool_destroy, size, 0);
+AT(bmem_pool_destroy, flags, 4);
+AT(bmem_pool_destroy, pool, 8);
+AT(bmem_pool_destroy, __reserved, 12);
+
+SIZE(bmem_pool_resize, 32);
+AT(bmem_pool_resize, size, 0);
+AT(bmem_pool_resize, flags, 4);
+AT(bmem_pool_resize, pool, 8);
+AT(bmem_pool_resize, __reserved, 12);
+AT(bmem_pool_resize, limit_bytes, 16);
+AT(bmem_pool_resize, reserve_bytes, 24);
+
+SIZE(bmem_pool_list, 24);
+AT(bmem_pool_list, size, 0);
+AT(bmem_pool_list, flags, 4);
+AT(bmem_pool_list, nr, 8);
+AT(bmem_pool_list, __reserved, 12);
+AT(bmem_pool_list, ids, 16);
+
+SIZE(bmem_pool_stats, 192);
+AT(bmem_pool_stats, size, 0);
+AT(bmem_pool_stats, flags, 4);
+AT(bmem_pool_stats, pool, 8);
+AT(bmem_pool_stats, nid, 12);
+AT(bmem_pool_stats, clients, 16);
+AT(bmem_pool_stats, policy, 20);
+AT(bmem_pool_stats, bind_nid, 24);
+AT(bmem_pool_stats, gid, 28);
+AT(bmem_pool_stats, limit_bytes, 32);
+AT(bmem_pool_stats, reserve_bytes, 40);
+AT(bmem_pool_stats, total_bytes, 48);
+AT(bmem_pool_stats, zeroed_bytes, 56);
+AT(bmem_pool_stats, dirty_bytes, 64);
+AT(bmem_pool_stats, zeroing_bytes, 72);
+AT(bmem_pool_stats, attached_bytes, 80);
+AT(bmem_pool_stats, escaped_bytes, 88);
+AT(bmem_pool_stats, base_bytes, 96);
+AT(bmem_pool_stats, peak_attached_bytes, 104);
+AT(bmem_pool_stats, huge_taken, 112);
+AT(bmem_pool_stats, huge_given, 120);
+AT(bmem_pool_stats, fallbacks, 128);
+AT(bmem_pool_stats, promoted, 136);
+AT(bmem_pool_stats, escaped_total_bytes, 144);
+AT(bmem_pool_stats, failed, 152);
+AT(bmem_pool_stats, name, 160);
+
+NUMBER(BMEM_QUERY, 0xbe40);
+NUMBER(BMEM_BIND, 0xbe41);
+NUMBER(BMEM_SITE, 0xbe42);
+NUMBER(BMEM_ALLOC, 0xbe43);
+NUMBER(BMEM_FREE, 0xbe44);
+NUMBER(BMEM_TENSOR_INFO, 0xbe45);
+NUMBER(BMEM_TENSOR_LIST, 0xbe46);
+NUMBER(BMEM_CLIENT_STATS, 0xbe47);
+NUMBER(BMEM_TRIM, 0xbe48);
+NUMBER(BMEM_POOL_CREATE, 0xbe49);
+NUMBER(BMEM_POOL_DESTROY, 0xbe4a);
+NUMBER(BMEM_POOL_RESIZE, 0xbe4b);
+NUMBER(BMEM_POOL_LIST, 0xbe4c);
+NUMBER(BMEM_POOL_STATS, 0xbe4d);

@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * The calls of <linux/bmem.h> as the fallback answers them, one misuse at a
+ * time.  The library itself makes few of these mistakes, so this goes to the
+ * backend directly; it is linked with the objects, not with the library.
+ */
+#include "../src/internal.h"
+#include "client.h"
+
+static struct bmem_client *c;
+
+static int set_up(void **state)
+{
+	struct bmem_options o = {
+		.backend = BMEM_BACKEND_MEMFD,
+		.max_bytes = LIMIT,
+	};
+
+	test_note_name(state);
+	c = client_with(&o);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	bmem_close(c);
+	return 0;
+}
+
+#define CALL_TEST(f)	{ #f, f, set_up, tear_down, (void *)#f }
+
+/* Call @cmd with @good, of which one field has another value. */
+#define WITH(cmd, good, field, value, err) do { \
+	__typeof__(good) __arg = (good); \
+	__arg.field = (value); \
+	EQ(call(c, cmd, &__arg), err); \
+} while (0)
+
+/* What is true of every call. */
+#define COMMON(cmd, good) do { \
+	struct { \
+		__typeof__(good) arg; \
+		uint64_t tail; \
+	} __big = { .arg = (good) }; \
+	WITH(cmd, good, size, 0, -EINVAL); \
+	WITH(cmd, good, size, sizeof(good) - 1, -EINVAL); \
+	WITH(cmd, good, size, UINT32_MAX, -E2BIG); \
+	WITH(cmd, good, flags, 1U << 31, -EOPNOTSUPP); \
+	__big.arg.size = sizeof(__big); \
+	__big.tail = 1; \
+	EQ(call(c, cmd, &__big), -E2BIG); \
+	__big.tail = 0; \
+	EQ(call(c, cmd, &__big), 0); \
+	EQ(__big.arg.size, sizeof(__big)); \
+} while (0)
+
+static void no_such_call(void **state)
+{
+	uint32_t arg[64] = { sizeof(arg) };
+
+	(void)state;
+	EQ(call(c, _IO(BMEM_IOC_TYPE, 0x3f), arg), -ENOTTY);
+	EQ(call(c, _IO(BMEM_IOC_TYPE, 0x4e), arg), -ENOTTY);
+	EQ(call(c, _IO(BMEM_IOC_TYPE, 0xff), arg), -ENOTTY);
+	EQ(call(c, _IO(BMEM_IOC_TYPE, 0), arg), -ENOTTY);
+	EQ(call(c, _IO('x', 0x40), arg), -ENOTTY);
+}
+
+static void query(void **state)
+{
+	struct bmem_query good = { .size = sizeof(good) };
+
+	(void)state;
+	COMMON(BMEM_QUERY, good);
+}
+
+static void bind(void **state)
+{
+	struct bmem_bind good = {
+		.size = sizeof(good),
+		.flags = BMEM_BIND_POOL | BMEM_BIND_LABEL | BMEM_BIND_CACHE,
+		.cache_bytes = 3 * MIB,
+		.label = "me",
+	};
+	struct bmem_bind bad = good;
+
+	(void)state;
+	COMMON(BMEM_BIND, good);
+	EQ(stats_of(c).cache_limit_bytes, 2 * MIB);
+	WITH(BMEM_BIND, good, flags, 0, -EINVAL);
+	WITH(BMEM_BIND, good, __reserved, 1, -EOPNOTSUPP);
+	WITH(BMEM_BIND, good, pool, 1, -ENOENT);
+	WITH(BMEM_BIND, good, label[0], '\n', -EINVAL);
+	WITH(BMEM_BIND, good, label[0], 0, 0);
+	memset(bad.label, 'x', sizeof(bad.label));
+	EQ(call(c, BMEM_BIND, &bad), -EINVAL);
+	/* What is not asked for is not looked at. */
+	bad.flags = BMEM_BIND_CACHE;
+	bad.pool = 99;
+	EQ(call(c, BMEM_BIND, &bad), 0);
+}
+
+/* A bound below what is cached takes effect at once. */
+static void bind_cache_trims(void **state)
+{
+	struct bmem_bind bind = {
+		.size = sizeof(bind),
+		.flags = BMEM_BIND_CACHE,
+		.cache_bytes = 4 * MIB,
+	};
+	void *p = bmem_alloc(c, 10 * MIB, 0, 0, NULL);
+
+	(void)state;
+	IS(p);
+	EQ(bmem_free(c, p), 0);
+	EQ(stats_of(c).cached_bytes, 10 * MIB);
+	EQ(call(c, BMEM_BIND, &bind), 0);
+	EQ(stats_of(c).cached_bytes, 4 * MIB);
+}
+
+static void site(void **state)
+{
+	struct bmem_site good = {
+		.size = sizeof(good),
+		.site = 7,
+		.label = "here",
+	};
+	struct bmem_site again = good;
+	void *p;
+
+	(void)state;
+	COMMON(BMEM_SITE, good);
+	WITH(BMEM_SITE, good, site, 0, -EINVAL);
+	WITH(BMEM_SITE, good, __reserved, 1, -EOPNOTSUPP);
+	WITH(BMEM_SITE, good, label[2], 0x1f, -EINVAL);
+	EQ(stats_of(c).sites, 1);
+	/* Seen by ALLOC first, then named, then named again. */
+	p = bmem_alloc_at(c, 1, 0, 0, 8);
+	IS(p);
+	EQ(stats_of(c).sites, 2);
+	STR(info_of(c, p).label, "");
+	again.site = 8;
+	EQ(call(c, BMEM_SITE, &again), 0);
+	STR(info_of(c, p).label, "here");
+	strcpy(again.label, "there");
+	EQ(call(c, BMEM_SITE, &again), 0);
+	STR(info_of(c, p).label, "there");
+	EQ(stats_of(c).sites, 2);
+	/* Numbers that meet in the table are kept apart. */
+	again.site = 8 + SITE_SLOTS;
+	strcpy(again.label, "elsewhere");
+	EQ(call(c, BMEM_SITE, &again), 0);
+	STR(info_of(c, p).label, "there");
+	EQ(stats_of(c).sites, 3);
+}
+
+static void alloc(void **state)
+{
+	struct bmem_alloc_entry e[4] = {
+		{ .bytes = 1 }, { .bytes = 2 }, { .bytes = 3 }, { .bytes = 4 },
+	};
+	struct bmem_alloc good = {
+		.size = sizeof(good),
+		.nr = 4,
+		.failed = 77,
+		.entries = (uintptr_t)e,
+	};
+	struct bmem_alloc arg;
+
+	(void)state;
+	COMMON(BMEM_ALLOC, good);
+	WITH(BMEM_ALLOC, good, nr, 0, -EINVAL);
+	WITH(BMEM_ALLOC, good, nr, BMEM_BATCH_MAX + 1, -EINVAL);
+#define ENTRY(field, value, err) do { \
+	struct bmem_alloc_entry __was = e[2]; \
+	arg = good; \
+	e[2].handle = e[2].offset = 5; \
+	e[2].field = value; \
+	EQ(call(c, BMEM_ALLOC, &arg), err); \
+	EQ(arg.failed, 2); \
+	/* Out fields are written on success only. */ \
+	EQ(e[2].handle, 5); \
+	EQ(e[2].offset, 5); \
+	e[2] = __was; \
+} while (0)
+	ENTRY(bytes, 0, -EINVAL);
+	ENTRY(align, 32, -EINVAL);
+	ENTRY(align, 96, -EINVAL);
+	ENTRY(align, 4 * MIB, -EINVAL);
+	ENTRY(flags, 2, -EOPNOTSUPP);
+	ENTRY(__reserved, 1, -EOPNOTSUPP);
+	ENTRY(bytes, UINT64_MAX, -EOVERFLOW);
+	ENTRY(bytes, UINT64_MAX - PAGE, -EOVERFLOW);
+	/* 252 MiB fit, but not with a large neighbour. */
+	e[0].bytes = 10 * MIB;
+	arg = good;
+	e[2].bytes = 250 * MIB;
+	EQ(call(c, BMEM_ALLOC, &arg), -EFBIG);
+	EQ(stats_of(c).live_tensors, 4);
+}
+
+static void alloc_failed_index(void **state)
+{
+	struct bmem_alloc_entry e[3] = {
+		{ .bytes = 2 * MIB }, { .bytes = 200 * MIB, .align = HUGE },
+		{ .bytes = 2 * MIB },
+	};
+	struct bmem_alloc arg = {
+		.size = sizeof(arg),
+		.nr = 3,
+		.entries = (uintptr_t)e,
+	};
+
+	(void)state;
+	IS(bmem_alloc(c, 100 * MIB, 0, 0, NULL));
+	EQ(call(c, BMEM_ALLOC, &arg), -ENOSPC);
+	EQ(arg.failed, 1);
+	LIVE(c, 1, 100 * MIB);
+}
+
+static void free_(void **state)
+{
+	struct bmem_free_entry e[5] = { { 0 } };
+	struct bmem_free good = {
+		.size = sizeof(good),
+		.nr = 5,
+		.entries = (uintptr_t)e,
+	};
+	struct bmem_free arg = good;
+	struct bmem_tensor_desc d;
+	void *p = bmem_alloc(c, 10, 0, 0, NULL);
+
+	(void)state;
+	IS(p);
+	d = info_of(c, p);
+	COMMON(BMEM_FREE, good);
+	WITH(BMEM_FREE, good, nr, 0, -EINVAL);
+	WITH(BMEM_FREE, good, nr, BMEM_BATCH_MAX + 1, -EINVAL);
+	e[1].handle = d.handle;
+	e[4].__reserved = 1;
+	EQ(call(c, BMEM_FREE, &arg), -EOPNOTSUPP);
+	LIVE(c, 1, 10);
+	e[4].__reserved = 0;
+	e[0].handle = 0;
+	e[2].handle = d.handle;			/* twice */
+	e[3].handle = d.handle + 1;		/* next page */
+	e[4].handle = d.handle + (1ULL << 32);	/* next generation */
+	EQ(call(c, BMEM_FREE, &arg), 0);
+	EQ(arg.freed, 1);
+	EQ(e[0].result, -ENOENT);
+	EQ(e[1].result, 0);
+	EQ(e[2].result, -ENOENT);
+	EQ(e[3].result, -ENOENT);
+	EQ(e[4].result, -ENOENT);
+	LIVE(c, 0, 0);
+}
+
+/* An old handle does not free what came to lie there. */
+static void free_generation(void **state)
+{
+	void *p = bmem_alloc(c, 10, 0, 0, NULL), *q;
+	struct bmem_free_entry e = { .handle = info_of(c, p).handle };
+	struct bmem_free arg = {
+		.size = sizeof(arg),
+		.nr = 1,
+		.entries = (uintptr_t)&e,
+	};
+
+	(void)state;
+	EQ(bmem_free(c, p), 0);
+	q = bmem_alloc(c, 10, 0, 0, NULL);
+	IS(q == p);
+	EQ(call(c, BMEM_FREE, &arg), 0);
+	EQ(e.result, -ENOENT);
+	e.handle = UINT64_MAX;
+	EQ(call(c, BMEM_FREE, &arg), 0);
+	EQ(e.result, -ENOENT);
+	LIVE(c, 1, 10);
+}
+
+static void info(void **state)
+{
+	void *p = bmem_alloc_at(c, 5000, 0, 0, 0);
+	struct bmem_tensor_info good = {
+		.size = sizeof(good),
+		.handle = info_of(c, p).handle,
+	};
+	struct bmem_tensor_info by_offset = {
+		.size = sizeof(good),
+		.flags = BMEM_INFO_OFFSET,
+		.offset = 4096,
+	};
+	struct bmem_tensor_info arg = by_offset;
+
+	(void)state;
+	IS(p);
+	COMMON(BMEM_TENSOR_INFO, good);
+	WITH(BMEM_TENSOR_INFO, good, offset, 4096, -EINVAL);
+	WITH(BMEM_TENSOR_INFO, good, handle, 0, -ENOENT);
+	WITH(BMEM_TENSOR_INFO, by_offset, handle, 1, -EINVAL);
+	WITH(BMEM_TENSOR_INFO, by_offset, offset, 8192, -ENOENT);
+	WITH(BMEM_TENSOR_INFO, by_offset, offset, UINT64_MAX, -ENOENT);
+	/* A call that fails writes nothing back. */
+	arg.offset = 8192;
+	strcpy(arg.label, "mine");
+	EQ(call(c, BMEM_TENSOR_INFO, &arg), -ENOENT);
+	STR(arg.label, "mine");
+	arg.offset = 4096;
+	EQ(call(c, BMEM_TENSOR_INFO, &arg), 0);
+	EQ(arg.tensor.offset, 0);
+	EQ(arg.tensor.bytes, 5000);
+	EQ(arg.tensor.handle, good.handle);
+}
+
+static void list(void **state)
+{
+	struct bmem_tensor t[2];
+	struct bmem_tensor_list good = {
+		.size = sizeof(good),
+		.nr = 2,
+		.entries = (uintptr_t)t,
+	};
+
+	(void)state;
+	COMMON(BMEM_TENSOR_LIST, good);
+	WITH(BMEM_TENSOR_LIST, good, nr, 0, -EINVAL);
+	WITH(BMEM_TENSOR_LIST, good, nr, BMEM_BATCH_MAX + 1, -EINVAL);
+	WITH(BMEM_TENSOR_LIST, good, site, 1, -EINVAL);
+	WITH(BMEM_TENSOR_LIST, good, client_id, 1, -ENOENT);
+}
+
+static void stats(void **state)
+{
+	struct bmem_client_stats good = { .size = sizeof(good) };
+
+	(void)state;
+	COMMON(BMEM_CLIENT_STATS, good);
+	WITH(BMEM_CLIENT_STATS, good, client_id, 1, -ENOENT);
+}
+
+static void trim(void **state)
+{
+	struct bmem_trim good = { .size = sizeof(good) };
+
+	(void)state;
+	COMMON(BMEM_TRIM, good);
+	WITH(BMEM_TRIM, good, flags, BMEM_TRIM_POOL, 0);
+}
+
+static void pools(void **state)
+{
+	uint32_t ids[2] = { 9, 9 };
+	struct bmem_pool_list l = {
+		.size = sizeof(l),
+		.nr = 1,
+		.ids = (uintptr_t)ids,
+	};
+	struct bmem_pool_stats s = { .size = sizeof(s) };
+	struct bmem_pool_list few = l;
+	struct bmem_pool_create create = { .size = sizeof(create) };
+	struct bmem_pool_resize resize = { .size = sizeof(resize) };
+	struct bmem_pool_destroy destroy = { .size = sizeof(destroy) };
+
+	(void)state;
+	COMMON(BMEM_POOL_LIST, l);
+	EQ(ids[0], 0);
+	WITH(BMEM_POOL_LIST, l, __reserved, 1, -EOPNOTSUPP);
+	WITH(BMEM_POOL_LIST, l, nr, BMEM_POOLS_MAX + 1, -EINVAL);
+	ids[0] = 9;
+	few.nr = 0;
+	EQ(call(c, BMEM_POOL_LIST, &few), -EMSGSIZE);
+	EQ(few.nr, 1);
+	EQ(ids[0], 9);
+	COMMON(BMEM_POOL_STATS, s);
+	WITH(BMEM_POOL_STATS, s, nid, 1, -EINVAL);
+	WITH(BMEM_POOL_STATS, s, flags, BMEM_STATS_NODE, 0);
+	WITH(BMEM_POOL_STATS, s, pool, 1, -ENOENT);
+	EQ(call(c, BMEM_POOL_CREATE, &create), -EOPNOTSUPP);
+	EQ(call(c, BMEM_POOL_RESIZE, &resize), -EOPNOTSUPP);
+	EQ(call(c, BMEM_POOL_DESTROY, &destroy), -EOPNOTSUPP);
+}
+
+static const struct CMUnitTest tests[] = {
+	CALL_TEST(no_such_call),
+	CALL_TEST(query),
+	CALL_TEST(bind),
+	CALL_TEST(bind_cache_trims),
+	CALL_TEST(site),
+	CALL_TEST(alloc),
+	CALL_TEST(alloc_failed_index),
+	CALL_TEST(free_),
+	CALL_TEST(free_generation),
+	CALL_TEST(info),
+	CALL_TEST(list),
+	CALL_TEST(stats),
+	CALL_TEST(trim),
+	CALL_TEST(pools),
+};
+
+TEST_MAIN(tests)
