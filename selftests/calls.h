@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Every ioctl as a row of a table, with an argument for which it succeeds:
+ * the tests of the ABI spoil it, the sweep of failures repeats it, the fuzzer
+ * starts from it.
+ */
+#ifndef CALLS_H
+#define CALLS_H
+
+#include "bmem_test.h"
+
+#define LIVE	4
+
+/* Any argument, with room for the tail of a longer struct. */
+union any {
+	struct {
+		__u32 size;
+		__u32 flags;
+	};
+	struct bmem_query query;
+	struct bmem_bind bind;
+	struct bmem_site site;
+	struct bmem_alloc alloc;
+	struct bmem_free free;
+	struct bmem_tensor_info info;
+	struct bmem_tensor_list list;
+	struct bmem_client_stats stats;
+	struct bmem_trim trim;
+	struct bmem_pool_create create;
+	struct bmem_pool_destroy destroy;
+	struct bmem_pool_resize resize;
+	struct bmem_pool_list pools;
+	struct bmem_pool_stats pool_stats;
+	unsigned char bytes[8192];
+};
+
+/**
+ * struct ctx - what the calls are made on
+ * @c: a client of a pool of its own
+ * @live: tensors that stay
+ * @entry: what ALLOC is given
+ * @gone: what FREE is given
+ * @rows: where TENSOR_LIST writes
+ * @ids: where POOL_LIST writes
+ */
+struct ctx {
+	struct bt_client c;
+	struct bmem_alloc_entry live[LIVE];
+	struct bmem_alloc_entry entry[2];
+	struct bmem_free_entry gone[2];
+	struct bmem_tensor rows[LIVE];
+	__u32 ids[BMEM_POOLS_MAX];
+};
+
+/**
+ * struct call - one ioctl
+ * @name: how messages call it
+ * @cmd: its number
+ * @size: of its struct
+ * @known: flag bits that are defined
+ * @writes: has out fields that success writes
+ * @good: completes a zeroed argument so that the call succeeds
+ * @undo: takes back what @good and the call did; told whether the call did it
+ */
+struct call {
+	const char *name;
+	unsigned long cmd;
+	size_t size;
+	__u32 known;
+	bool writes;
+	void (*good)(struct ctx *x, union any *a);
+	void (*undo)(struct ctx *x, union any *a, bool done);
+};
+
+enum call_index {
+	QUERY, BIND, SITE, ALLOC, FREE, INFO, LIST, STATS, TRIM, CREATE,
+	DESTROY, RESIZE, POOLS, POOL_STATS, CALLS,
+};
+
+extern const struct call calls[CALLS];
+
+/* Makes a good argument of call @i in @a. */
+void make_good(struct ctx *x, int i, union any *a);
+
+/* A client of a pool of its own with some live tensors; 0 or -errno. */
+int ctx_open(struct ctx *x, int pool);
+
+#endif /* CALLS_H */
