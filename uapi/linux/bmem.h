@@ -39,8 +39,8 @@
  * EOPNOTSUPP              a flag bit that is not defined, or a reserved field
  *                         that is not zero
  * EOVERFLOW               sizes that do not fit 64 bits when added up
- * ENOENT                  no such tensor, pool or client, or one that the
- *                         caller may not see
+ * ENOENT                  no such tensor, pool, client, site or program file,
+ *                         or one that the caller may not see
  * EPERM                   the call needs CAP_SYS_ADMIN, or the pool admits
  *                         only another group
  * EEXIST                  a pool of this name is there already
@@ -52,13 +52,17 @@
  *                         it cannot succeed however much is freed
  * ENOSPC                  the pool is at its limit, or the client's space has
  *                         no gap of this size, or a table is full (pools,
- *                         sites)
+ *                         sites, ledger)
  * ENOMEM                  the system, or the caller's memory cgroup, has no
  *                         memory left
  * EINTR                   the caller was killed while it waited
  * ======================= ===================================================
  *
  * A call that fails has changed nothing, unless its text says otherwise.
+ *
+ * mmap() answers EINVAL for a mapping that is private or leaves the space, or
+ * the window, that it begins in; EACCES for an executable one, and to write to
+ * what only the kernel writes.
  */
 
 /** define BMEM_IOC_TYPE - ioctl letter */
@@ -76,7 +80,7 @@
 /** define BMEM_ALIGN_MAX - largest alignment that a tensor can ask for */
 #define BMEM_ALIGN_MAX		BMEM_HUGE_SIZE
 
-/** define BMEM_BATCH_MAX - most entries in one ALLOC, FREE or TENSOR_LIST */
+/** define BMEM_BATCH_MAX - most entries in the array of one call */
 #define BMEM_BATCH_MAX		1024
 
 /** define BMEM_LABEL_LEN - bytes of a label, terminating zero included */
@@ -91,11 +95,157 @@
 /** define BMEM_SITES_MAX - most call sites that one client can name */
 #define BMEM_SITES_MAX		16384
 
+/** define BMEM_MODULES_MAX - most program files that one client can name */
+#define BMEM_MODULES_MAX	1024
+
+/** define BMEM_FRAMES_MAX - most stack frames of a call site */
+#define BMEM_FRAMES_MAX		24
+
+/** define BMEM_BUILD_ID_MAX - longest build id, in bytes */
+#define BMEM_BUILD_ID_MAX	32
+
+/** define BMEM_PATH_LEN - bytes of a program file's name, zero included */
+#define BMEM_PATH_LEN		128
+
 /** define BMEM_POOL_DEFAULT - id of the pool made when the module loads */
 #define BMEM_POOL_DEFAULT	0
 
 /** define BMEM_GID_ANY - a pool that admits every group */
 #define BMEM_GID_ANY		0xffffffffU
+
+/**
+ * DOC: slots, span map, ledger
+ *
+ * Small tensors are too many for a call each.  SLOTS_GET gives out slots:
+ * places for one tensor of a size class each, which the process hands out and
+ * takes back by itself.  What it does with them it writes into the ledger, one
+ * record of 16 bytes a slot, which the kernel reads when somebody asks.  A
+ * tensor of ALLOC with %BMEM_ALLOC_RECORD has a record too, and may be used
+ * again for another, no larger, without a call.
+ *
+ * The kernel believes no record: which slots are out, where they are and how
+ * large they are it knows by itself.  A record only tells whether there is a
+ * tensor in the slot, and its exact size, site and time; one that makes no
+ * sense is counted as such, and spoils its own client's report only.
+ *
+ * From a pointer to the record leads the span map: one entry of 8 bytes for
+ * each page of the space, which only the kernel can write.
+ *
+ * All three are mapped with MAP_SHARED from the device at the offsets that
+ * QUERY answers; the control page and the span map with PROT_READ only.  What
+ * is mapped beyond what there is reads as zero in the span map, and raises
+ * SIGBUS in the ledger.
+ */
+
+/** define BMEM_SLOT_MAX - size of the largest class, in bytes */
+#define BMEM_SLOT_MAX		32768
+/**
+ * define BMEM_CLASSES - number of size classes
+ *
+ * Class c is of 64 * (c + 1) bytes up to class 15, 1024 bytes; from there on
+ * there are eight to a doubling, the last is %BMEM_SLOT_MAX.
+ */
+#define BMEM_CLASSES		56
+/** define BMEM_SLOT_PLACE_BITS - lower bits of a slot's name: offset / 64 */
+#define BMEM_SLOT_PLACE_BITS	38
+/** define BMEM_RECORDS_MAX - most records in a ledger */
+#define BMEM_RECORDS_MAX	(1U << 26)
+
+/** define BMEM_TICK_MS - unit of time in the ledger, in milliseconds */
+#define BMEM_TICK_MS		10
+
+/**
+ * struct bmem_clock - first page of the control window; the same for all
+ * @ticks: time since the module was loaded, in units of %BMEM_TICK_MS; it may
+ *	be late by a few
+ */
+struct bmem_clock {
+	__u32 ticks;
+};
+
+/**
+ * struct bmem_control - second page of the control window; one a client
+ * @level: enum bmem_level that holds for the client now
+ * @recall: counts up whenever the client is asked to give back its idle slots
+ * @epoch: value of bmem_clock.ticks when the client was opened
+ */
+struct bmem_control {
+	__u32 level;
+	__u32 recall;
+	__u32 epoch;
+};
+
+/**
+ * enum bmem_level - how much is recorded of a tensor
+ * @BMEM_LEVEL_OFF: nothing: slots that are out count as live; tensors that
+ *	were allocated meanwhile count as idle once the level is raised
+ * @BMEM_LEVEL_COUNTS: that it lives, and its exact size
+ * @BMEM_LEVEL_STANDARD: also when it was allocated, and its call site, by the
+ *	return address; whole stacks for samples
+ * @BMEM_LEVEL_FULL: the call site is the whole stack, always
+ */
+enum bmem_level {
+	BMEM_LEVEL_OFF = 0,
+	BMEM_LEVEL_COUNTS = 1,
+	BMEM_LEVEL_STANDARD = 2,
+	BMEM_LEVEL_FULL = 3,
+};
+
+/*
+ * An entry of the span map, by its lower 8 bits:
+ *
+ *	0		no span
+ *	1 ... 56	slab span; class + 1
+ *	254		second page of a tensor; bits 8 to 39: its length in pages
+ *	255		first page of a tensor; further pages of one read as 0
+ *
+ * Bits 8 to 33 are the page's number in its slab span, or the generation of
+ * the tensor, which is the part of its handle above %BMEM_SLOT_PLACE_BITS.
+ * Bits 34 to 59 are the record of the span's first slot, or of the tensor.
+ * Bit 60 is set when a tensor has a record.  Bit 61 is set when a tensor is
+ * one page long.
+ */
+#define BMEM_SPAN_KIND_MASK	0xffULL
+#define BMEM_SPAN_MORE		254ULL
+#define BMEM_SPAN_TENSOR	255ULL
+#define BMEM_SPAN_ARG_SHIFT	8
+#define BMEM_SPAN_ARG_MASK	((1ULL << 26) - 1)
+#define BMEM_SPAN_PAGES_MASK	((1ULL << 32) - 1)
+#define BMEM_SPAN_RECORD_SHIFT	34
+#define BMEM_SPAN_RECORD_MASK	((1ULL << 26) - 1)
+#define BMEM_SPAN_RECORDED	(1ULL << 60)
+#define BMEM_SPAN_SINGLE	(1ULL << 61)
+
+/**
+ * struct bmem_record - what a ledger says of one slot
+ * @what: site in the upper 32 bits; in the lower, the time of the allocation,
+ *	or, once it is freed, how long the tensor lived, both in ticks since
+ *	bmem_control.epoch
+ * @head: state in bits 0 and 1, generation in bits 2 to 23, exact size in
+ *	bytes in bits 24 to 63
+ *
+ * Whoever allocates stores @what first and @head, with release semantics,
+ * last; the generation is one above the old one.  Whoever frees stores @head
+ * with the state %BMEM_RECORD_FREE and all else as it was, and may store the
+ * lifetime into @what afterwards.  A reader takes @head, @what, and @head
+ * again; when both are equal and live, the record is whole.  The kernel sets
+ * the generation to 0 when it gives out the slot, so that it counts the
+ * slot's tensors since then; it may turn %BMEM_RECORD_FREE into
+ * %BMEM_RECORD_SEEN, which means the same.
+ */
+struct bmem_record {
+	__aligned_u64 what;
+	__aligned_u64 head;
+};
+
+#define BMEM_RECORD_STATE_MASK	3ULL
+#define BMEM_RECORD_FREE	0ULL
+#define BMEM_RECORD_LIVE	1ULL
+#define BMEM_RECORD_SEEN	2ULL
+#define BMEM_RECORD_GEN_SHIFT	2
+#define BMEM_RECORD_GEN_MASK	((1ULL << 22) - 1)
+#define BMEM_RECORD_SIZE_SHIFT	24
+#define BMEM_RECORD_SITE_SHIFT	32
 
 /** define BMEM_CAP_HUGE - the kernel maps huge pages as huge pages */
 #define BMEM_CAP_HUGE		(1ULL << 0)
@@ -117,6 +267,13 @@
  * @sites_max: out, BMEM_SITES_MAX
  * @pools_max: out, BMEM_POOLS_MAX
  * @pool: out, id of the pool that the client is bound to
+ * @control_offset: out, where to map the control window: two pages, struct
+ *	bmem_clock and struct bmem_control
+ * @spans_offset: out, where to map the span map
+ * @spans_bytes: out, its length: 8 bytes a page of the space
+ * @ledger_offset: out, where to map the ledger
+ * @ledger_bytes: out, its greatest length: 16 bytes for each of
+ *	%BMEM_RECORDS_MAX
  */
 struct bmem_query {
 	__u32 size;
@@ -132,6 +289,11 @@ struct bmem_query {
 	__u32 sites_max;
 	__u32 pools_max;
 	__u32 pool;
+	__aligned_u64 control_offset;
+	__aligned_u64 spans_offset;
+	__aligned_u64 spans_bytes;
+	__aligned_u64 ledger_offset;
+	__aligned_u64 ledger_bytes;
 };
 
 /** define BMEM_BIND_POOL - change the client's pool to @pool */
@@ -140,23 +302,49 @@ struct bmem_query {
 #define BMEM_BIND_LABEL		(1U << 1)
 /** define BMEM_BIND_CACHE - set the client's cache bound to @cache_bytes */
 #define BMEM_BIND_CACHE		(1U << 2)
+/** define BMEM_BIND_LEVEL - set the client's tracking level to @level */
+#define BMEM_BIND_LEVEL		(1U << 3)
+/** define BMEM_BIND_POLICY - pin the client's placement policy to @policy */
+#define BMEM_BIND_POLICY	(1U << 4)
 
 /**
- * struct bmem_bind - BMEM_BIND: choose a pool, a label, a cache bound
+ * enum bmem_placement - where in its space a client's tensors are placed
+ * @BMEM_PLACE_AUTO: a selector measures the others on the client's own tensors
+ *	and takes the best for each range of sizes
+ * @BMEM_PLACE_FIRST: the lowest gap that fits
+ * @BMEM_PLACE_BEST: the smallest gap that fits, of these the lowest
+ * @BMEM_PLACE_BUDDY: sizes rounded up to powers of two, aligned to their size
+ */
+enum bmem_placement {
+	BMEM_PLACE_AUTO = 0,
+	BMEM_PLACE_FIRST = 1,
+	BMEM_PLACE_BEST = 2,
+	BMEM_PLACE_BUDDY = 3,
+};
+
+/**
+ * struct bmem_bind - BMEM_BIND: choose a pool, a label, bounds and policies
  * @size: sizeof(struct bmem_bind)
  * @flags: BMEM_BIND_*, which of the fields below to apply; at least one
  * @pool: id of a pool
  * @__reserved: must be 0
  * @cache_bytes: how many bytes of empty huge pages the client may keep
- *	attached for its next tensors; rounded down to whole huge pages
+ *	attached for its next tensors; rounded down to whole huge pages; until
+ *	it is set, an eighth of the most that the client ever held, at least
+ *	one huge page, at most what the module's parameter cache_mib says
  * @label: what reports call this client; ends with a zero, control characters
  *	are refused
+ * @level: enum bmem_level; the lower of it and the module's parameter level
+ *	holds
+ * @policy: enum bmem_placement
  *
- * A client starts in the pool %BMEM_POOL_DEFAULT.
+ * A client starts in the pool %BMEM_POOL_DEFAULT, with %BMEM_LEVEL_STANDARD and
+ * %BMEM_PLACE_AUTO.
  *
  * Errors: %EBUSY to change the pool while tensors are live; %ENOENT for no
- * such pool; %EPERM for a pool of another group; %EINVAL for a label without
- * its terminating zero or with control characters.
+ * such pool; %EPERM for a pool of another group; %EINVAL for no flag, a label
+ * without its terminating zero or with control characters, a level or a policy
+ * that there is not.
  */
 struct bmem_bind {
 	__u32 size;
@@ -165,6 +353,44 @@ struct bmem_bind {
 	__u32 __reserved;
 	__aligned_u64 cache_bytes;
 	char label[BMEM_LABEL_LEN];
+	__u32 level;
+	__u32 policy;
+};
+
+/**
+ * struct bmem_module - BMEM_MODULE: name a program file that frames refer to
+ * @size: sizeof(struct bmem_module)
+ * @flags: must be 0
+ * @module: number that the caller chose for it, 1 to %BMEM_MODULES_MAX
+ * @build_id_len: length of @build_id, 0 to %BMEM_BUILD_ID_MAX; 0 when the file
+ *	has none
+ * @build_id: the note's bytes, the rest 0
+ * @path: name of the file, rules as for a label
+ *
+ * Naming it again replaces what was said.
+ *
+ * Errors: %EINVAL for a number, length or path outside its range.
+ */
+struct bmem_module {
+	__u32 size;
+	__u32 flags;
+	__u32 module;
+	__u32 build_id_len;
+	__u8 build_id[BMEM_BUILD_ID_MAX];
+	char path[BMEM_PATH_LEN];
+};
+
+/**
+ * struct bmem_frame - one stack frame of a call site
+ * @module: number of its program file, 0 for unknown
+ * @__reserved: must be 0
+ * @offset: the return address, relative to the file's load address (which
+ *	makes it an address as the file's own symbol table has them)
+ */
+struct bmem_frame {
+	__u32 module;
+	__u32 __reserved;
+	__aligned_u64 offset;
 };
 
 /**
@@ -174,13 +400,16 @@ struct bmem_bind {
  * @site: number that the caller chose for the site, not 0
  * @__reserved: must be 0
  * @label: what reports call the site; same rules as for a client's label
+ * @frames: pointer to struct bmem_frame[@nr_frames], innermost first
+ * @nr_frames: 0 to %BMEM_FRAMES_MAX; 0 leaves the frames as they are
+ * @__reserved2: must be 0
  *
  * Sites are the caller's own numbering of where its tensors come from.
  * Naming a site again replaces its label.  A site that ALLOC saw first has an
  * empty label until it is named.
  *
- * Errors: %ENOSPC when %BMEM_SITES_MAX sites are known; %EINVAL for site 0 or
- * a bad label.
+ * Errors: %ENOSPC when %BMEM_SITES_MAX sites are known; %EINVAL for site 0, a
+ * bad label, too many frames, or one of a program file that was not named.
  */
 struct bmem_site {
 	__u32 size;
@@ -188,10 +417,15 @@ struct bmem_site {
 	__u32 site;
 	__u32 __reserved;
 	char label[BMEM_LABEL_LEN];
+	__aligned_u64 frames;
+	__u32 nr_frames;
+	__u32 __reserved2;
 };
 
 /** define BMEM_ALLOC_ZERO - the tensor's bytes read as zero */
 #define BMEM_ALLOC_ZERO		(1U << 0)
+/** define BMEM_ALLOC_RECORD - the tensor has a record in the ledger */
+#define BMEM_ALLOC_RECORD	(1U << 1)
 
 /**
  * struct bmem_alloc_entry - one tensor to allocate
@@ -208,6 +442,11 @@ struct bmem_site {
  *
  * Without %BMEM_ALLOC_ZERO the content is undefined, but never that of another
  * client.
+ *
+ * With %BMEM_ALLOC_RECORD, of which @bytes must be less than 2^40, the kernel
+ * writes the first record itself, live, and
+ * the span map says which one it is.  From then on what the record says of the
+ * tensor's state, size (up to @granted), site and time is what reports show.
  */
 struct bmem_alloc_entry {
 	__aligned_u64 bytes;
@@ -286,6 +525,9 @@ struct bmem_free {
  * @age_ms: milliseconds since it was allocated
  * @site: number of its call site, 0 for unknown
  * @flags: BMEM_ALLOC_* it was allocated with
+ *
+ * A slot that holds a tensor is listed as one, with %BMEM_ALLOC_RECORD; its
+ * handle is good for TENSOR_INFO while that tensor lives, but not for FREE.
  */
 struct bmem_tensor {
 	__aligned_u64 handle;
@@ -295,6 +537,37 @@ struct bmem_tensor {
 	__aligned_u64 age_ms;
 	__u32 site;
 	__u32 flags;
+};
+
+/**
+ * struct bmem_slots - BMEM_SLOTS_GET, BMEM_SLOTS_PUT: slots of one size class
+ * @size: sizeof(struct bmem_slots)
+ * @flags: must be 0
+ * @size_class: GET: 0 to %BMEM_CLASSES - 1; PUT: must be 0, the slots
+ *	may be of any class
+ * @nr: in, number of slots, 1 to %BMEM_BATCH_MAX; out, how many were given
+ *	out or taken back
+ * @slots: pointer to __u64[@nr]; a slot's name is its offset / 64, with its
+ *	record from bit %BMEM_SLOT_PLACE_BITS on
+ *
+ * GET gives out as many as there is memory for; it fails when that is none.
+ * The slots' records are there, free, with generation 0.
+ *
+ * PUT takes back slots, each for itself; their records' state does not matter.
+ * Names that are of no slot that is out are passed over: @nr then is less than
+ * what was asked.  When GET cannot write the names, or @nr, it takes the slots
+ * back and fails with %EFAULT; when PUT cannot write @nr, it fails with %EFAULT
+ * and the slots are in all the same.
+ *
+ * Errors: %EINVAL for @size_class or @nr outside their range; %ENOSPC, %ENOMEM,
+ * %EINTR as for ALLOC; %ENOSPC also when the ledger is full.
+ */
+struct bmem_slots {
+	__u32 size;
+	__u32 flags;
+	__u32 size_class;
+	__u32 nr;
+	__aligned_u64 slots;
 };
 
 /** define BMEM_INFO_OFFSET - look up by @offset instead of @handle */
@@ -356,10 +629,13 @@ struct bmem_tensor_list {
 	__aligned_u64 entries;
 };
 
+/** define BMEM_STATS_LEDGER - read the ledger, for exact figures */
+#define BMEM_STATS_LEDGER	(1U << 1)
+
 /**
  * struct bmem_client_stats - BMEM_CLIENT_STATS: the sums over one client
  * @size: sizeof(struct bmem_client_stats)
- * @flags: must be 0
+ * @flags: 0 or %BMEM_STATS_LEDGER
  * @client_id: in, 0 for this client, another's needs the same effective user
  *	or CAP_SYS_ADMIN; out, the client's id
  * @pool: out, id of its pool
@@ -383,7 +659,29 @@ struct bmem_tensor_list {
  * @escaped_bytes: out, memory that was pinned by somebody else when this
  *	client let it go
  *
+ * @slots: out, slots that are out
+ * @slot_bytes: out, sum of their classes' sizes, part of @granted_bytes
+ * @spans: out, slab spans
+ * @span_bytes: out, what they take up; @slot_bytes and slots that are in
+ * @ledger_bytes: out, memory of the ledger, part of @meta_bytes
+ * @span_map_bytes: out, memory of the span map, part of @meta_bytes
+ * @idle_bytes: out, part of @granted_bytes that holds no tensor: idle slots,
+ *	and recorded tensors that were freed; with %BMEM_STATS_LEDGER, else 0
+ * @ledger_bad: out, records that make no sense; with %BMEM_STATS_LEDGER
+ * @recorded: out, tensors with a record, slots not counted
+ * @level: out, enum bmem_level that holds now
+ * @policy: out, enum bmem_placement that was asked for
+ *
  * At any moment @live_bytes <= @granted_bytes <= @attached_bytes.
+ *
+ * Without %BMEM_STATS_LEDGER slots that are out, and recorded tensors, count
+ * as live tensors of the size that was granted, or asked of ALLOC; @allocs and
+ * @frees count calls for tensors, not slots.  With it, @live_tensors,
+ * @live_bytes, @allocs and @frees are what the ledger says of them (@allocs up
+ * to 2^22 for each slot between GET and PUT).  Peaks are of the former, unless
+ * the latter has been seen to be more.
+ * It takes time in proportion to the number of slots; the lock is not held
+ * across it, so the figures are exact for a client that does nothing meanwhile.
  */
 struct bmem_client_stats {
 	__u32 size;
@@ -406,6 +704,152 @@ struct bmem_client_stats {
 	__aligned_u64 failed;
 	__aligned_u64 promoted;
 	__aligned_u64 escaped_bytes;
+	__aligned_u64 slots;
+	__aligned_u64 slot_bytes;
+	__aligned_u64 spans;
+	__aligned_u64 span_bytes;
+	__aligned_u64 ledger_bytes;
+	__aligned_u64 span_map_bytes;
+	__aligned_u64 idle_bytes;
+	__aligned_u64 ledger_bad;
+	__aligned_u64 recorded;
+	__u32 level;
+	__u32 policy;
+};
+
+/**
+ * enum bmem_site_class - how a call site uses memory
+ * @BMEM_SITE_UNKNOWN: not seen for long enough
+ * @BMEM_SITE_ONE_SHOT: allocated a few times, long ago
+ * @BMEM_SITE_TEMPORARY: many tensors that soon die
+ * @BMEM_SITE_STEADY: what is live of it hardly changes
+ * @BMEM_SITE_CACHE: long lives, in and out, below a bound that it has reached
+ * @BMEM_SITE_GROWING: what is live of it grows
+ */
+enum bmem_site_class {
+	BMEM_SITE_UNKNOWN = 0,
+	BMEM_SITE_ONE_SHOT = 1,
+	BMEM_SITE_TEMPORARY = 2,
+	BMEM_SITE_STEADY = 3,
+	BMEM_SITE_CACHE = 4,
+	BMEM_SITE_GROWING = 5,
+};
+
+/** define BMEM_SITE_SIZES - exact sizes that are kept of a site */
+#define BMEM_SITE_SIZES		4
+/** define BMEM_SITE_BUCKETS - buckets of a site's histograms */
+#define BMEM_SITE_BUCKETS	16
+
+/**
+ * struct bmem_site_row - what is known of one call site
+ * @site: its number, 0 for all tensors without one
+ * @site_class: enum bmem_site_class
+ * @nr_frames: frames known, see SITE_FRAMES
+ * @nr_sizes: different exact sizes seen, up to %BMEM_SITE_SIZES + 1, which
+ *	means more than are kept
+ * @live_tensors: live tensors
+ * @live_bytes: what they asked for
+ * @peak_bytes: largest @live_bytes seen
+ * @allocs: tensors allocated, as far as seen
+ * @frees: tensors freed, as far as seen
+ * @first_ms: age of its first allocation, in milliseconds
+ * @last_ms: age of the last allocation that was seen, in milliseconds
+ * @reuse_ms: mean time from one allocation to the next, in milliseconds
+ * @sizes: the exact sizes, where @nr_sizes is at most %BMEM_SITE_SIZES
+ * @size_hist: tensors seen by size; bucket i is from 64 << 2i bytes on, the
+ *	first also what is below
+ * @life_hist: tensors seen to be freed, by lifetime; bucket 0 is below a tick,
+ *	bucket i from 2^(i-1) ticks of %BMEM_TICK_MS on
+ * @label: its label
+ */
+struct bmem_site_row {
+	__u32 site;
+	__u32 site_class;
+	__u32 nr_frames;
+	__u32 nr_sizes;
+	__aligned_u64 live_tensors;
+	__aligned_u64 live_bytes;
+	__aligned_u64 peak_bytes;
+	__aligned_u64 allocs;
+	__aligned_u64 frees;
+	__aligned_u64 first_ms;
+	__aligned_u64 last_ms;
+	__aligned_u64 reuse_ms;
+	__aligned_u64 sizes[BMEM_SITE_SIZES];
+	__u32 size_hist[BMEM_SITE_BUCKETS];
+	__u32 life_hist[BMEM_SITE_BUCKETS];
+	char label[BMEM_LABEL_LEN];
+};
+
+/**
+ * struct bmem_site_list - BMEM_SITE_LIST: call sites by number
+ * @size: sizeof(struct bmem_site_list)
+ * @flags: must be 0
+ * @client_id: whose; 0 for this client, another's needs the same effective
+ *	user or CAP_SYS_ADMIN
+ * @cursor: in, 0 to begin; out, where the next call goes on
+ * @row_size: sizeof(struct bmem_site_row) that the caller was compiled with
+ * @nr: in, capacity of the array, 1 to %BMEM_BATCH_MAX; out, entries written;
+ *	fewer than the capacity means that the list is at its end
+ * @rows: pointer to struct bmem_site_row[@nr]
+ *
+ * A call with cursor 0 reads the ledger first, so that the figures are those
+ * of now.
+ *
+ * Errors: %ENOENT for a client that is not there or may not be seen; %EINVAL
+ * for @nr or @row_size outside their range; %ENOMEM, %EINTR.
+ */
+struct bmem_site_list {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 client_id;
+	__aligned_u64 cursor;
+	__u32 row_size;
+	__u32 nr;
+	__aligned_u64 rows;
+};
+
+/**
+ * struct bmem_site_frames - BMEM_SITE_FRAMES: the stack of one call site
+ * @size: sizeof(struct bmem_site_frames)
+ * @flags: must be 0
+ * @client_id: as in struct bmem_site_list
+ * @site: number of the site
+ * @nr: in, capacity of the array, 0 to %BMEM_FRAMES_MAX; out, number of frames
+ * @frames: pointer to struct bmem_frame[@nr]
+ *
+ * Errors: %ENOENT for no such client or site; %EMSGSIZE when there are more
+ * frames than @nr, which is written.
+ */
+struct bmem_site_frames {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 client_id;
+	__u32 site;
+	__u32 nr;
+	__aligned_u64 frames;
+};
+
+/**
+ * struct bmem_module_info - BMEM_MODULE_INFO: what BMEM_MODULE said
+ * @size: sizeof(struct bmem_module_info)
+ * @flags: must be 0
+ * @client_id: as in struct bmem_site_list
+ * @module: number of the program file
+ * @build_id_len: out
+ * @build_id: out
+ * @path: out
+ *
+ * Errors: %ENOENT for no such client or program file.
+ */
+struct bmem_module_info {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 client_id;
+	__u32 module;
+	__u32 build_id_len;
+	__u8 build_id[BMEM_BUILD_ID_MAX];
+	char path[BMEM_PATH_LEN];
 };
 
 /** define BMEM_TRIM_POOL - every client of this client's pool; CAP_SYS_ADMIN */
@@ -419,7 +863,8 @@ struct bmem_client_stats {
  * @trimmed_bytes: out, how many bytes went back to the pool
  *
  * With %BMEM_TRIM_POOL, clients that are busy in another call are passed over,
- * and those whose space is mapped in many places.
+ * and those whose space is mapped in many places; bmem_control.recall of all
+ * others counts up.  The ledger's unused pages go, too; they are not counted.
  */
 struct bmem_trim {
 	__u32 size;
@@ -616,5 +1061,11 @@ struct bmem_pool_stats {
 #define BMEM_POOL_RESIZE	_IO(BMEM_IOC_TYPE, 0x4b)
 #define BMEM_POOL_LIST		_IO(BMEM_IOC_TYPE, 0x4c)
 #define BMEM_POOL_STATS		_IO(BMEM_IOC_TYPE, 0x4d)
+#define BMEM_SLOTS_GET		_IO(BMEM_IOC_TYPE, 0x4e)
+#define BMEM_SLOTS_PUT		_IO(BMEM_IOC_TYPE, 0x4f)
+#define BMEM_MODULE		_IO(BMEM_IOC_TYPE, 0x50)
+#define BMEM_MODULE_INFO	_IO(BMEM_IOC_TYPE, 0x51)
+#define BMEM_SITE_LIST		_IO(BMEM_IOC_TYPE, 0x52)
+#define BMEM_SITE_FRAMES	_IO(BMEM_IOC_TYPE, 0x53)
 
 #endif /* _UAPI_LINUX_BMEM_H */
