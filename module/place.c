@@ -9,18 +9,10 @@
  * summary tree over a bitmap is that of the Go runtime's page allocator,
  * "Scaling the Go page allocator", 2019.)
  *
- * Freeing needs no memory and cannot fail.
+ * Best fit and buddy search the same tables.  Freeing needs no memory and
+ * cannot fail.
  */
-#include "place.h"
-
-/*
- * With an alignment above one page, the lowest run that is long enough may
- * still not hold an aligned span.  So many runs are tried before one is asked
- * for that is long enough wherever it starts.
- */
-#define PLACE_ALIGN_TRIES	16
-
-#define PLACE_NONE		(~0U)
+#include "place_find.h"
 
 static u32 min_u32(u32 a, u32 b)
 {
@@ -108,11 +100,13 @@ static void tree_update(struct place *pl, u32 first, u32 last)
 	u32 half = PLACE_CHUNK_PAGES;
 	u32 node;
 
+	pl->steps += (last - first + 1) * PLACE_CHUNK_WORDS;
 	first += pl->chunks;
 	last += pl->chunks;
 	while (first > 1) {
 		first /= 2;
 		last /= 2;
+		pl->steps += last - first + 1;
 		for (node = first; node <= last; node++)
 			tree_join(pl, node, half);
 		half *= 2;
@@ -135,9 +129,13 @@ static void set_pages(struct place *pl, u32 start, u32 pages, bool value)
 			pl->used[page / 64] &= ~mask;
 		page += n;
 	}
-	for (chunk = first; chunk <= last; chunk++)
-		pl->tree[pl->chunks + chunk] =
-			chunk_runs(place_chunk_map(pl, chunk), 0);
+	for (chunk = first; chunk <= last; chunk++) {
+		struct place_run *run = &pl->tree[pl->chunks + chunk];
+
+		pl->chunks_used -= run->head < PLACE_CHUNK_PAGES;
+		*run = chunk_runs(place_chunk_map(pl, chunk), 0);
+		pl->chunks_used += run->head < PLACE_CHUNK_PAGES;
+	}
 	tree_update(pl, first, last);
 }
 
@@ -199,13 +197,18 @@ void *place_grow(struct place *pl, void *table, u32 chunks)
 	return old;
 }
 
-/*
- * Lowest free run of @pages that starts at or after @from.
+/**
+ * place_find_run() - the lowest free run of a length
+ * @pl: arena
+ * @from: where the run may begin, a page of the tables
+ * @pages: length
  *
  * Walks the tree's nodes from left to right, the largest that lie wholly
  * ahead first, and carries the run that ends where the walk stands.
+ *
+ * Return: its first page, at or after @from; %PLACE_NONE if there is none.
  */
-static u32 find_run(const struct place *pl, u32 from, u32 pages)
+u32 place_find_run(struct place *pl, u32 from, u32 pages)
 {
 	u32 node = pl->chunks + from / PLACE_CHUNK_PAGES;
 	u32 span = PLACE_CHUNK_PAGES, at, carry;
@@ -214,6 +217,7 @@ static u32 find_run(const struct place *pl, u32 from, u32 pages)
 	at = from - from % PLACE_CHUNK_PAGES;
 	run = chunk_runs(place_chunk_map(pl, at / PLACE_CHUNK_PAGES),
 			 from % PLACE_CHUNK_PAGES);
+	pl->steps += PLACE_CHUNK_WORDS;
 	if (run.best >= pages)
 		return at + chunk_find(place_chunk_map(pl,
 						       at / PLACE_CHUNK_PAGES),
@@ -229,6 +233,7 @@ static u32 find_run(const struct place *pl, u32 from, u32 pages)
 			span *= 2;
 		}
 		node++;
+		pl->steps++;
 		run = pl->tree[node];
 		if (carry + run.head >= pages)
 			return at - carry;
@@ -243,6 +248,7 @@ static u32 find_run(const struct place *pl, u32 from, u32 pages)
 
 		span /= 2;
 		node *= 2;
+		pl->steps++;
 		if (l->best >= pages)
 			continue;
 		if (l->tail + l[1].head >= pages)
@@ -250,35 +256,155 @@ static u32 find_run(const struct place *pl, u32 from, u32 pages)
 		node++;
 		at += span;
 	}
+	pl->steps += PLACE_CHUNK_WORDS;
 	return at + chunk_find(place_chunk_map(pl, at / PLACE_CHUNK_PAGES),
 			       0, pages);
 }
 
-static u32 align_up(u32 page, u32 align)
+/**
+ * place_run_end() - where a free run ends
+ * @pl: arena
+ * @page: a page of it
+ *
+ * Return: the first used page behind it, or the end of the tables.
+ */
+u32 place_run_end(struct place *pl, u32 page)
 {
-	return (page + align - 1) & ~(align - 1);
+	u32 node = pl->chunks + page / PLACE_CHUNK_PAGES;
+	u32 at = page - page % PLACE_CHUNK_PAGES;
+	u32 span = PLACE_CHUNK_PAGES, bit;
+
+	bit = next_bit(place_chunk_map(pl, page / PLACE_CHUNK_PAGES),
+		       page % PLACE_CHUNK_PAGES, true);
+	pl->steps += PLACE_CHUNK_WORDS;
+	if (bit < PLACE_CHUNK_PAGES)
+		return at + bit;
+	for (at += PLACE_CHUNK_PAGES;; at += span) {
+		while (node & 1) {
+			if (node == 1)
+				return at;
+			node /= 2;
+			span *= 2;
+		}
+		node++;
+		pl->steps++;
+		if (pl->tree[node].head < span)
+			return at + pl->tree[node].head;
+	}
 }
 
-static u32 find_aligned(const struct place *pl, u32 pages, u32 align)
+/**
+ * place_find_aligned() - the lowest run that begins at a multiple
+ * @pl: arena
+ * @pages: length
+ * @align: a power of two up to %PLACE_CHUNK_PAGES
+ *
+ * Return: the first page, the lowest among the first %PLACE_ALIGN_TRIES runs
+ * and, after them, one in a run that is long enough for any alignment;
+ * %PLACE_NONE if there is none.
+ */
+u32 place_find_aligned(struct place *pl, u32 pages, u32 align)
 {
 	u32 end = pl->chunks * PLACE_CHUNK_PAGES;
 	u32 from = 0, start, fit, tries;
 
 	for (tries = 0; tries < PLACE_ALIGN_TRIES; tries++) {
-		start = find_run(pl, from, pages);
+		start = place_find_run(pl, from, pages);
 		if (start == PLACE_NONE)
 			return PLACE_NONE;
-		fit = align_up(start, align);
+		fit = place_align_up(start, align);
 		if (fit == start)
 			return start;
 		/* A run found from its aligned page on starts there or later. */
-		start = fit < end ? find_run(pl, fit, pages) : PLACE_NONE;
+		start = fit < end ? place_find_run(pl, fit, pages) : PLACE_NONE;
 		if (start == PLACE_NONE || start == fit)
 			return start;
 		from = start;
 	}
-	start = find_run(pl, 0, pages + align - 1);
-	return start == PLACE_NONE ? start : align_up(start, align);
+	return place_find_roomy(pl, pages, align);
+}
+
+/**
+ * place_find_roomy() - room in a run that is long enough for an alignment
+ * @pl: arena
+ * @pages: length
+ * @align: a power of two up to %PLACE_CHUNK_PAGES
+ *
+ * Return: the first page, a multiple of @align; %PLACE_NONE if there is none.
+ */
+u32 place_find_roomy(struct place *pl, u32 pages, u32 align)
+{
+	u32 start = place_find_run(pl, 0, pages + align - 1);
+
+	return start == PLACE_NONE ? start : place_align_up(start, align);
+}
+
+static u32 find_by(struct place *pl, enum place_policy policy, u32 pages,
+		   u32 align)
+{
+	switch (policy) {
+	case PLACE_BEST:
+		return place_find_best(pl, pages, align);
+	case PLACE_BUDDY:
+		return place_find_buddy(pl, pages, align);
+	default:
+		return place_find_aligned(pl, pages, align);
+	}
+}
+
+/**
+ * place_granted() - the length of a span
+ * @policy: who places it
+ * @pages: asked for: 1 to %PLACE_CHUNKS_MAX * %PLACE_CHUNK_PAGES
+ *
+ * Return: pages that the span takes up, to be given to place_free().
+ */
+u32 place_granted(enum place_policy policy, u32 pages)
+{
+	return policy == PLACE_BUDDY ? place_buddy_pages(pages) : pages;
+}
+
+/**
+ * place_alloc_by() - a free run by a policy
+ * @pl: arena
+ * @policy: where it goes
+ * @pages: length, at least 1
+ * @align: the first page is a multiple of it: a power of two up to
+ *	%PLACE_CHUNK_PAGES
+ * @start: out, the first page
+ * @granted: out, the span's length: @pages or, by %PLACE_BUDDY, more
+ *
+ * Without an alignment first fit finds the lowest run, and buddy and spans
+ * with one the lowest among the first few and, after them, one that is long
+ * enough for any alignment.  Time is in proportion to the logarithm of the
+ * number of chunks, and to the number of runs tried, which is bounded.
+ *
+ * Return: 0; -EAGAIN when it fits only after place_grow(); -ENOSPC when not
+ * even @pl->chunks_max chunks would do; -EINVAL for a bad @policy, @pages or
+ * @align.
+ */
+int place_alloc_by(struct place *pl, enum place_policy policy, u32 pages,
+		   u32 align, u32 *start, u32 *granted)
+{
+	u32 at = PLACE_NONE;
+
+	if ((u32)policy >= PLACE_POLICIES || !pages || !align ||
+	    align > PLACE_CHUNK_PAGES || align & (align - 1))
+		return -EINVAL;
+	if (pages > (u64)pl->chunks_max * PLACE_CHUNK_PAGES)
+		return -ENOSPC;
+	pages = place_granted(policy, pages);
+	if (pl->chunks && pl->tree[1].best >= pages)
+		at = find_by(pl, policy, pages, align);
+	if (at == PLACE_NONE)
+		return pl->chunks < pl->chunks_max ? -EAGAIN : -ENOSPC;
+
+	set_pages(pl, at, pages, true);
+	pl->pages_used += pages;
+	pl->spans++;
+	*start = at;
+	*granted = pages;
+	return 0;
 }
 
 /**
@@ -289,38 +415,20 @@ static u32 find_aligned(const struct place *pl, u32 pages, u32 align)
  *	%PLACE_CHUNK_PAGES
  * @start: out, the first page
  *
- * The run is the lowest that fits; with an @align above 1 the lowest among the
- * first few and, after them, one that is long enough for any alignment.
- *
- * Return: 0; -EAGAIN when it fits only after place_grow(); -ENOSPC when not
- * even @pl->chunks_max chunks would do; -EINVAL for a bad @pages or @align.
+ * Return: what place_alloc_by() does by %PLACE_FIRST.
  */
 int place_alloc(struct place *pl, u32 pages, u32 align, u32 *start)
 {
-	u32 at = PLACE_NONE;
+	u32 granted;
 
-	if (!pages || !align || align > PLACE_CHUNK_PAGES ||
-	    align & (align - 1))
-		return -EINVAL;
-	if (pages > (u64)pl->chunks_max * PLACE_CHUNK_PAGES)
-		return -ENOSPC;
-	if (pl->chunks && pl->tree[1].best >= pages)
-		at = find_aligned(pl, pages, align);
-	if (at == PLACE_NONE)
-		return pl->chunks < pl->chunks_max ? -EAGAIN : -ENOSPC;
-
-	set_pages(pl, at, pages, true);
-	pl->pages_used += pages;
-	pl->spans++;
-	*start = at;
-	return 0;
+	return place_alloc_by(pl, PLACE_FIRST, pages, align, start, &granted);
 }
 
 /**
  * place_free() - give a run back
  * @pl: arena
- * @start: what place_alloc() answered
- * @pages: what it was asked for
+ * @start: its first page
+ * @pages: its length, what place_alloc_by() granted
  */
 void place_free(struct place *pl, u32 start, u32 pages)
 {

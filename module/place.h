@@ -20,6 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+typedef uint8_t u8;
+typedef uint16_t u16;
 typedef uint32_t u32;
 typedef uint64_t u64;
 #endif
@@ -30,6 +32,28 @@ typedef uint64_t u64;
 
 /* Page numbers, and the sum of two, must fit 32 bits. */
 #define PLACE_CHUNKS_MAX	(1U << 22)
+
+/* So many free runs does best fit look at, from the lowest on. */
+#define PLACE_BEST_RUNS		32
+
+/**
+ * enum place_policy - where a span goes
+ * @PLACE_FIRST: to the lowest free run that fits
+ * @PLACE_BEST: to the shortest of the lowest %PLACE_BEST_RUNS that fit, the
+ *	lowest among equals
+ * @PLACE_BUDDY: rounded up to a power of two and aligned to it, from a chunk on
+ *	to whole chunks, to the lowest such place
+ * @PLACE_POLICIES: how many there are
+ *
+ * All work on the same tables, so that each span of an arena may have been
+ * placed by another one.
+ */
+enum place_policy {
+	PLACE_FIRST,
+	PLACE_BEST,
+	PLACE_BUDDY,
+	PLACE_POLICIES
+};
 
 /**
  * struct place_run - the free runs of a range of chunks, in pages
@@ -49,6 +73,8 @@ struct place_run {
  * @chunks_max: chunks that there may ever be: a power of two
  * @pages_used: pages in spans
  * @spans: number of spans
+ * @chunks_used: chunks with a page in a span
+ * @steps: words and nodes looked at so far, modulo 2^32
  * @used: one bit a page, set while it is in a span; @chunks times
  *	%PLACE_CHUNK_WORDS words
  * @tree: runs of every aligned power-of-two range of chunks, as a binary heap:
@@ -60,6 +86,8 @@ struct place {
 	u32 chunks_max;
 	u32 pages_used;
 	u32 spans;
+	u32 chunks_used;
+	u32 steps;
 	u64 *used;
 	struct place_run *tree;
 };
@@ -84,6 +112,9 @@ int place_init(struct place *pl, u32 chunks_max);
 size_t place_table_bytes(u32 chunks);
 void *place_grow(struct place *pl, void *table, u32 chunks);
 int place_alloc(struct place *pl, u32 pages, u32 align, u32 *start);
+int place_alloc_by(struct place *pl, enum place_policy policy, u32 pages,
+		   u32 align, u32 *start, u32 *granted);
+u32 place_granted(enum place_policy policy, u32 pages);
 void place_free(struct place *pl, u32 start, u32 pages);
 u32 place_chunk_used(const struct place *pl, u32 chunk);
 void place_measure(const struct place *pl, struct place_stats *st);

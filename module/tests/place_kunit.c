@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit suite of place: fixed vectors, and a random walk against a model that
- * keeps a byte a page.
+ * KUnit suites of place and its selector: the native tests' vectors and
+ * streams, and a random walk against a model that keeps a byte a page.
  */
 #include <kunit/test.h>
 #include <linux/prandom.h>
@@ -9,6 +9,11 @@
 #include <linux/vmalloc.h>
 
 #include "../place.c"
+#include "../place_best.c"
+#include "../place_buddy.c"
+#include "../selector.c"
+#include "place_vectors.h"
+#include "selector_streams.h"
 
 #define CHUNKS		8
 #define PAGES		(CHUNKS * PLACE_CHUNK_PAGES)
@@ -40,7 +45,8 @@ static void fixture_exit(struct kunit *test)
 		vfree(place_table(&f->pl));
 }
 
-static int alloc(struct kunit *test, u32 pages, u32 align, u32 *start)
+static int alloc(struct kunit *test, enum place_policy policy, u32 pages,
+		 u32 align, u32 *start, u32 *granted)
 {
 	struct fixture *f = test->priv;
 	void *table;
@@ -48,7 +54,8 @@ static int alloc(struct kunit *test, u32 pages, u32 align, u32 *start)
 	int rc;
 
 	for (;;) {
-		rc = place_alloc(&f->pl, pages, align, start);
+		rc = place_alloc_by(&f->pl, policy, pages, align, start,
+				    granted);
 		if (rc != -EAGAIN)
 			return rc;
 		chunks = f->pl.chunks ? 2 * f->pl.chunks : 1;
@@ -82,8 +89,8 @@ static bool model_free(const u8 *model, u32 start, u32 pages)
  * aligned place that is free, and -ENOSPC only where no run is long enough
  * for every alignment.
  */
-static void expect_fit(struct kunit *test, u32 pages, u32 align, int rc,
-		       u32 start)
+static void expect_fit(struct kunit *test, enum place_policy policy, u32 pages,
+		       u32 align, int rc, u32 start)
 {
 	struct fixture *f = test->priv;
 
@@ -95,7 +102,7 @@ static void expect_fit(struct kunit *test, u32 pages, u32 align, int rc,
 	}
 	KUNIT_ASSERT_EQ(test, start % align, 0);
 	KUNIT_ASSERT_TRUE(test, model_free(f->model, start, pages));
-	if (align == 1)
+	if (align == 1 && policy == PLACE_FIRST)
 		KUNIT_ASSERT_EQ(test, start, model_first_fit(f->model, pages));
 }
 
@@ -133,64 +140,56 @@ static void expect_shape(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, got.hole_best, want.hole_best);
 }
 
-static void refuses_nonsense(struct kunit *test)
+static void runs_steps(struct kunit *test, const struct place_step *steps,
+		       u32 nr)
+{
+	struct fixture *f = test->priv;
+	struct place_step got = {};
+	void *table = vzalloc(place_table_bytes(PLACE_VECTOR_CHUNKS));
+	u32 at;
+
+	KUNIT_ASSERT_NOT_NULL(test, table);
+	KUNIT_ASSERT_EQ(test, place_init(&f->pl, PLACE_VECTOR_CHUNKS), 0);
+	place_grow(&f->pl, table, PLACE_VECTOR_CHUNKS);
+	at = place_run_steps(&f->pl, steps, nr, &got);
+	if (at < nr) {
+		KUNIT_EXPECT_EQ(test, got.ret, steps[at].ret);
+		KUNIT_EXPECT_EQ(test, got.start, steps[at].start);
+		KUNIT_EXPECT_EQ(test, got.granted, steps[at].granted);
+	}
+	KUNIT_EXPECT_EQ(test, at, nr);
+}
+
+static void vectors_first(struct kunit *test)
+{
+	runs_steps(test, place_first_steps, ARRAY_SIZE(place_first_steps));
+}
+
+static void vectors_best(struct kunit *test)
+{
+	runs_steps(test, place_best_steps, ARRAY_SIZE(place_best_steps));
+}
+
+static void vectors_buddy(struct kunit *test)
+{
+	runs_steps(test, place_buddy_steps, ARRAY_SIZE(place_buddy_steps));
+}
+
+static void refuses_bad_size(struct kunit *test)
 {
 	struct place pl;
-	u32 start;
 
 	KUNIT_EXPECT_EQ(test, place_init(&pl, 0), -EINVAL);
 	KUNIT_EXPECT_EQ(test, place_init(&pl, 3), -EINVAL);
 	KUNIT_EXPECT_EQ(test, place_init(&pl, 2 * PLACE_CHUNKS_MAX), -EINVAL);
-	KUNIT_EXPECT_EQ(test, alloc(test, 0, 1, &start), -EINVAL);
-	KUNIT_EXPECT_EQ(test, alloc(test, 1, 0, &start), -EINVAL);
-	KUNIT_EXPECT_EQ(test, alloc(test, 1, 3, &start), -EINVAL);
-	KUNIT_EXPECT_EQ(test, alloc(test, 1, 1024, &start), -EINVAL);
-	KUNIT_EXPECT_EQ(test, alloc(test, PAGES + 1, 1, &start), -ENOSPC);
-	KUNIT_EXPECT_EQ(test, alloc(test, ~0U, 1, &start), -ENOSPC);
-}
-
-static void packs_side_by_side(struct kunit *test)
-{
-	u32 start, i;
-
-	for (i = 0; i < 3; i++) {
-		KUNIT_ASSERT_EQ(test, alloc(test, 538, 1, &start), 0);
-		KUNIT_EXPECT_EQ(test, start, i * 538);
-	}
-}
-
-static void finds_run_across_chunks(struct kunit *test)
-{
-	struct fixture *f = test->priv;
-	u32 all, start;
-
-	KUNIT_ASSERT_EQ(test, alloc(test, PAGES, 1, &all), 0);
-	KUNIT_EXPECT_EQ(test, alloc(test, 1, 1, &start), -ENOSPC);
-	place_free(&f->pl, 0, PAGES);
-	KUNIT_ASSERT_EQ(test, alloc(test, 500, 1, &start), 0);
-	KUNIT_ASSERT_EQ(test, alloc(test, 600, 1, &all), 0);
-	KUNIT_ASSERT_EQ(test, alloc(test, 100, 1, &start), 0);
-	place_free(&f->pl, all, 600);
-	KUNIT_ASSERT_EQ(test, alloc(test, 600, 1, &start), 0);
-	KUNIT_EXPECT_EQ(test, start, 500);
-}
-
-static void aligns(struct kunit *test)
-{
-	u32 start, align;
-
-	KUNIT_ASSERT_EQ(test, alloc(test, 1, 1, &start), 0);
-	for (align = 2; align <= PLACE_CHUNK_PAGES; align *= 2) {
-		KUNIT_ASSERT_EQ(test, alloc(test, 3, align, &start), 0);
-		KUNIT_EXPECT_EQ(test, start % align, 0);
-	}
 }
 
 static void walks_like_the_model(struct kunit *test)
 {
 	struct fixture *f = test->priv;
 	struct { u32 start, pages; } *spans;
-	u32 nr = 0, step, start = 0, pages, align, i;
+	u32 nr = 0, step, start = 0, pages, align, granted, i;
+	enum place_policy policy;
 	u64 seed = get_random_u64();
 	struct rnd_state rnd;
 	int rc;
@@ -206,10 +205,17 @@ static void walks_like_the_model(struct kunit *test)
 				(prandom_u32_state(&rnd) % 8 ? 40 : 1500);
 			align = prandom_u32_state(&rnd) % 3 ? 1 :
 				1U << prandom_u32_state(&rnd) % 10;
-			rc = alloc(test, pages, align, &start);
-			expect_fit(test, pages, align, rc, start);
+			policy = prandom_u32_state(&rnd) % PLACE_POLICIES;
+			rc = alloc(test, policy, pages, align, &start,
+				   &granted);
+			pages = place_granted(policy, pages);
+			if (policy == PLACE_BUDDY)
+				align = max(align, min_t(u32, pages,
+							 PLACE_CHUNK_PAGES));
+			expect_fit(test, policy, pages, align, rc, start);
 			if (rc)
 				continue;
+			KUNIT_ASSERT_EQ(test, granted, pages);
 			memset(f->model + start, 1, pages);
 			spans[nr].start = start;
 			spans[nr++].pages = pages;
@@ -227,10 +233,10 @@ static void walks_like_the_model(struct kunit *test)
 }
 
 static struct kunit_case place_cases[] = {
-	KUNIT_CASE(refuses_nonsense),
-	KUNIT_CASE(packs_side_by_side),
-	KUNIT_CASE(finds_run_across_chunks),
-	KUNIT_CASE(aligns),
+	KUNIT_CASE(refuses_bad_size),
+	KUNIT_CASE(vectors_first),
+	KUNIT_CASE(vectors_best),
+	KUNIT_CASE(vectors_buddy),
 	KUNIT_CASE(walks_like_the_model),
 	{}
 };
@@ -242,8 +248,113 @@ static struct kunit_suite place_suite = {
 	.test_cases = place_cases,
 };
 
-kunit_test_suite(place_suite);
+static int stream_fixture_init(struct kunit *test)
+{
+	struct stream *s = kunit_kzalloc(test, sizeof(*s), GFP_KERNEL);
+	void *table = vzalloc(selector_table_bytes(STREAM_CHUNKS,
+						   STREAM_ENTRIES));
 
-MODULE_DESCRIPTION("KUnit suite of bmem's placement");
+	if (!s || !table || stream_init(s, table)) {
+		vfree(table);
+		return -ENOMEM;
+	}
+	test->priv = s;
+	return 0;
+}
+
+static void stream_fixture_exit(struct kunit *test)
+{
+	struct stream *s = test->priv;
+
+	if (s)
+		vfree(s->sel.table);
+}
+
+static void chooses_buddy(struct kunit *test)
+{
+	struct stream *s = test->priv;
+	const struct selector_range *r = &s->sel.range[STREAM_WHOLES];
+
+	stream_epochs(s, stream_for_buddy, SELECTOR_EPOCHS - 1);
+	KUNIT_EXPECT_EQ(test, r->policy, PLACE_FIRST);
+	stream_epochs(s, stream_for_buddy, 1);
+	KUNIT_EXPECT_EQ(test, r->policy, PLACE_BUDDY);
+	KUNIT_EXPECT_EQ(test, r->why, SELECTOR_WASTE);
+	KUNIT_EXPECT_GT(test, r->old.waste, r->new.waste + SELECTOR_MARGIN);
+}
+
+static void chooses_best(struct kunit *test)
+{
+	struct stream *s = test->priv;
+
+	stream_epochs(s, stream_for_best, SELECTOR_EPOCHS);
+	KUNIT_EXPECT_EQ(test, s->sel.range[STREAM_HALVES].policy, PLACE_BEST);
+	KUNIT_EXPECT_EQ(test, s->sel.range[STREAM_HALVES].why, SELECTOR_WASTE);
+}
+
+static void chooses_first(struct kunit *test)
+{
+	struct stream *s = test->priv;
+	const struct selector_range *r = &s->sel.range[STREAM_WHOLES];
+
+	stream_epochs(s, stream_for_buddy, SELECTOR_EPOCHS);
+	KUNIT_EXPECT_EQ(test, r->policy, PLACE_BUDDY);
+	stream_epochs(s, stream_for_first, 2 * SELECTOR_EPOCHS);
+	KUNIT_EXPECT_EQ(test, r->policy, PLACE_FIRST);
+	KUNIT_EXPECT_EQ(test, r->switches, 2);
+}
+
+static void does_not_flap(struct kunit *test)
+{
+	struct stream *s = test->priv;
+
+	stream_alternate(s, 12);
+	KUNIT_EXPECT_EQ(test, s->sel.range[STREAM_WHOLES].switches, 0);
+}
+
+static void flaps_less_and_less(struct kunit *test)
+{
+	struct stream *s = test->priv;
+	const struct selector_range *r = &s->sel.range[STREAM_WHOLES];
+
+	stream_against(s, 24);
+	KUNIT_EXPECT_GT(test, r->switches, 0);
+	KUNIT_EXPECT_LE(test, r->switches, stream_switches_max(r->epochs));
+}
+
+static void stays_pinned(struct kunit *test)
+{
+	struct stream *s = test->priv;
+	u32 i;
+
+	KUNIT_EXPECT_EQ(test, selector_pin(&s->sel, SELECTOR_AUTO + 1),
+			-EINVAL);
+	KUNIT_EXPECT_EQ(test, selector_pin(&s->sel, PLACE_BEST), 0);
+	for (i = 0; i < 100; i++)
+		stream_for_buddy(s);
+	KUNIT_EXPECT_EQ(test, s->sel.epoch, 0);
+	KUNIT_EXPECT_EQ(test, selector_pick(&s->sel, 500), PLACE_BEST);
+}
+
+static struct kunit_case selector_cases[] = {
+	KUNIT_CASE(chooses_buddy),
+	KUNIT_CASE(chooses_best),
+	KUNIT_CASE(chooses_first),
+	KUNIT_CASE(does_not_flap),
+	KUNIT_CASE(flaps_less_and_less),
+	KUNIT_CASE(stays_pinned),
+	{}
+};
+
+static struct kunit_suite selector_suite = {
+	.name = "bmem_selector",
+	.init = stream_fixture_init,
+	.exit = stream_fixture_exit,
+	.test_cases = selector_cases,
+};
+
+kunit_test_suites(&place_suite, &selector_suite);
+
+MODULE_DESCRIPTION("KUnit suites of bmem's placement");
 MODULE_LICENSE("GPL");
 MODULE_INFO(test, "Y");

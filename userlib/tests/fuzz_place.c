@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
- * The placement under libFuzzer:
- *
- *	clang -g -O1 -fsanitize=fuzzer,address,undefined -Imodule \
- *		userlib/tests/fuzz_place.c module/place.c -o fuzz_place
- *	./fuzz_place -max_len=4096
+ * The placement and its selector under libFuzzer: `make fuzz`.  test_corpus.c
+ * gives this the inputs that were kept of it.
  */
 #include "place_model.h"
 
@@ -17,7 +14,9 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 	for (; size >= 4; data += 4, size -= 4)
 		pm_step(pm, data);
 	pm_compare_chunks(pm);
+	pm_compare_map(pm);
 	pm_compare_shape(pm);
+	pm_compare_selector(pm);
 	pm_end(pm);
 	return 0;
 }
