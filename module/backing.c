@@ -343,6 +343,7 @@ void bmem_backing_soil(struct bmem_client *client, u32 page, u32 pages)
 static void chunk_remove(struct bmem_client *client, struct bmem_chunk *chunk)
 {
 	xa_erase(&client->chunks, chunk->index);
+	bmem_window_remove(&client->span_map, chunk->index);
 	client->nr_chunks--;
 	if (chunk->base)
 		client->nr_base_chunks--;
@@ -427,6 +428,25 @@ static void detach_base(struct bmem_client *client, struct bmem_chunk *chunk,
 	chunk_remove(client, chunk);
 }
 
+/* The part of what a client has ever held that it may keep for its next. */
+#define CACHE_SHARE	8
+
+/**
+ * bmem_backing_cache_room() - how many empty chunks may stay
+ * @client: client
+ *
+ * Return: chunks.
+ */
+unsigned long bmem_backing_cache_room(const struct bmem_client *client)
+{
+	unsigned long share = client->peak_attached / CACHE_SHARE /
+			      BMEM_HUGE_PAGES;
+
+	if (client->cache_fixed)
+		return client->cache_max;
+	return min(max(share, 1UL), client->cache_max);
+}
+
 static void release_huge(struct bmem_client *client, struct bmem_chunk *chunk)
 {
 	/* A call that failed may have stopped before a chunk that is cached. */
@@ -434,7 +454,7 @@ static void release_huge(struct bmem_client *client, struct bmem_chunk *chunk)
 	    !list_empty(&chunk->cached))
 		return;
 	/* Never soiled: attached by a call that failed, which leaves nothing. */
-	if (client->nr_cached >= client->cache_max ||
+	if (client->nr_cached >= bmem_backing_cache_room(client) ||
 	    bitmap_empty(chunk->soiled, BMEM_HUGE_PAGES) ||
 	    bmem_page_poisoned(chunk->huge, BMEM_HUGE_PAGES)) {
 		detach_huge(client, chunk);

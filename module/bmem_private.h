@@ -3,20 +3,22 @@
  * What the files of bmem.ko share.
  *
  * Calls go one way: main, debugfs, fdinfo -> client, promote, tombstone ->
- * tensor, site, failure -> place -> vm, backing -> pool.
+ * tensor, slots -> site, failure -> placement, ledger, span map, extent,
+ * control -> selector, place -> vm, backing -> window -> pool.
  *
  * Lock order, outermost first; .fault comes with mmap_lock and goes on at the
  * page lock:
  *
- *	bmem_client.lock		placement, tensors, sites, figures
+ *	bmem_client.lock		placement, tensors, slots, sites, figures
  *	page lock			of a page that is mapped or taken away
  *	i_mmap_rwsem			(core mm, in unmap_mapping_range)
- *	bmem_client.chunks.xa_lock	which page is where in the arena
+ *	bmem_client.chunks.xa_lock,	which page is where in the arena
+ *	window.pages.xa_lock		and in a window
  *	bmem_pool.lock			free lists and figures of a pool
  *
  * bmem_registry_lock stands apart: pools and clients come and go under it, and
- * it nests with bmem_pool.lock alone.  Nobody waits for a client under it, since
- * a client may be busy for long.
+ * it nests in bmem_client.lock and with bmem_pool.lock alone.  Nobody waits for
+ * a client under it, since a client may be busy for long.
  *
  * User memory is never touched under any of them.  Nobody holds two clients'
  * locks.
@@ -41,6 +43,9 @@
 
 #include "compat.h"
 #include "place.h"
+#include "place_slab.h"
+#include "selector.h"
+#include "site.h"
 
 #if PAGE_SHIFT != 12
 #error "bmem needs 4 KiB pages"
@@ -178,6 +183,40 @@ void bmem_pool_count_failure(struct bmem_pool *pool);
 void bmem_pool_count_fallback(struct bmem_pool *pool);
 void bmem_pool_count_promotion(struct bmem_pool *pool);
 
+/* ---- window -------------------------------------------------------------- */
+
+/* Beyond the largest space: BMEM_RECORDS_MAX records, an entry for each page. */
+#define BMEM_CONTROL_OFFSET	BIT_ULL(45)
+#define BMEM_SPANS_OFFSET	BIT_ULL(46)
+#define BMEM_LEDGER_OFFSET	BIT_ULL(47)
+
+struct bmem_client;
+
+/**
+ * struct window - a table that the process maps
+ * @pages: struct page by number; entries change under the client's lock and
+ *	the xa_lock, .fault reads under the xa_lock
+ * @client: whose
+ * @offset: where it begins in the device, in bytes
+ * @empty: what stands for pages that are not there; NULL for none
+ * @nr: pages
+ */
+struct window {
+	struct xarray pages;
+	struct bmem_client *client;
+	u64 offset;
+	struct page *empty;
+	unsigned long nr;
+};
+
+void bmem_window_init(struct window *w, struct bmem_client *client,
+		      u64 offset);
+void *bmem_window_at(struct window *w, unsigned long index);
+void *bmem_window_add(struct window *w, unsigned long index);
+void bmem_window_remove(struct window *w, unsigned long index);
+void bmem_window_destroy(struct window *w);
+vm_fault_t bmem_window_fault(struct window *w, struct vm_fault *vmf);
+
 /* ---- client ------------------------------------------------------------ */
 
 /**
@@ -208,44 +247,68 @@ struct bmem_chunk {
 };
 
 /**
- * struct site - a place in a program that allocates tensors
- * @id: the client's number for it, 0 for all that have none
- * @live: tensors
- * @live_bytes: what they asked for
- * @allocs: tensors so far
- * @label: what the client calls it; may be empty
+ * struct extent - a part of the arena with one use
+ * @node: link in bmem_client.extents, ordered by @page
+ * @page: first page in the arena
+ * @pages: length in pages
+ * @tag: of the selector, 0 for none
+ * @slab: it is a struct span, else a struct tensor
  */
-struct site {
-	u32 id;
-	u64 live;
-	u64 live_bytes;
-	u64 allocs;
-	char label[BMEM_LABEL_LEN];
+struct extent {
+	struct rb_node node;
+	u32 page;
+	u32 pages;
+	u32 tag;
+	bool slab;
 };
 
 /**
  * struct tensor - one live allocation
- * @node: link in bmem_client.tensors, ordered by @page
- * @page: first page in the arena
- * @pages: length in pages
+ * @at: where it is
  * @bytes: exact size that was asked for
  * @born: when, by ktime_get_boottime_ns()
  * @site: where it came from
  * @site_id: what the caller called that
  * @gen: tells it from others that began at the same page
  * @flags: BMEM_ALLOC_*
+ * @record: its record, with %BMEM_ALLOC_RECORD
  */
 struct tensor {
-	struct rb_node node;
-	u32 page;
-	u32 pages;
+	struct extent at;
 	u64 bytes;
 	u64 born;
 	struct site *site;
 	u32 site_id;
 	u32 gen;
 	u32 flags;
+	u32 record;
 };
+
+/**
+ * struct span - a slab of slots of one size class
+ * @at: where it is
+ * @partial: link in bmem_client.partial while a slot is in
+ * @free: one bit a slot, set while it is in
+ * @record: record of the first slot
+ * @class: size class
+ */
+struct span {
+	struct extent at;
+	struct list_head partial;
+	u64 free;
+	u32 record;
+	u32 class;
+};
+
+static inline struct tensor *tensor_of(struct extent *e)
+{
+	return container_of(e, struct tensor, at);
+}
+
+static inline struct span *span_of(struct extent *e)
+{
+	return container_of(e, struct span, at);
+}
 
 struct bmem_tombstone;
 
@@ -282,13 +345,21 @@ struct bmem_identity {
  * @dead: the last descriptor is closed
  * @pool: where its memory comes from
  * @place: which pages of the arena are in spans
- * @tensors: struct tensor by page
- * @sites: struct site by id
- * @nr_sites: entries in @sites
- * @no_site: the site of tensors that have none, or none that has room
+ * @extents: struct extent by page
+ * @partial: struct span that have a slot that is in, by size class
+ * @records: which records of the ledger are in use
+ * @ledger: the ledger's pages
+ * @ledger_keep: pages of the ledger below which it is not trimmed
+ * @span_map: the span map's pages
+ * @control: page of struct bmem_control, constant
+ * @level: enum bmem_level that the client asked for
+ * @policy: enum bmem_placement that the client asked for
+ * @selector: chooses a policy; NULL until there is something to choose
+ * @sites: call sites and their figures
  * @cached: chunks without a span, oldest first
  * @nr_cached: length of @cached
  * @cache_max: most that @nr_cached may be
+ * @cache_fixed: the client chose @cache_max; else it may be less
  * @nr_chunks: entries in @chunks
  * @nr_base_chunks: of these in base pages
  * @gen: generation of the last tensor
@@ -304,6 +375,14 @@ struct bmem_identity {
  * @failed: ALLOC calls that failed
  * @promoted: chunks promoted
  * @escaped: pages that were pinned by others when given back
+ * @slots: slots that are out
+ * @slot_bytes: their classes' sizes
+ * @nr_spans: slab spans
+ * @span_pages: pages in them
+ * @recorded: live tensors that have a record
+ * @recorded_bytes: what those asked of ALLOC
+ * @recorded_allocs: tensors with a record allocated
+ * @uses: tensors that were in slots, and recorded tensors, that are back
  * @tombstone: made at open, so that death needs no memory
  */
 struct bmem_client {
@@ -319,13 +398,21 @@ struct bmem_client {
 	bool dead;
 	struct bmem_pool *pool;
 	struct place place;
-	struct rb_root tensors;
-	struct xarray sites;
-	u32 nr_sites;
-	struct site no_site;
+	struct rb_root extents;
+	struct list_head partial[SLAB_CLASSES];
+	struct place records;
+	struct window ledger;
+	unsigned long ledger_keep;
+	struct window span_map;
+	struct page *control;
+	u32 level;
+	u32 policy;
+	struct selector *selector;
+	struct site_table sites;
 	struct list_head cached;
 	unsigned long nr_cached;
 	unsigned long cache_max;
+	bool cache_fixed;
 	unsigned long nr_chunks;
 	unsigned long nr_base_chunks;
 	u32 gen;
@@ -342,7 +429,44 @@ struct bmem_client {
 	u64 failed;
 	u64 promoted;
 	u64 escaped;
+	u64 slots;
+	u64 slot_bytes;
+	u64 nr_spans;
+	u64 span_pages;
+	u64 recorded;
+	u64 recorded_bytes;
+	u64 recorded_allocs;
+	u64 uses;
 	struct bmem_tombstone *tombstone;
+};
+
+/* What is out counts as live here: the ledger is not read for it. */
+static inline void bmem_count_peak(struct bmem_client *client)
+{
+	u64 live = client->live_bytes + client->slot_bytes;
+
+	if (live > client->peak_live_bytes)
+		client->peak_live_bytes = live;
+}
+
+/**
+ * enum meta_kind - what kernel memory a client takes besides its tensors'
+ * @META_LEDGER: pages of the ledger, and which records are in use
+ * @META_SPAN_MAP: pages of the span map
+ * @META_SITES: sites, their figures, labels and frames, program files
+ * @META_TENSORS: one object a tensor
+ * @META_SPANS: one object a slab span
+ * @META_TABLES: which pages of the arena are in use, and what is behind them
+ * @META_KINDS: how many there are
+ */
+enum meta_kind {
+	META_LEDGER,
+	META_SPAN_MAP,
+	META_SITES,
+	META_TENSORS,
+	META_SPANS,
+	META_TABLES,
+	META_KINDS,
 };
 
 extern unsigned int bmem_cache_mib;
@@ -358,16 +482,154 @@ unsigned int bmem_clients_count(void);
 int bmem_client_bind(struct bmem_client *client, struct bmem_bind *cmd);
 void bmem_client_stats(struct bmem_client *client,
 		       struct bmem_client_stats *st);
+void bmem_client_settle(struct bmem_client *client,
+			struct bmem_client_stats *st);
+void bmem_client_meta(struct bmem_client *client, u64 *meta);
+int bmem_client_query(struct bmem_client *self, struct bmem_client_stats *st);
 bool bmem_client_report(struct bmem_client *client,
 			struct bmem_client_stats *st,
 			struct bmem_identity *who, char *pool);
 int bmem_client_alloc(struct bmem_client *client, struct bmem_alloc *cmd);
+int bmem_client_slots(struct bmem_client *client, struct bmem_slots *cmd,
+		      u32 __user *nr);
 int bmem_client_list(struct bmem_client *self, struct bmem_tensor_list *cmd);
 int bmem_client_trim(struct bmem_client *client, struct bmem_trim *cmd);
-unsigned long bmem_clients_trim(struct bmem_pool *pool, unsigned long keep);
+void bmem_clients_update(void);
+unsigned long bmem_clients_trim(struct bmem_pool *pool, unsigned long keep,
+				bool recall);
+int bmem_text_check(const char *text, size_t size);
+int bmem_client_lock(struct bmem_client *client, bool patient);
 int bmem_label_check(const char *label);
 
-/* ---- tensor, site ------------------------------------------------------- */
+/* ---- extent, span map, control ------------------------------------------- */
+
+struct extent *bmem_extent_from(struct bmem_client *client, u64 page);
+struct extent *bmem_extent_covering(struct bmem_client *client, u64 page);
+struct extent *bmem_extent_next(struct extent *e);
+void bmem_extent_insert(struct bmem_client *client, struct extent *e);
+void bmem_extent_erase(struct bmem_client *client, struct extent *e);
+
+int bmem_span_map_init(struct bmem_client *client);
+int bmem_span_map_prepare(struct bmem_client *client, u32 page, u32 pages);
+void bmem_span_map_set(struct bmem_client *client, u32 page, u64 entry);
+
+extern u32 bmem_level;
+
+int bmem_control_start(void);
+void bmem_control_stop(void);
+int bmem_control_init(struct bmem_client *client);
+void bmem_control_destroy(struct bmem_client *client);
+void bmem_control_update(struct bmem_client *client);
+void bmem_control_recall(struct bmem_client *client);
+u32 bmem_control_level(struct bmem_client *client);
+u32 bmem_client_ticks(struct bmem_client *client);
+void bmem_clock_open(void);
+void bmem_clock_close(void);
+vm_fault_t bmem_control_fault(struct bmem_client *client,
+			      struct vm_fault *vmf);
+
+/* ---- ledger ---------------------------------------------------------------- */
+
+/**
+ * enum ledger_state - what a record says is in its slot
+ * @LEDGER_IDLE: nothing
+ * @LEDGER_LIVE: a tensor
+ * @LEDGER_BAD: what cannot be
+ */
+enum ledger_state {
+	LEDGER_IDLE,
+	LEDGER_LIVE,
+	LEDGER_BAD,
+};
+
+/**
+ * struct ledger_view - what is known of a slot or recorded tensor that is out
+ * @offset: in the space, in bytes
+ * @granted: in bytes
+ * @record: number of its record
+ * @bytes: exact size by the record; @granted where that makes no sense
+ * @site: number of the site by the record, unchecked
+ * @ticks: by the record: live, when it was allocated, since the client's
+ *	epoch; idle, how long it lived
+ * @gen: tensors in the slot since it was given out, by the record
+ * @state: enum ledger_state
+ * @fresh: idle, and nobody has seen that before
+ */
+struct ledger_view {
+	u64 offset;
+	u64 granted;
+	u64 bytes;
+	u32 record;
+	u32 site;
+	u32 ticks;
+	u32 gen;
+	enum ledger_state state;
+	bool fresh;
+};
+
+/**
+ * struct ledger_sums - the sums over a ledger
+ * @live: slots and recorded tensors that are live or make no sense
+ * @live_bytes: their sizes
+ * @idle_bytes: granted to those that are idle
+ * @bad: records that make no sense
+ * @uses: tensors since the slots were given out
+ */
+struct ledger_sums {
+	u64 live;
+	u64 live_bytes;
+	u64 idle_bytes;
+	u64 bad;
+	u64 uses;
+};
+
+typedef void (*ledger_fn)(struct bmem_client *client,
+			  const struct ledger_view *v, void *arg);
+
+int bmem_place_grow(struct place *pl, u32 least);
+int bmem_ledger_init(struct bmem_client *client);
+void bmem_ledger_destroy(struct bmem_client *client);
+int bmem_ledger_get(struct bmem_client *client, u32 nr, u32 *record);
+void bmem_ledger_put(struct bmem_client *client, u32 record, u32 nr);
+void bmem_ledger_trim(struct bmem_client *client);
+void bmem_ledger_clear(struct bmem_client *client, u32 record);
+void bmem_ledger_write(struct bmem_client *client, u32 record, u64 bytes,
+		       u32 site);
+void bmem_ledger_read(struct bmem_client *client, u32 record, bool see,
+		      struct ledger_view *v);
+bool bmem_ledger_walk(struct bmem_client *client, u64 *cursor,
+		      unsigned int max, bool see, ledger_fn fn, void *arg);
+bool bmem_ledger_sum(struct bmem_client *client, u64 *cursor,
+		     struct ledger_sums *sums);
+
+/* ---- slots ------------------------------------------------------------------ */
+
+int bmem_slots_init(void);
+void bmem_slots_exit(void);
+size_t bmem_span_size(void);
+int bmem_slots_get(struct bmem_client *client, struct bmem_slots *cmd,
+		   u32 __user *nr, bool last);
+int bmem_slots_put(struct bmem_client *client, struct bmem_slots *cmd);
+bool bmem_span_view(struct bmem_client *client, const struct span *s, u32 slot,
+		    bool see, struct ledger_view *v);
+void bmem_span_release(struct span *s);
+
+/* ---- placement --------------------------------------------------------------- */
+
+int bmem_arena_place(struct bmem_client *client, enum place_policy policy,
+		     u32 pages, u32 align, u32 *page, u32 *granted);
+int bmem_placement_find(struct bmem_client *client, struct extent *e,
+			u32 align);
+void bmem_placement_added(struct bmem_client *client, struct extent *e,
+			  u32 pages, u32 align);
+void bmem_placement_removed(struct bmem_client *client,
+			    const struct extent *e);
+void bmem_placement_pin(struct bmem_client *client);
+size_t bmem_placement_bytes(const struct bmem_client *client);
+void bmem_placement_release(struct bmem_client *client);
+void bmem_placelist_debugfs(struct dentry *dir);
+
+/* ---- tensor ------------------------------------------------------------- */
 
 /**
  * struct tensor_record - a copy of a tensor that outlives its lock
@@ -394,10 +656,8 @@ unsigned int bmem_tensor_records(struct bmem_client *client, u64 *cursor,
 				 struct tensor_record *rec, unsigned int nr);
 void bmem_tensors_release(struct bmem_client *client);
 size_t bmem_tensor_size(void);
-
-int bmem_site_name(struct bmem_client *client, struct bmem_site *cmd);
-struct site *bmem_site_get(struct bmem_client *client, u32 id);
-void bmem_sites_release(struct bmem_client *client);
+bool bmem_tensor_view(struct bmem_client *client, const struct tensor *t,
+		      bool see, struct ledger_view *v);
 
 /* ---- tombstone, failure --------------------------------------------------- */
 
@@ -473,6 +733,7 @@ struct bmem_failure {
 };
 
 void bmem_failure_note(struct bmem_client *client, struct bmem_failure *f);
+void bmem_alloc_refused(struct bmem_client *client, struct bmem_failure *f);
 void bmem_failure_show(struct seq_file *m);
 u64 bmem_failures_count(void);
 
@@ -486,6 +747,7 @@ void bmem_backing_soil(struct bmem_client *client, u32 page, u32 pages);
 void bmem_backing_release(struct bmem_client *client, u32 page, u32 pages);
 unsigned long bmem_backing_trim(struct bmem_client *client,
 				unsigned long keep);
+unsigned long bmem_backing_cache_room(const struct bmem_client *client);
 int bmem_backing_promote(struct bmem_client *client, unsigned long index);
 void bmem_backing_destroy(struct bmem_client *client);
 struct page *bmem_backing_get_page(struct bmem_client *client, pgoff_t page);

@@ -37,22 +37,34 @@ static DEFINE_XARRAY(clients);
 static unsigned int nr_clients;
 
 /**
- * bmem_label_check() - is it fit to be shown?
- * @label: array of %BMEM_LABEL_LEN
+ * bmem_text_check() - is it fit to be shown?
+ * @text: array
+ * @size: its length
  *
  * Return: 0, or -EINVAL without a terminating zero or with a control
  * character.
  */
-int bmem_label_check(const char *label)
+int bmem_text_check(const char *text, size_t size)
 {
-	size_t i, len = strnlen(label, BMEM_LABEL_LEN);
+	size_t i, len = strnlen(text, size);
 
-	if (len == BMEM_LABEL_LEN)
+	if (len == size)
 		return -EINVAL;
 	for (i = 0; i < len; i++)
-		if (iscntrl(label[i]))
+		if (iscntrl(text[i]))
 			return -EINVAL;
 	return 0;
+}
+
+/**
+ * bmem_label_check() - the same for a label
+ * @label: array of %BMEM_LABEL_LEN
+ *
+ * Return: as above.
+ */
+int bmem_label_check(const char *label)
+{
+	return bmem_text_check(label, BMEM_LABEL_LEN);
 }
 
 static void identify(struct bmem_identity *who)
@@ -66,30 +78,50 @@ static void identify(struct bmem_identity *who)
 
 static int client_init(struct bmem_client *client)
 {
+	unsigned int i;
 	int rc;
 
 	kref_init(&client->ref);
 	mutex_init(&client->lock);
 	xa_init_flags(&client->chunks, XA_FLAGS_ACCOUNT);
-	xa_init_flags(&client->sites, XA_FLAGS_ACCOUNT);
+	bmem_sites_init(client);
 	INIT_LIST_HEAD(&client->cached);
-	client->tensors = RB_ROOT;
+	client->extents = RB_ROOT;
+	for (i = 0; i < SLAB_CLASSES; i++)
+		INIT_LIST_HEAD(&client->partial[i]);
 	client->cache_max = READ_ONCE(bmem_cache_mib) /
 			    (BMEM_HUGE_SIZE / SZ_1M);
 	identify(&client->who);
 
-	rc = place_init(&client->place, bmem_space_pages / PLACE_CHUNK_PAGES);
+	rc = place_init(&client->place, bmem_space_pages / PLACE_CHUNK_PAGES) ?:
+	     bmem_ledger_init(client);
 	if (rc)
 		return rc;
+	rc = bmem_span_map_init(client);
+	if (rc)
+		return rc;
+	rc = bmem_control_init(client);
+	if (rc)
+		goto err_span_map;
 	client->tombstone = bmem_tombstone_alloc();
-	if (!client->tombstone)
-		return -ENOMEM;
+	if (!client->tombstone) {
+		rc = -ENOMEM;
+		goto err_control;
+	}
 	client->inode = bmem_vm_inode();
 	if (IS_ERR(client->inode)) {
-		bmem_tombstone_free(client->tombstone);
-		return PTR_ERR(client->inode);
+		rc = PTR_ERR(client->inode);
+		goto err_tombstone;
 	}
 	return 0;
+
+err_tombstone:
+	bmem_tombstone_free(client->tombstone);
+err_control:
+	bmem_control_destroy(client);
+err_span_map:
+	bmem_window_destroy(&client->span_map);
+	return rc;
 }
 
 /* Count a client in, so that the pool stays. */
@@ -155,6 +187,8 @@ struct bmem_client *bmem_client_open(void)
 	rc = client_publish(client);
 	if (rc)
 		goto err_memcg;
+	/* The module's level may have changed before it could be found. */
+	bmem_control_update(client);
 	trace_bmem_client_open(client->who.id, client->who.tgid,
 			       client->who.comm);
 	return client;
@@ -163,6 +197,8 @@ err_memcg:
 	mem_cgroup_put(client->memcg);
 	iput(client->inode);
 	bmem_tombstone_free(client->tombstone);
+	bmem_control_destroy(client);
+	bmem_window_destroy(&client->span_map);
 err_free:
 	kfree(client);
 	return ERR_PTR(rc);
@@ -172,6 +208,9 @@ static void client_free(struct kref *ref)
 {
 	struct bmem_client *client = container_of(ref, struct bmem_client, ref);
 
+	bmem_control_destroy(client);
+	/* Workers that look at the client charge what they need to its group. */
+	mem_cgroup_put(client->memcg);
 	mutex_destroy(&client->lock);
 	kfree(client);
 }
@@ -203,13 +242,15 @@ void bmem_client_close(struct bmem_client *client)
 
 	mutex_lock(&client->lock);
 	client->dead = true;
+	bmem_sites_settle(client);
 	bmem_tombstone_write(client);
 	bmem_tensors_release(client);
 	bmem_backing_destroy(client);
 	WARN_ON_ONCE(client->attached || client->base || client->nr_chunks ||
 		     client->nr_cached);
-	kvfree(place_table(&client->place));
-	memset(&client->place, 0, sizeof(client->place));
+	bmem_placement_release(client);
+	bmem_window_destroy(&client->span_map);
+	bmem_ledger_destroy(client);
 	bmem_sites_release(client);
 	mutex_unlock(&client->lock);
 	bmem_tombstone_bury(client);
@@ -218,7 +259,6 @@ void bmem_client_close(struct bmem_client *client)
 	trace_bmem_client_close(client->who.id, client->who.tgid,
 				client->who.comm);
 	iput(client->inode);
-	mem_cgroup_put(client->memcg);
 	bmem_client_put(client);
 }
 
@@ -285,6 +325,34 @@ struct bmem_client *bmem_client_visible(struct bmem_client *self, u64 id)
 }
 
 /**
+ * bmem_client_lock() - lock a client to look at it
+ * @client: client
+ * @patient: wait for it for as long as it takes, unless killed
+ *
+ * Return: 0, locked; -EINTR; -EBUSY when it is busy and @patient is not set;
+ * -ENOENT when it is dead.
+ */
+int bmem_client_lock(struct bmem_client *client, bool patient)
+{
+	unsigned int tries = 0;
+
+	if (patient) {
+		if (mutex_lock_killable(&client->lock))
+			return -EINTR;
+	} else {
+		while (!mutex_trylock(&client->lock)) {
+			if (tries++ == REPORT_TRIES)
+				return -EBUSY;
+			msleep(REPORT_MS);
+		}
+	}
+	if (!client->dead)
+		return 0;
+	mutex_unlock(&client->lock);
+	return -ENOENT;
+}
+
+/**
  * bmem_clients_count() - how many clients are open
  *
  * Return: that.
@@ -323,9 +391,35 @@ static int bind_locked(struct bmem_client *client, struct bmem_bind *cmd,
 			    sizeof(client->who.label));
 	if (cmd->flags & BMEM_BIND_CACHE) {
 		client->cache_max = cmd->cache_bytes / BMEM_HUGE_SIZE;
+		client->cache_fixed = true;
 		bmem_backing_trim(client, client->cache_max);
 	}
+	if (cmd->flags & BMEM_BIND_LEVEL) {
+		client->level = cmd->level;
+		bmem_control_update(client);
+	}
+	if (cmd->flags & BMEM_BIND_POLICY) {
+		client->policy = cmd->policy;
+		bmem_placement_pin(client);
+	}
 	trace_bmem_bind(client->who.id, client->pool->id, client->who.label);
+	return 0;
+}
+
+static int bind_check(const struct bmem_bind *cmd)
+{
+	if (cmd->flags & ~(BMEM_BIND_POOL | BMEM_BIND_LABEL | BMEM_BIND_CACHE |
+			   BMEM_BIND_LEVEL | BMEM_BIND_POLICY) ||
+	    cmd->__reserved)
+		return -EOPNOTSUPP;
+	if (!cmd->flags)
+		return -EINVAL;
+	if (cmd->flags & BMEM_BIND_LABEL && bmem_label_check(cmd->label))
+		return -EINVAL;
+	if (cmd->flags & BMEM_BIND_LEVEL && cmd->level > BMEM_LEVEL_FULL)
+		return -EINVAL;
+	if (cmd->flags & BMEM_BIND_POLICY && cmd->policy > BMEM_PLACE_BUDDY)
+		return -EINVAL;
 	return 0;
 }
 
@@ -341,14 +435,9 @@ int bmem_client_bind(struct bmem_client *client, struct bmem_bind *cmd)
 	struct bmem_pool *pool = NULL;
 	int rc;
 
-	if (cmd->flags & ~(BMEM_BIND_POOL | BMEM_BIND_LABEL |
-			   BMEM_BIND_CACHE) || cmd->__reserved)
-		return -EOPNOTSUPP;
-	if (!cmd->flags)
-		return -EINVAL;
-	if (cmd->flags & BMEM_BIND_LABEL && bmem_label_check(cmd->label))
-		return -EINVAL;
-
+	rc = bind_check(cmd);
+	if (rc)
+		return rc;
 	if (cmd->flags & BMEM_BIND_POOL) {
 		pool = pool_enter(cmd->pool);
 		if (IS_ERR(pool))
@@ -366,27 +455,51 @@ int bmem_client_bind(struct bmem_client *client, struct bmem_bind *cmd)
 	return rc;
 }
 
+/**
+ * bmem_client_meta() - kernel memory for a client's own bookkeeping
+ * @client: client; each figure is right for itself when it is not locked
+ * @meta: out, bytes by enum meta_kind
+ */
+void bmem_client_meta(struct bmem_client *client, u64 *meta)
+{
+	meta[META_LEDGER] = bmem_bytes(client->ledger.nr) +
+			    place_table_bytes(client->records.chunks);
+	meta[META_SPAN_MAP] = bmem_bytes(client->span_map.nr);
+	meta[META_SITES] = bmem_sites_bytes(client);
+	meta[META_TENSORS] = client->live * bmem_tensor_size();
+	meta[META_SPANS] = client->nr_spans * bmem_span_size();
+	/* The client itself, and its page of the control window. */
+	meta[META_TABLES] = sizeof(*client) + PAGE_SIZE +
+			    bmem_placement_bytes(client) +
+			    client->nr_chunks * sizeof(struct bmem_chunk) +
+			    client->nr_base_chunks * BMEM_HUGE_PAGES *
+			    sizeof(void *);
+}
+
 static u64 meta_bytes(struct bmem_client *client)
 {
-	return sizeof(*client) + place_table_bytes(client->place.chunks) +
-	       client->nr_chunks * sizeof(struct bmem_chunk) +
-	       client->nr_base_chunks * BMEM_HUGE_PAGES * sizeof(void *) +
-	       client->live * bmem_tensor_size() +
-	       client->nr_sites * sizeof(struct site);
+	u64 meta[META_KINDS], sum = 0;
+	unsigned int i;
+
+	bmem_client_meta(client, meta);
+	for (i = 0; i < META_KINDS; i++)
+		sum += meta[i];
+	return sum;
 }
 
 static void fill_stats(struct bmem_client *client,
 		       struct bmem_client_stats *st)
 {
 	st->client_id = client->who.id;
-	st->sites = client->nr_sites;
-	st->live_tensors = client->live;
-	st->live_bytes = client->live_bytes;
-	st->granted_bytes = bmem_bytes(client->granted);
+	st->sites = client->sites.nr;
+	st->live_tensors = client->live + client->slots;
+	st->live_bytes = client->live_bytes + client->slot_bytes;
+	st->granted_bytes = bmem_bytes(client->granted) + client->slot_bytes;
 	st->attached_bytes = bmem_bytes(client->attached);
 	st->base_bytes = bmem_bytes(client->base);
 	st->cached_bytes = (u64)client->nr_cached * BMEM_HUGE_SIZE;
-	st->cache_limit_bytes = (u64)client->cache_max * BMEM_HUGE_SIZE;
+	st->cache_limit_bytes = (u64)bmem_backing_cache_room(client) *
+				BMEM_HUGE_SIZE;
 	st->meta_bytes = meta_bytes(client);
 	st->peak_live_bytes = client->peak_live_bytes;
 	st->peak_attached_bytes = bmem_bytes(client->peak_attached);
@@ -395,6 +508,37 @@ static void fill_stats(struct bmem_client *client,
 	st->failed = client->failed;
 	st->promoted = client->promoted;
 	st->escaped_bytes = bmem_bytes(client->escaped);
+	st->slots = client->slots;
+	st->slot_bytes = client->slot_bytes;
+	st->spans = client->nr_spans;
+	st->span_bytes = bmem_bytes(client->span_pages);
+	st->ledger_bytes = bmem_bytes(client->ledger.nr);
+	st->span_map_bytes = bmem_bytes(client->span_map.nr);
+	st->recorded = client->recorded;
+	st->level = bmem_control_level(client);
+	st->policy = client->policy;
+}
+
+/* Replaces what the kernel must take for live by what the ledger says is. */
+static void stats_from_ledger(struct bmem_client *client,
+			      struct bmem_client_stats *st,
+			      const struct ledger_sums *sums)
+{
+	u64 unrecorded = client->live - client->recorded;
+
+	lockdep_assert_held(&client->lock);
+	/* The sums may be of several moments. */
+	st->live_tensors = unrecorded + sums->live;
+	st->live_bytes = client->live_bytes - client->recorded_bytes +
+			 sums->live_bytes;
+	st->live_bytes = min(st->live_bytes, st->granted_bytes);
+	/* A block that is used again may hold more than ALLOC was asked for. */
+	st->peak_live_bytes = max(st->peak_live_bytes, st->live_bytes);
+	st->idle_bytes = sums->idle_bytes;
+	st->ledger_bad = sums->bad;
+	st->allocs = client->allocs - client->recorded_allocs + client->uses +
+		     sums->uses;
+	st->frees = st->allocs - min(st->allocs, st->live_tensors);
 }
 
 /**
@@ -410,6 +554,97 @@ void bmem_client_stats(struct bmem_client *client,
 	st->pool = client->pool->id;
 }
 
+static int sum_ledger(struct bmem_client *client, struct ledger_sums *sums)
+{
+	u64 cursor = 0;
+	bool done;
+
+	do {
+		if (mutex_lock_killable(&client->lock))
+			return -EINTR;
+		done = bmem_ledger_sum(client, &cursor, sums);
+		mutex_unlock(&client->lock);
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	} while (!done);
+	return 0;
+}
+
+/**
+ * bmem_client_settle() - the last sums over a client
+ * @client: client that dies, locked
+ * @st: out
+ */
+void bmem_client_settle(struct bmem_client *client,
+			struct bmem_client_stats *st)
+{
+	struct ledger_sums sums = { 0 };
+	u64 cursor = 0;
+
+	while (!bmem_ledger_sum(client, &cursor, &sums))
+		cond_resched();
+	bmem_client_stats(client, st);
+	stats_from_ledger(client, st, &sums);
+}
+
+/**
+ * bmem_client_query() - BMEM_CLIENT_STATS
+ * @self: caller
+ * @st: as in the ABI
+ *
+ * Return: 0 or an errno of the ABI.
+ */
+int bmem_client_query(struct bmem_client *self, struct bmem_client_stats *st)
+{
+	bool read = st->flags & BMEM_STATS_LEDGER;
+	struct bmem_client *client;
+	struct ledger_sums sums = { 0 };
+	int rc = 0;
+
+	if (st->flags & ~BMEM_STATS_LEDGER)
+		return -EOPNOTSUPP;
+	client = bmem_client_visible(self, st->client_id);
+	if (!client)
+		return -ENOENT;
+	if (read)
+		rc = sum_ledger(client, &sums);
+	if (!rc && mutex_lock_killable(&client->lock))
+		rc = -EINTR;
+	if (rc)
+		goto out;
+	if (client->dead) {
+		rc = -ENOENT;
+	} else {
+		bmem_client_stats(client, st);
+		if (read)
+			stats_from_ledger(client, st, &sums);
+	}
+	mutex_unlock(&client->lock);
+out:
+	bmem_client_put(client);
+	return rc;
+}
+
+/* Steps of bmem_ledger_sum() that a report takes under one lock. */
+#define REPORT_STRIDES	8
+
+/* Exact, where the ledger is not so large that its owner would notice. */
+static void report_ledger(struct bmem_client *client,
+			  struct bmem_client_stats *st)
+{
+	struct ledger_sums sums = { 0 };
+	unsigned int i;
+	u64 cursor = 0;
+
+	for (i = 0; i < REPORT_STRIDES; i++) {
+		if (!bmem_ledger_sum(client, &cursor, &sums))
+			continue;
+		stats_from_ledger(client, st, &sums);
+		return;
+	}
+}
+
 /**
  * bmem_client_report() - a client's figures for a report on all of them
  * @client: client
@@ -419,7 +654,8 @@ void bmem_client_stats(struct bmem_client *client,
  *
  * A client may be busy for as long as its owner likes, and a report must not
  * wait for that: when its lock cannot be had soon, each figure is right for
- * itself, but they may not add up.
+ * itself, but they may not add up.  Then, and when its ledger is large, slots
+ * that are out count as live.
  *
  * Return: false when the client is gone.
  */
@@ -434,6 +670,8 @@ bool bmem_client_report(struct bmem_client *client,
 	       tries++ < REPORT_TRIES)
 		msleep(REPORT_MS);
 	fill_stats(client, st);
+	if (locked)
+		report_ledger(client, st);
 	*who = client->who;
 	/* With the registry locked, the pool that it is in stays. */
 	mutex_lock(&bmem_registry_lock);
@@ -447,9 +685,27 @@ bool bmem_client_report(struct bmem_client *client,
 }
 
 /**
+ * bmem_clients_update() - the module's level has changed
+ */
+void bmem_clients_update(void)
+{
+	struct bmem_client *client;
+	u64 id = 0;
+
+	while ((client = bmem_client_next(id))) {
+		id = client->who.id;
+		bmem_control_update(client);
+		bmem_sweep_soon(client);
+		bmem_client_put(client);
+		cond_resched();
+	}
+}
+
+/**
  * bmem_clients_trim() - give back what clients of a pool have cached
  * @pool: pool
  * @keep: how many chunks each may keep
+ * @recall: ask them for their idle slots, too
  *
  * Clients that are busy are passed over: their lock may be held by a caller
  * that waits for memory itself.  So are clients with many mappings.  A fatal
@@ -457,7 +713,8 @@ bool bmem_client_report(struct bmem_client *client,
  *
  * Return: how many pages went back.
  */
-unsigned long bmem_clients_trim(struct bmem_pool *pool, unsigned long keep)
+unsigned long bmem_clients_trim(struct bmem_pool *pool, unsigned long keep,
+				bool recall)
 {
 	struct bmem_client *client;
 	unsigned long pages = 0;
@@ -468,8 +725,11 @@ unsigned long bmem_clients_trim(struct bmem_pool *pool, unsigned long keep)
 		id = client->who.id;
 		if (atomic_read(&client->maps) <= TRIM_MAPS_MAX &&
 		    mutex_trylock(&client->lock)) {
-			if (!client->dead && client->pool == pool)
+			if (!client->dead && client->pool == pool) {
 				pages += bmem_backing_trim(client, keep);
+				if (recall)
+					bmem_control_recall(client);
+			}
 			mutex_unlock(&client->lock);
 		}
 		bmem_client_put(client);
@@ -485,9 +745,10 @@ unsigned long bmem_clients_trim(struct bmem_pool *pool, unsigned long keep)
  */
 static unsigned long trim_for(struct bmem_client *client, int error)
 {
-	static unsigned long last_trim;
+	static unsigned long last_trim, last_recall;
 	struct bmem_pool *pool;
 	unsigned long pages;
+	bool recall;
 
 	if (mutex_lock_killable(&client->lock))
 		return 0;
@@ -500,7 +761,21 @@ static unsigned long trim_for(struct bmem_client *client, int error)
 			return pages;
 		WRITE_ONCE(last_trim, jiffies);
 	}
-	return pages + bmem_clients_trim(pool, 0);
+	/* It costs every thread of every client its idle slots. */
+	recall = time_after_eq(jiffies, READ_ONCE(last_recall) + TRIM_PERIOD);
+	if (recall)
+		WRITE_ONCE(last_recall, jiffies);
+	return pages + bmem_clients_trim(pool, 0, recall);
+}
+
+/* One more try?  Takes back what is cached before it. */
+static bool try_again(struct bmem_client *client, int rc, unsigned int *tries,
+		      bool *last)
+{
+	if ((rc != -ENOSPC && rc != -ENOMEM) || *last)
+		return false;
+	*last = !trim_for(client, rc) || ++*tries == ALLOC_RETRIES;
+	return true;
 }
 
 /**
@@ -516,13 +791,36 @@ int bmem_client_alloc(struct bmem_client *client, struct bmem_alloc *cmd)
 	bool last = false;
 	int rc;
 
-	rc = bmem_tensor_alloc(client, cmd, false);
-	while ((rc == -ENOSPC || rc == -ENOMEM) && !last) {
-		last = !trim_for(client, rc) || ++tries == ALLOC_RETRIES;
+	do {
 		rc = bmem_tensor_alloc(client, cmd, last);
-	}
+	} while (try_again(client, rc, &tries, &last));
 	if (READ_ONCE(client->nr_base_chunks))
 		bmem_promote_soon();
+	bmem_sweep_soon(client);
+	return rc;
+}
+
+/**
+ * bmem_client_slots() - BMEM_SLOTS_GET, likewise
+ * @client: client
+ * @cmd: as in the ABI
+ * @nr: where the caller is told how many there are
+ *
+ * Return: 0 or an errno of the ABI.
+ */
+int bmem_client_slots(struct bmem_client *client, struct bmem_slots *cmd,
+		      u32 __user *nr)
+{
+	unsigned int tries = 0;
+	bool last = false;
+	int rc;
+
+	do {
+		rc = bmem_slots_get(client, cmd, nr, last);
+	} while (try_again(client, rc, &tries, &last));
+	if (READ_ONCE(client->nr_base_chunks))
+		bmem_promote_soon();
+	bmem_sweep_soon(client);
 	return rc;
 }
 
@@ -564,11 +862,12 @@ int bmem_client_trim(struct bmem_client *client, struct bmem_trim *cmd)
 	if (mutex_lock_killable(&client->lock))
 		return -EINTR;
 	pages = bmem_backing_trim(client, keep);
+	bmem_ledger_trim(client);
 	pool = client->pool;
 	mutex_unlock(&client->lock);
 	/* Only compared with: it need not be there any more. */
 	if (cmd->flags & BMEM_TRIM_POOL)
-		pages += bmem_clients_trim(pool, keep);
+		pages += bmem_clients_trim(pool, keep, true);
 	cmd->trimmed_bytes = bmem_bytes(pages);
 	trace_bmem_trim(client->who.id, cmd->flags, cmd->trimmed_bytes);
 	return 0;

@@ -73,6 +73,11 @@ static void sum_clients(struct bmem_client_stats *sum)
 		sum->base_bytes += st.base_bytes;
 		sum->cached_bytes += st.cached_bytes;
 		sum->meta_bytes += st.meta_bytes;
+		sum->slots += st.slots;
+		sum->span_bytes += st.span_bytes;
+		sum->idle_bytes += st.idle_bytes;
+		sum->ledger_bytes += st.ledger_bytes;
+		sum->ledger_bad += st.ledger_bad;
 		cond_resched();
 	}
 }
@@ -96,6 +101,11 @@ static int stats_show(struct seq_file *m, void *v)
 	seq_printf(m, "base_bytes: %llu\n", sum.base_bytes);
 	seq_printf(m, "cached_bytes: %llu\n", sum.cached_bytes);
 	seq_printf(m, "meta_bytes: %llu\n", sum.meta_bytes);
+	seq_printf(m, "slots: %llu\n", sum.slots);
+	seq_printf(m, "span_bytes: %llu\n", sum.span_bytes);
+	seq_printf(m, "idle_bytes: %llu\n", sum.idle_bytes);
+	seq_printf(m, "ledger_bytes: %llu\n", sum.ledger_bytes);
+	seq_printf(m, "ledger_bad: %llu\n", sum.ledger_bad);
 	seq_printf(m, "pools: %u\n", pools);
 	seq_printf(m, "space_bytes: %llu\n", bmem_bytes(bmem_space_pages));
 	seq_printf(m, "failures: %llu\n", bmem_failures_count());
@@ -441,6 +451,12 @@ static int last_failure_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(last_failure);
 
+static int overhead_show(struct seq_file *m, void *v)
+{
+	return bmem_overhead_show(m, v);
+}
+DEFINE_SHOW_ATTRIBUTE(overhead);
+
 /**
  * bmem_debugfs_init() - make the files
  */
@@ -454,6 +470,9 @@ void bmem_debugfs_init(void)
 	debugfs_create_file("tombstones", 0400, dir, NULL, &tombstones_fops);
 	debugfs_create_file("last_failure", 0444, dir, NULL,
 			    &last_failure_fops);
+	bmem_placelist_debugfs(dir);
+	debugfs_create_file("overhead", 0444, dir, NULL, &overhead_fops);
+	bmem_sitelist_debugfs(dir);
 }
 
 /**

@@ -35,6 +35,7 @@ void bmem_show_fdinfo(struct seq_file *m, struct file *file)
 	show_kib(m, "resident", pool, st.attached_bytes);
 	show_kib(m, "purgeable", pool, st.cached_bytes);
 	show_kib(m, "peak", pool, st.peak_live_bytes);
+	show_kib(m, "idle", pool, st.idle_bytes);
 	seq_printf(m, "bmem-tensors:\t%llu\n", st.live_tensors);
 	seq_printf(m, "bmem-allocs:\t%llu\n", st.allocs);
 	seq_printf(m, "bmem-frees:\t%llu\n", st.frees);

@@ -83,6 +83,55 @@ module_param_cb(promote_ms, &promote_ms_ops, &bmem_promote_ms, 0644);
 MODULE_PARM_DESC(promote_ms,
 		 "milliseconds between tries to move base pages to huge pages (default 1000)");
 
+static const char * const levels[] = {
+	[BMEM_LEVEL_OFF] = "off",
+	[BMEM_LEVEL_COUNTS] = "counts",
+	[BMEM_LEVEL_STANDARD] = "standard",
+	[BMEM_LEVEL_FULL] = "full",
+};
+
+static int parse_level(const char *val)
+{
+	unsigned int level;
+	int rc;
+
+	rc = sysfs_match_string(levels, val);
+	if (rc >= 0)
+		return rc;
+	rc = kstrtouint(val, 0, &level);
+	if (rc)
+		return rc;
+	return level < ARRAY_SIZE(levels) ? level : -EINVAL;
+}
+
+static int set_level(const char *val, const struct kernel_param *kp)
+{
+	int level = parse_level(val);
+
+	if (level < 0)
+		return level;
+	WRITE_ONCE(bmem_level, level);
+	if (level)
+		static_branch_enable(&bmem_tracking);
+	else
+		static_branch_disable(&bmem_tracking);
+	bmem_clients_update();
+	return 0;
+}
+
+static int get_level(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%s\n", levels[READ_ONCE(bmem_level)]);
+}
+
+static const struct kernel_param_ops level_ops = {
+	.set = set_level,
+	.get = get_level,
+};
+module_param_cb(level, &level_ops, NULL, 0644);
+MODULE_PARM_DESC(level,
+		 "most that is recorded of any client's tensors: off, counts, standard or full (default full)");
+
 module_param_named(huge, bmem_huge, bool, 0644);
 MODULE_PARM_DESC(huge,
 		 "take huge pages from the system; N for base pages only (default Y)");
@@ -107,34 +156,16 @@ static int query(struct bmem_client *client, struct bmem_query *cmd)
 	cmd->batch_max = BMEM_BATCH_MAX;
 	cmd->sites_max = BMEM_SITES_MAX;
 	cmd->pools_max = BMEM_POOLS_MAX;
+	cmd->control_offset = BMEM_CONTROL_OFFSET;
+	cmd->spans_offset = BMEM_SPANS_OFFSET;
+	cmd->spans_bytes = bmem_space_pages * sizeof(u64);
+	cmd->ledger_offset = BMEM_LEDGER_OFFSET;
+	cmd->ledger_bytes = BMEM_RECORDS_MAX * sizeof(struct bmem_record);
 	if (mutex_lock_killable(&client->lock))
 		return -EINTR;
 	cmd->pool = client->pool->id;
 	mutex_unlock(&client->lock);
 	return 0;
-}
-
-static int client_stats(struct bmem_client *self, struct bmem_client_stats *cmd)
-{
-	struct bmem_client *client;
-	int rc = 0;
-
-	if (cmd->flags)
-		return -EOPNOTSUPP;
-	client = bmem_client_visible(self, cmd->client_id);
-	if (!client)
-		return -ENOENT;
-	if (mutex_lock_killable(&client->lock)) {
-		rc = -EINTR;
-	} else {
-		if (client->dead)
-			rc = -ENOENT;
-		else
-			bmem_client_stats(client, cmd);
-		mutex_unlock(&client->lock);
-	}
-	bmem_client_put(client);
-	return rc;
 }
 
 static int pool_list(struct bmem_pool_list *cmd)
@@ -172,6 +203,11 @@ union bmem_cmd {
 	struct bmem_pool_resize pool_resize;
 	struct bmem_pool_list pool_list;
 	struct bmem_pool_stats pool_stats;
+	struct bmem_slots slots;
+	struct bmem_module module;
+	struct bmem_module_info module_info;
+	struct bmem_site_list site_list;
+	struct bmem_site_frames site_frames;
 	u32 size;
 };
 
@@ -244,12 +280,26 @@ BMEM_OP_FN(alloc, bmem_client_alloc(client, &cmd->alloc))
 BMEM_OP_FN(free, bmem_tensor_free(client, &cmd->free))
 BMEM_OP_FN(tensor_info, bmem_tensor_info(client, &cmd->tensor_info))
 BMEM_OP_FN(tensor_list, bmem_client_list(client, &cmd->tensor_list))
-BMEM_OP_FN(client_stats, client_stats(client, &cmd->client_stats))
+BMEM_OP_FN(client_stats, bmem_client_query(client, &cmd->client_stats))
 BMEM_OP_FN(trim, bmem_client_trim(client, &cmd->trim))
 BMEM_OP_FN(pool_destroy, bmem_pool_destroy(&cmd->pool_destroy))
 BMEM_OP_FN(pool_resize, bmem_pool_resize(&cmd->pool_resize))
 BMEM_OP_FN(pool_list, pool_list(&cmd->pool_list))
 BMEM_OP_FN(pool_stats, bmem_pool_stats(&cmd->pool_stats))
+BMEM_OP_FN(slots_put, bmem_slots_put(client, &cmd->slots))
+BMEM_OP_FN(module, bmem_progfile_name(client, &cmd->module))
+BMEM_OP_FN(module_info, bmem_progfile_info(client, &cmd->module_info))
+BMEM_OP_FN(site_list, bmem_site_list(client, &cmd->site_list))
+BMEM_OP_FN(site_frames, bmem_site_frames(client, &cmd->site_frames))
+
+/* Slots that the caller is not told of are taken back. */
+static int op_slots_get(struct bmem_client *client, union bmem_cmd *cmd,
+			void __user *user)
+{
+	struct bmem_slots __user *slots = user;
+
+	return bmem_client_slots(client, &cmd->slots, &slots->nr);
+}
 
 /* The id is told first: once others find the pool, nothing may fail. */
 static int op_pool_create(struct bmem_client *client, union bmem_cmd *cmd,
@@ -267,9 +317,9 @@ static int op_pool_create(struct bmem_client *client, union bmem_cmd *cmd,
 	return 0;
 }
 
-#define BMEM_OP(_ioctl, _name, _last, _out, _admin)			\
+#define BMEM_OP_AS(_ioctl, _fn, _name, _last, _out, _admin)		\
 	[_IOC_NR(_ioctl) - _IOC_NR(BMEM_QUERY)] = {			\
-		.fn = op_##_name,					\
+		.fn = op_##_fn,						\
 		.size = sizeof_field(union bmem_cmd, _name) +		\
 			BUILD_BUG_ON_ZERO(sizeof_field(union bmem_cmd,	\
 						       _name) % 8),	\
@@ -278,6 +328,9 @@ static int op_pool_create(struct bmem_client *client, union bmem_cmd *cmd,
 		.out = _out,						\
 		.admin = _admin,					\
 	}
+
+#define BMEM_OP(_ioctl, _name, _last, _out, _admin)			\
+	BMEM_OP_AS(_ioctl, _name, _name, _last, _out, _admin)
 
 static const struct bmem_op ops[] = {
 	BMEM_OP(BMEM_QUERY, query, pool, OUT_DONE, false),
@@ -294,6 +347,12 @@ static const struct bmem_op ops[] = {
 	BMEM_OP(BMEM_POOL_RESIZE, pool_resize, reserve_bytes, OUT_NEVER, true),
 	BMEM_OP(BMEM_POOL_LIST, pool_list, ids, OUT_ALWAYS, false),
 	BMEM_OP(BMEM_POOL_STATS, pool_stats, name, OUT_DONE, false),
+	BMEM_OP_AS(BMEM_SLOTS_GET, slots_get, slots, slots, OUT_SELF, false),
+	BMEM_OP_AS(BMEM_SLOTS_PUT, slots_put, slots, slots, OUT_DONE, false),
+	BMEM_OP(BMEM_MODULE, module, path, OUT_NEVER, false),
+	BMEM_OP(BMEM_MODULE_INFO, module_info, path, OUT_DONE, false),
+	BMEM_OP(BMEM_SITE_LIST, site_list, rows, OUT_DONE, false),
+	BMEM_OP(BMEM_SITE_FRAMES, site_frames, frames, OUT_ALWAYS, false),
 };
 
 static const struct bmem_op *find_op(unsigned int cmd)
@@ -419,9 +478,21 @@ static int __init bmem_init(void)
 	rc = bmem_tensors_init();
 	if (rc)
 		return rc;
-	rc = bmem_tombstones_init();
+	rc = bmem_slots_init();
 	if (rc)
 		goto err_tensors;
+	rc = bmem_sites_start();
+	if (rc)
+		goto err_slots;
+	rc = bmem_sweep_start();
+	if (rc)
+		goto err_sites;
+	rc = bmem_control_start();
+	if (rc)
+		goto err_sweep;
+	rc = bmem_tombstones_init();
+	if (rc)
+		goto err_control;
 	rc = bmem_vm_init();
 	if (rc)
 		goto err_tombstones;
@@ -431,6 +502,7 @@ static int __init bmem_init(void)
 	rc = pools_init();
 	if (rc)
 		goto err_promote;
+	bmem_overhead_start();
 	bmem_debugfs_init();
 	rc = misc_register(&bmem_misc);
 	if (rc)
@@ -446,6 +518,14 @@ err_vm:
 	bmem_vm_exit();
 err_tombstones:
 	bmem_tombstones_exit();
+err_control:
+	bmem_control_stop();
+err_sweep:
+	bmem_sweep_stop();
+err_sites:
+	bmem_sites_stop();
+err_slots:
+	bmem_slots_exit();
 err_tensors:
 	bmem_tensors_exit();
 	return rc;
@@ -455,10 +535,14 @@ static void __exit bmem_exit(void)
 {
 	misc_deregister(&bmem_misc);
 	bmem_debugfs_exit();
+	bmem_sweep_stop();
 	bmem_promote_exit();
 	bmem_pools_exit();
 	bmem_vm_exit();
 	bmem_tombstones_exit();
+	bmem_control_stop();
+	bmem_sites_stop();
+	bmem_slots_exit();
 	bmem_tensors_exit();
 }
 

@@ -19,12 +19,17 @@
 
 #define HANDLE_PLACE_BITS	38
 #define HANDLE_PLACE_SHIFT	6	/* BMEM_ALIGN_MIN */
-#define HANDLE_GEN_MASK		((1U << (64 - HANDLE_PLACE_BITS)) - 1)
+#define HANDLE_GEN_BITS		(64 - HANDLE_PLACE_BITS)
+/* Set in the handle of what is in a slot, which has its record's generation. */
+#define HANDLE_SLOT		(1U << (HANDLE_GEN_BITS - 1))
+#define HANDLE_GEN_MASK		(HANDLE_SLOT - 1)
+
+#define RECORD_BYTES_MAX	(~0ULL >> BMEM_RECORD_SIZE_SHIFT)
 
 static_assert(1 << HANDLE_PLACE_SHIFT == BMEM_ALIGN_MIN);
-
-/* Tables of an arena begin with so many chunks and double. */
-#define ARENA_CHUNKS_MIN	16
+static_assert(HANDLE_PLACE_BITS == BMEM_SLOT_PLACE_BITS);
+static_assert(HANDLE_GEN_MASK <= BMEM_SPAN_ARG_MASK);
+static_assert(BMEM_RECORD_GEN_MASK <= HANDLE_GEN_MASK);
 
 /* Tensors that are looked at before a listing lets others have the lock. */
 #define LIST_STRIDE		1024
@@ -36,100 +41,213 @@ size_t bmem_tensor_size(void)
 	return kmem_cache_size(tensor_cache);
 }
 
-/* ---- the tree -------------------------------------------------------------- */
+/* ---- handles ---------------------------------------------------------------- */
 
-static struct tensor *tensor_of(struct rb_node *node)
+static u64 place_handle(u64 offset, u32 gen)
 {
-	return rb_entry_safe(node, struct tensor, node);
+	return (u64)gen << HANDLE_PLACE_BITS | offset >> HANDLE_PLACE_SHIFT;
 }
 
-/* The tensor with the lowest place at or above @page. */
-static struct tensor *tensor_from(struct bmem_client *client, u64 page)
+static u64 handle_offset(u64 handle)
 {
-	struct rb_node *node = client->tensors.rb_node;
-	struct tensor *best = NULL;
-
-	lockdep_assert_held(&client->lock);
-	while (node) {
-		struct tensor *t = tensor_of(node);
-
-		if (t->page >= page) {
-			best = t;
-			node = node->rb_left;
-		} else {
-			node = node->rb_right;
-		}
-	}
-	return best;
-}
-
-static struct tensor *tensor_at(struct bmem_client *client, u32 page)
-{
-	struct tensor *t = tensor_from(client, page);
-
-	return t && t->page == page ? t : NULL;
-}
-
-/* The tensor that @page is a part of. */
-static struct tensor *tensor_covering(struct bmem_client *client, u64 page)
-{
-	struct rb_node *node = client->tensors.rb_node;
-
-	lockdep_assert_held(&client->lock);
-	while (node) {
-		struct tensor *t = tensor_of(node);
-
-		if (page < t->page)
-			node = node->rb_left;
-		else if (page >= t->page + t->pages)
-			node = node->rb_right;
-		else
-			return t;
-	}
-	return NULL;
-}
-
-static void tensor_insert(struct bmem_client *client, struct tensor *t)
-{
-	struct rb_node **link = &client->tensors.rb_node, *parent = NULL;
-
-	lockdep_assert_held(&client->lock);
-	while (*link) {
-		parent = *link;
-		link = t->page < tensor_of(parent)->page ? &parent->rb_left :
-							   &parent->rb_right;
-	}
-	rb_link_node(&t->node, parent, link);
-	rb_insert_color(&t->node, &client->tensors);
+	return (handle & ((1ULL << HANDLE_PLACE_BITS) - 1)) <<
+	       HANDLE_PLACE_SHIFT;
 }
 
 static u64 tensor_handle(const struct tensor *t)
 {
-	return (u64)t->gen << HANDLE_PLACE_BITS |
-	       (u64)t->page << (PAGE_SHIFT - HANDLE_PLACE_SHIFT);
+	return place_handle(bmem_bytes(t->at.page), t->gen);
+}
+
+/* The tensor that begins at a page. */
+static struct tensor *tensor_at(struct bmem_client *client, u64 page)
+{
+	struct extent *e = bmem_extent_from(client, page);
+
+	return e && e->page == page && !e->slab ? tensor_of(e) : NULL;
 }
 
 static struct tensor *tensor_by_handle(struct bmem_client *client, u64 handle)
 {
-	u64 place = (handle & ((1ULL << HANDLE_PLACE_BITS) - 1)) <<
-		    HANDLE_PLACE_SHIFT;
+	u64 offset = handle_offset(handle);
 	struct tensor *t;
 
-	if (!IS_ALIGNED(place, PAGE_SIZE))
+	if (!IS_ALIGNED(offset, PAGE_SIZE))
 		return NULL;
-	t = tensor_at(client, place >> PAGE_SHIFT);
+	t = tensor_at(client, offset >> PAGE_SHIFT);
 	return t && tensor_handle(t) == handle ? t : NULL;
 }
 
-static void tensor_describe(const struct tensor *t, struct bmem_tensor *out)
+/* ---- descriptions -------------------------------------------------------------- */
+
+/**
+ * struct describer - what it takes to describe many tensors
+ * @client: client, locked
+ * @now: ktime_get_boottime_ns()
+ * @ticks: bmem_client_ticks()
+ */
+struct describer {
+	struct bmem_client *client;
+	u64 now;
+	u32 ticks;
+};
+
+static void describer_init(struct describer *d, struct bmem_client *client)
 {
+	d->client = client;
+	d->now = ktime_get_boottime_ns();
+	d->ticks = bmem_client_ticks(client);
+}
+
+/* From a record; false when there is no tensor. */
+static bool view_describe(const struct describer *d,
+			  const struct ledger_view *v, struct bmem_tensor *out)
+{
+	if (v->state == LEDGER_IDLE)
+		return false;
+	out->offset = v->offset;
+	out->bytes = v->bytes;
+	out->granted = v->granted;
+	/* A time to come is nonsense. */
+	out->age_ms = v->ticks < d->ticks ?
+		      (u64)(d->ticks - v->ticks) * BMEM_TICK_MS : 0;
+	out->site = v->site;
+	out->flags = BMEM_ALLOC_RECORD;
+	return true;
+}
+
+/**
+ * bmem_tensor_view() - what the ledger says of a tensor
+ * @client: client, locked
+ * @t: tensor
+ * @see: as for bmem_ledger_read()
+ * @v: out
+ *
+ * Return: false when it has no record.
+ */
+bool bmem_tensor_view(struct bmem_client *client, const struct tensor *t,
+		      bool see, struct ledger_view *v)
+{
+	if (!(t->flags & BMEM_ALLOC_RECORD))
+		return false;
+	v->offset = bmem_bytes(t->at.page);
+	v->granted = bmem_bytes(t->at.pages);
+	bmem_ledger_read(client, t->record, see, v);
+	return true;
+}
+
+static bool tensor_describe(const struct describer *d, const struct tensor *t,
+			    struct bmem_tensor *out)
+{
+	struct ledger_view v;
+
 	out->handle = tensor_handle(t);
-	out->offset = bmem_bytes(t->page);
+	if (bmem_tensor_view(d->client, t, false, &v)) {
+		if (!view_describe(d, &v, out))
+			return false;
+		out->flags |= t->flags;
+		return true;
+	}
+	out->offset = bmem_bytes(t->at.page);
 	out->bytes = t->bytes;
-	out->granted = bmem_bytes(t->pages);
-	out->age_ms = div_u64(ktime_get_boottime_ns() - t->born, NSEC_PER_MSEC);
+	out->granted = bmem_bytes(t->at.pages);
+	out->age_ms = div_u64(d->now - t->born, NSEC_PER_MSEC);
 	out->site = t->site_id;
 	out->flags = t->flags;
+	return true;
+}
+
+static bool slot_describe(const struct describer *d, const struct span *s,
+			  u32 slot, struct bmem_tensor *out)
+{
+	struct ledger_view v;
+
+	if (slot >= slab_classes[s->class].slots ||
+	    !bmem_span_view(d->client, s, slot, false, &v) ||
+	    !view_describe(d, &v, out))
+		return false;
+	out->handle = place_handle(v.offset, v.gen | HANDLE_SLOT);
+	return true;
+}
+
+/* What lies at an offset; false when that is no tensor. */
+static bool describe_at(const struct describer *d, u64 offset,
+			struct bmem_tensor *out)
+{
+	struct extent *e = bmem_extent_covering(d->client, offset >> PAGE_SHIFT);
+	const struct span *s;
+
+	if (!e)
+		return false;
+	if (!e->slab)
+		return tensor_describe(d, tensor_of(e), out);
+	s = span_of(e);
+	return slot_describe(d, s, (u32)(offset - bmem_bytes(e->page)) /
+				   slab_classes[s->class].bytes, out);
+}
+
+/* The label of a site that a record, or nobody, may have made up. */
+static const char *site_label(struct bmem_client *client, u32 id)
+{
+	struct site *site = bmem_site_find(client, id);
+
+	return site ? bmem_site_label(site) : "";
+}
+
+/**
+ * struct walker - a walk over what is live, by place
+ * @d: describes
+ * @place: where to go on, in units of %BMEM_ALIGN_MIN
+ * @e: the extent that covers it or comes next, NULL at the end
+ */
+struct walker {
+	struct describer d;
+	u64 place;
+	struct extent *e;
+};
+
+#define PLACES_PAGE	(PAGE_SIZE >> HANDLE_PLACE_SHIFT)
+
+static void walker_init(struct walker *w, struct bmem_client *client, u64 place)
+{
+	describer_init(&w->d, client);
+	w->place = place;
+	w->e = bmem_extent_covering(client, place / PLACES_PAGE) ?:
+	       bmem_extent_from(client, place / PLACES_PAGE);
+}
+
+static void walker_skip(struct walker *w)
+{
+	w->place = ((u64)w->e->page + w->e->pages) * PLACES_PAGE;
+	w->e = bmem_extent_next(w->e);
+}
+
+/* One step: a tensor, or a slot.  True when it is live and described. */
+static bool walker_step(struct walker *w, struct bmem_tensor *out)
+{
+	u64 start = (u64)w->e->page * PLACES_PAGE;
+	const struct slab_class *class;
+	bool live;
+	u32 slot;
+
+	if (!w->e->slab) {
+		/* Not again, if the walk was cut within it. */
+		live = w->place <= start &&
+		       tensor_describe(&w->d, tensor_of(w->e), out);
+		walker_skip(w);
+		return live;
+	}
+	class = &slab_classes[span_of(w->e)->class];
+	slot = w->place <= start ? 0 :
+	       DIV_ROUND_UP((u32)(w->place - start) << HANDLE_PLACE_SHIFT,
+			    class->bytes);
+	if (slot >= class->slots) {
+		walker_skip(w);
+		return false;
+	}
+	live = slot_describe(&w->d, span_of(w->e), slot, out);
+	w->place = start + ((slot + 1) * class->bytes >> HANDLE_PLACE_SHIFT);
+	return live;
 }
 
 /* ---- alloc ------------------------------------------------------------------- */
@@ -158,7 +276,7 @@ struct alloc_call {
 
 static int entry_check(const struct bmem_alloc_entry *e)
 {
-	if (e->flags & ~BMEM_ALLOC_ZERO || e->__reserved)
+	if (e->flags & ~(BMEM_ALLOC_ZERO | BMEM_ALLOC_RECORD) || e->__reserved)
 		return -EOPNOTSUPP;
 	if (!e->bytes)
 		return -EINVAL;
@@ -167,6 +285,8 @@ static int entry_check(const struct bmem_alloc_entry *e)
 		return -EINVAL;
 	if (e->bytes > U64_MAX - PAGE_SIZE)
 		return -EOVERFLOW;
+	if (e->flags & BMEM_ALLOC_RECORD && e->bytes > RECORD_BYTES_MAX)
+		return -EINVAL;
 	return 0;
 }
 
@@ -191,38 +311,22 @@ static int alloc_check(struct alloc_call *call, u32 *failed)
 	return 0;
 }
 
-static int arena_grow(struct bmem_client *client)
+static u32 align_pages(const struct bmem_alloc_entry *e)
 {
-	struct place *pl = &client->place;
-	u32 chunks = min_t(u32, pl->chunks ? 2 * pl->chunks : ARENA_CHUNKS_MIN,
-			   pl->chunks_max);
-	void *table = kvzalloc(place_table_bytes(chunks), GFP_BMEM_META);
+	return max_t(u32, e->align >> PAGE_SHIFT, 1);
+}
 
-	if (!table)
-		return -ENOMEM;
-	kvfree(place_grow(pl, table, chunks));
-	return 0;
+static void arena_unplace(struct bmem_client *client, struct tensor *t)
+{
+	place_free(&client->place, t->at.page, t->at.pages);
+	bmem_backing_release(client, t->at.page, t->at.pages);
 }
 
 static void tensor_unplace(struct bmem_client *client, struct tensor *t)
 {
-	place_free(&client->place, t->page, t->pages);
-	bmem_backing_release(client, t->page, t->pages);
-}
-
-/* -ENOSPC when the arena has no room; sets t->page. */
-static int arena_place(struct bmem_client *client, struct tensor *t, u32 align)
-{
-	int rc;
-
-	for (;;) {
-		rc = place_alloc(&client->place, t->pages, align, &t->page);
-		if (rc != -EAGAIN)
-			return rc;
-		rc = arena_grow(client);
-		if (rc)
-			return rc;
-	}
+	if (t->flags & BMEM_ALLOC_RECORD)
+		bmem_ledger_put(client, t->record, 1);
+	arena_unplace(client, t);
 }
 
 static void next_gen(struct bmem_client *client, struct tensor *t)
@@ -233,6 +337,66 @@ static void next_gen(struct bmem_client *client, struct tensor *t)
 	t->gen = client->gen;
 }
 
+/* What a tensor that has a place needs besides memory. */
+static int tensor_equip(struct alloc_call *call, struct tensor *t)
+{
+	struct bmem_client *client = call->client;
+	int rc;
+
+	rc = bmem_backing_prepare(client, t->at.page, t->at.pages, &call->need);
+	if (rc)
+		return rc;
+	if (call->need > bmem_pool_free_pages(client->pool)) {
+		call->reason = BMEM_REASON_LIMIT;
+		return -ENOSPC;
+	}
+	return bmem_span_map_prepare(client, t->at.page,
+				     min(t->at.pages, 2U));
+}
+
+/* Takes no more than it must, where a policy that rounds up took too much. */
+static int tensor_place_exactly(struct alloc_call *call, struct tensor *t,
+				u32 align)
+{
+	struct bmem_client *client = call->client;
+	int rc;
+
+	t->at.pages = PAGE_ALIGN(t->bytes) >> PAGE_SHIFT;
+	rc = bmem_arena_place(client, PLACE_FIRST, t->at.pages, align,
+			      &t->at.page, &t->at.pages);
+	if (rc)
+		return rc;
+	rc = tensor_equip(call, t);
+	if (rc)
+		arena_unplace(client, t);
+	return rc;
+}
+
+/* By the client's policy; with what the tensor needs. */
+static int tensor_place_by_policy(struct alloc_call *call, struct tensor *t,
+				  u32 align)
+{
+	struct bmem_client *client = call->client;
+	u32 pages = t->at.pages;
+	u64 need = call->need;
+	int rc;
+
+	rc = bmem_placement_find(client, &t->at, align);
+	if (rc) {
+		if (rc == -ENOSPC)
+			call->reason = BMEM_REASON_SPACE;
+		return rc;
+	}
+	rc = tensor_equip(call, t);
+	if (!rc)
+		return 0;
+	arena_unplace(client, t);
+	if (rc != -ENOSPC || t->at.pages == pages)
+		return rc;
+	call->need = need;
+	return tensor_place_exactly(call, t, align);
+}
+
 /* Finds a place for a tensor, and what memory it takes. */
 static int tensor_place(struct alloc_call *call, struct tensor *t,
 			const struct bmem_alloc_entry *e)
@@ -240,26 +404,22 @@ static int tensor_place(struct alloc_call *call, struct tensor *t,
 	struct bmem_client *client = call->client;
 	int rc;
 
+	t->at.slab = false;
+	t->at.pages = PAGE_ALIGN(e->bytes) >> PAGE_SHIFT;
 	t->bytes = e->bytes;
-	t->pages = PAGE_ALIGN(e->bytes) >> PAGE_SHIFT;
 	t->flags = e->flags;
-	t->site_id = e->site;
+	t->site_id = bmem_sites_tracked(client) ? e->site : 0;
 	next_gen(client, t);
 
 	call->reason = BMEM_REASON_MEMORY;
-	rc = arena_place(client, t, max_t(u32, e->align >> PAGE_SHIFT, 1));
-	if (rc) {
-		if (rc == -ENOSPC)
-			call->reason = BMEM_REASON_SPACE;
-		return rc;
+	if (t->flags & BMEM_ALLOC_RECORD) {
+		rc = bmem_ledger_get(client, 1, &t->record);
+		if (rc)
+			return rc;
 	}
-	rc = bmem_backing_prepare(client, t->page, t->pages, &call->need);
-	if (!rc && call->need > bmem_pool_free_pages(client->pool)) {
-		call->reason = BMEM_REASON_LIMIT;
-		rc = -ENOSPC;
-	}
-	if (rc)
-		tensor_unplace(client, t);
+	rc = tensor_place_by_policy(call, t, align_pages(e));
+	if (rc && t->flags & BMEM_ALLOC_RECORD)
+		bmem_ledger_put(client, t->record, 1);
 	return rc;
 }
 
@@ -268,9 +428,9 @@ static int tensor_attach(struct alloc_call *call, struct tensor *t)
 	struct bmem_client *client = call->client;
 	int rc;
 
-	rc = bmem_backing_attach(client, t->page, t->pages);
+	rc = bmem_backing_attach(client, t->at.page, t->at.pages);
 	if (!rc && t->flags & BMEM_ALLOC_ZERO)
-		rc = bmem_backing_zero(client, t->page, t->pages);
+		rc = bmem_backing_zero(client, t->at.page, t->at.pages);
 	/* Another client took what had been free. */
 	call->reason = rc == -ENOSPC ? BMEM_REASON_LIMIT : BMEM_REASON_MEMORY;
 	if (rc)
@@ -316,9 +476,24 @@ undo:
 	return rc;
 }
 
+/**
+ * bmem_alloc_refused() - count and take down an allocation that failed
+ * @client: client, locked
+ * @f: what was asked for, and why it failed; the rest is filled in
+ */
+void bmem_alloc_refused(struct bmem_client *client, struct bmem_failure *f)
+{
+	lockdep_assert_held(&client->lock);
+	client->failed++;
+	bmem_pool_count_failure(client->pool);
+	bmem_failure_note(client, f);
+	trace_bmem_alloc_fail(client->who.id, f->bytes, f->call_bytes, f->error,
+			      f->reason, f->pool_free,
+			      bmem_bytes(f->arena.hole_best));
+}
+
 static void alloc_note_failure(struct alloc_call *call, u32 failed, int rc)
 {
-	struct bmem_client *client = call->client;
 	struct bmem_failure f = {
 		.reason = call->reason,
 		.error = rc,
@@ -329,13 +504,7 @@ static void alloc_note_failure(struct alloc_call *call, u32 failed, int rc)
 		.call_bytes = call->call_bytes,
 	};
 
-	lockdep_assert_held(&client->lock);
-	client->failed++;
-	bmem_pool_count_failure(client->pool);
-	bmem_failure_note(client, &f);
-	trace_bmem_alloc_fail(client->who.id, f.bytes, f.call_bytes, rc,
-			      f.reason, f.pool_free,
-			      bmem_bytes(f.arena.hole_best));
+	bmem_alloc_refused(call->client, &f);
 }
 
 /* A call that no amount of freeing could make succeed, and from where on. */
@@ -390,34 +559,76 @@ static void alloc_tell(struct alloc_call *call)
 		struct bmem_alloc_entry *e = &call->entries[i];
 
 		e->handle = tensor_handle(t);
-		e->offset = bmem_bytes(t->page);
-		e->granted = bmem_bytes(t->pages);
+		e->offset = bmem_bytes(t->at.page);
+		e->granted = bmem_bytes(t->at.pages);
 	}
+}
+
+static void tensor_map(struct bmem_client *client, const struct tensor *t)
+{
+	u64 entry = BMEM_SPAN_TENSOR | (u64)t->gen << BMEM_SPAN_ARG_SHIFT;
+
+	if (t->flags & BMEM_ALLOC_RECORD)
+		entry |= (u64)t->record << BMEM_SPAN_RECORD_SHIFT |
+			 BMEM_SPAN_RECORDED;
+	if (t->at.pages == 1)
+		entry |= BMEM_SPAN_SINGLE;
+	else
+		bmem_span_map_set(client, t->at.page + 1, BMEM_SPAN_MORE |
+				  (u64)t->at.pages << BMEM_SPAN_ARG_SHIFT);
+	bmem_span_map_set(client, t->at.page, entry);
+}
+
+static void tensor_unmap(struct bmem_client *client, const struct tensor *t)
+{
+	bmem_span_map_set(client, t->at.page, 0);
+	if (t->at.pages > 1)
+		bmem_span_map_set(client, t->at.page + 1, 0);
 }
 
 static void tensor_publish(struct bmem_client *client, struct tensor *t)
 {
-	bmem_backing_soil(client, t->page, t->pages);
+	bmem_backing_soil(client, t->at.page, t->at.pages);
 	t->born = ktime_get_boottime_ns();
-	tensor_insert(client, t);
-	t->site->live++;
-	t->site->live_bytes += t->bytes;
-	t->site->allocs++;
+	bmem_extent_insert(client, &t->at);
+	tensor_map(client, t);
+	if (t->flags & BMEM_ALLOC_RECORD) {
+		bmem_ledger_write(client, t->record, t->bytes, t->site_id);
+		client->recorded++;
+		client->recorded_bytes += t->bytes;
+		client->recorded_allocs++;
+	} else {
+		bmem_site_alloc(client, t->site, t->bytes);
+	}
 	client->allocs++;
 	client->live++;
 	client->live_bytes += t->bytes;
-	client->granted += t->pages;
-	if (client->live_bytes > client->peak_live_bytes)
-		client->peak_live_bytes = client->live_bytes;
-	trace_bmem_alloc(client->who.id, tensor_handle(t), bmem_bytes(t->page),
-			 t->bytes, t->site_id);
+	client->granted += t->at.pages;
+	bmem_count_peak(client);
+	trace_bmem_alloc(client->who.id, tensor_handle(t),
+			 bmem_bytes(t->at.page), t->bytes, t->site_id);
+}
+
+static void alloc_publish(struct alloc_call *call)
+{
+	u32 i;
+
+	for (i = 0; i < call->nr; i++) {
+		const struct bmem_alloc_entry *e = &call->entries[i];
+		struct tensor *t = call->tensors[i];
+
+		tensor_publish(call->client, t);
+		bmem_placement_added(call->client, &t->at,
+				     PAGE_ALIGN(e->bytes) >> PAGE_SHIFT,
+				     align_pages(e));
+		call->tensors[i] = NULL;
+	}
 }
 
 static int alloc_run(struct alloc_call *call, struct bmem_alloc *cmd, bool last)
 {
 	size_t bytes = array_size(call->nr, sizeof(*call->entries));
 	u64 __user *to = u64_to_user_ptr(cmd->entries);
-	u32 i;
 	int rc;
 
 	rc = alloc_check(call, &cmd->failed) ?:
@@ -431,10 +642,8 @@ static int alloc_run(struct alloc_call *call, struct bmem_alloc *cmd, bool last)
 	mutex_lock(&call->client->lock);
 	if (rc)
 		alloc_undo(call);
-	for (i = 0; i < call->placed; i++) {
-		tensor_publish(call->client, call->tensors[i]);
-		call->tensors[i] = NULL;
-	}
+	else
+		alloc_publish(call);
 	mutex_unlock(&call->client->lock);
 	return rc;
 }
@@ -512,18 +721,36 @@ int bmem_tensor_alloc(struct bmem_client *client, struct bmem_alloc *cmd,
 
 /* ---- free --------------------------------------------------------------------- */
 
+/* What its record says is looked at for the last time. */
+static void tensor_unrecord(struct bmem_client *client, struct tensor *t)
+{
+	struct ledger_view v;
+
+	bmem_tensor_view(client, t, true, &v);
+	client->uses += max(v.gen, 1U);
+	client->recorded--;
+	client->recorded_bytes -= t->bytes;
+	bmem_site_returned(client, &v);
+}
+
 static void tensor_remove(struct bmem_client *client, struct tensor *t)
 {
-	rb_erase(&t->node, &client->tensors);
-	t->site->live--;
-	t->site->live_bytes -= t->bytes;
+	bmem_extent_erase(client, &t->at);
+	bmem_placement_removed(client, &t->at);
+	tensor_unmap(client, t);
+	if (t->flags & BMEM_ALLOC_RECORD) {
+		tensor_unrecord(client, t);
+	} else {
+		bmem_site_free(client, t->site, t->bytes,
+			       ktime_get_boottime_ns() - t->born);
+	}
 	client->frees++;
 	client->live--;
 	client->live_bytes -= t->bytes;
-	client->granted -= t->pages;
+	client->granted -= t->at.pages;
 	tensor_unplace(client, t);
-	trace_bmem_free(client->who.id, tensor_handle(t), bmem_bytes(t->page),
-			t->bytes, t->site_id);
+	trace_bmem_free(client->who.id, tensor_handle(t),
+			bmem_bytes(t->at.page), t->bytes, t->site_id);
 	kmem_cache_free(tensor_cache, t);
 }
 
@@ -596,24 +823,26 @@ out:
  */
 int bmem_tensor_info(struct bmem_client *client, struct bmem_tensor_info *cmd)
 {
-	struct tensor *t;
+	bool by_offset = cmd->flags & BMEM_INFO_OFFSET;
+	struct describer d;
+	u64 offset;
+	bool found;
 
 	if (cmd->flags & ~BMEM_INFO_OFFSET)
 		return -EOPNOTSUPP;
-	if (cmd->flags & BMEM_INFO_OFFSET ? cmd->handle : cmd->offset)
+	if (by_offset ? cmd->handle : cmd->offset)
 		return -EINVAL;
+	offset = by_offset ? cmd->offset : handle_offset(cmd->handle);
 	if (mutex_lock_killable(&client->lock))
 		return -EINTR;
-	if (cmd->flags & BMEM_INFO_OFFSET)
-		t = tensor_covering(client, cmd->offset >> PAGE_SHIFT);
-	else
-		t = tensor_by_handle(client, cmd->handle);
-	if (t) {
-		tensor_describe(t, &cmd->tensor);
-		strscpy_pad(cmd->label, t->site->label, sizeof(cmd->label));
-	}
+	describer_init(&d, client);
+	found = describe_at(&d, offset, &cmd->tensor) &&
+		(by_offset || cmd->tensor.handle == cmd->handle);
+	if (found)
+		strscpy_pad(cmd->label, site_label(client, cmd->tensor.site),
+			    sizeof(cmd->label));
 	mutex_unlock(&client->lock);
-	return t ? 0 : -ENOENT;
+	return found ? 0 : -ENOENT;
 }
 
 static bool list_wants(const struct bmem_tensor_list *cmd,
@@ -632,17 +861,15 @@ static bool list_stride(struct bmem_client *client,
 			struct bmem_tensor_list *cmd, struct bmem_tensor *out,
 			u32 *n)
 {
+	struct walker w;
 	u32 seen;
-	struct tensor *t = tensor_from(client, cmd->cursor);
 
-	for (seen = 0; t && *n < cmd->nr && seen < LIST_STRIDE; seen++) {
-		tensor_describe(t, &out[*n]);
-		if (list_wants(cmd, &out[*n]))
+	walker_init(&w, client, cmd->cursor);
+	for (seen = 0; w.e && *n < cmd->nr && seen < LIST_STRIDE; seen++)
+		if (walker_step(&w, &out[*n]) && list_wants(cmd, &out[*n]))
 			++*n;
-		cmd->cursor = (u64)t->page + 1;
-		t = tensor_of(rb_next(&t->node));
-	}
-	return !t || *n == cmd->nr;
+	cmd->cursor = w.place;
+	return !w.e || *n == cmd->nr;
 }
 
 static int list_collect(struct bmem_client *client,
@@ -705,45 +932,57 @@ int bmem_tensor_list(struct bmem_client *client, struct bmem_tensor_list *cmd)
 unsigned int bmem_tensor_records(struct bmem_client *client, u64 *cursor,
 				 struct tensor_record *rec, unsigned int nr)
 {
-	unsigned int n = 0;
-	struct tensor *t;
+	unsigned int n = 0, seen;
+	struct walker w;
 
-	if (mutex_lock_killable(&client->lock))
-		return 0;
-	for (t = tensor_from(client, *cursor); t && n < nr;
-	     t = tensor_of(rb_next(&t->node))) {
-		rec[n].client = client->who.id;
-		rec[n].tgid = client->who.tgid;
-		tensor_describe(t, &rec[n].tensor);
-		strscpy(rec[n].label, t->site->label, sizeof(rec[n].label));
-		*cursor = (u64)t->page + 1;
-		n++;
+	while (n < nr) {
+		if (mutex_lock_killable(&client->lock))
+			return n;
+		walker_init(&w, client, *cursor);
+		for (seen = 0; w.e && n < nr && seen < LIST_STRIDE; seen++) {
+			if (!walker_step(&w, &rec[n].tensor))
+				continue;
+			rec[n].client = client->who.id;
+			rec[n].tgid = client->who.tgid;
+			strscpy(rec[n].label,
+				site_label(client, rec[n].tensor.site),
+				sizeof(rec[n].label));
+			n++;
+		}
+		*cursor = w.place;
+		mutex_unlock(&client->lock);
+		if (!w.e || fatal_signal_pending(current))
+			break;
+		cond_resched();
 	}
-	mutex_unlock(&client->lock);
 	return n;
 }
 
 /**
- * bmem_tensors_release() - forget all tensors of a client that dies
+ * bmem_tensors_release() - forget all extents of a client that dies
  * @client: client, locked
  *
- * The figures stay, for the tombstone; the spans go with the arena.
+ * The figures stay, for the tombstone; the places go with the arena.
  */
 void bmem_tensors_release(struct bmem_client *client)
 {
-	struct tensor *t, *next;
+	struct extent *e, *next;
 
 	lockdep_assert_held(&client->lock);
-	rbtree_postorder_for_each_entry_safe(t, next, &client->tensors, node) {
-		kmem_cache_free(tensor_cache, t);
+	rbtree_postorder_for_each_entry_safe(e, next, &client->extents, node) {
+		if (e->slab)
+			bmem_span_release(span_of(e));
+		else
+			kmem_cache_free(tensor_cache, tensor_of(e));
 		cond_resched();
 	}
-	client->tensors = RB_ROOT;
+	client->extents = RB_ROOT;
 }
 
 int bmem_tensors_init(void)
 {
-	tensor_cache = KMEM_CACHE(tensor, SLAB_ACCOUNT);
+	tensor_cache = kmem_cache_create("bmem_tensor", sizeof(struct tensor),
+					 0, SLAB_ACCOUNT, NULL);
 	return tensor_cache ? 0 : -ENOMEM;
 }
 

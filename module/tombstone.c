@@ -31,6 +31,20 @@ enum way_out {
 };
 
 /**
+ * struct held - what a client held of one site
+ * @id: as in struct site
+ * @live: tensors
+ * @live_bytes: what they asked for
+ * @label: the site's
+ */
+struct held {
+	u32 id;
+	u64 live;
+	u64 live_bytes;
+	char label[BMEM_LABEL_LEN];
+};
+
+/**
  * struct bmem_tombstone - the post-mortem record of a client
  * @serial: 1 for the first tombstone, and so on
  * @who: identity
@@ -55,8 +69,8 @@ struct bmem_tombstone {
 	struct bmem_client_stats stats;
 	u32 nr_sites;
 	u32 rest_sites;
-	struct site sites[TOMBSTONE_SITES];
-	struct site rest;
+	struct held sites[TOMBSTONE_SITES];
+	struct held rest;
 };
 
 static DEFINE_SPINLOCK(ring_lock);
@@ -78,10 +92,10 @@ u64 bmem_tombstone_serial(const struct bmem_tombstone *t)
 	return t->serial;
 }
 
-static void rest_add(struct bmem_tombstone *t, const struct site *site)
+static void rest_add(struct bmem_tombstone *t, u64 live, u64 live_bytes)
 {
-	t->rest.live += site->live;
-	t->rest.live_bytes += site->live_bytes;
+	t->rest.live += live;
+	t->rest.live_bytes += live_bytes;
 	t->rest_sites++;
 }
 
@@ -95,14 +109,21 @@ static void site_add(struct bmem_tombstone *t, const struct site *site)
 	while (at && t->sites[at - 1].live_bytes < site->live_bytes)
 		at--;
 	if (at == TOMBSTONE_SITES) {
-		rest_add(t, site);
+		rest_add(t, site->live, site->live_bytes);
 		return;
 	}
-	if (t->nr_sites == TOMBSTONE_SITES)
-		rest_add(t, &t->sites[--t->nr_sites]);
+	if (t->nr_sites == TOMBSTONE_SITES) {
+		t->nr_sites--;
+		rest_add(t, t->sites[t->nr_sites].live,
+			 t->sites[t->nr_sites].live_bytes);
+	}
 	memmove(&t->sites[at + 1], &t->sites[at],
 		(t->nr_sites - at) * sizeof(*t->sites));
-	t->sites[at] = *site;
+	t->sites[at].id = site->id;
+	t->sites[at].live = site->live;
+	t->sites[at].live_bytes = site->live_bytes;
+	strscpy(t->sites[at].label, bmem_site_label(site),
+		sizeof(t->sites[at].label));
 	t->nr_sites++;
 }
 
@@ -128,17 +149,18 @@ void bmem_tombstone_write(struct bmem_client *client)
 {
 	struct bmem_tombstone *t = client->tombstone;
 	struct site *site;
-	unsigned long id;
+	u64 id = 0;
 
 	lockdep_assert_held(&client->lock);
 	t->who = client->who;
 	t->closed = ktime_get_boottime_ns();
 	strscpy(t->pool, client->pool->name, sizeof(t->pool));
 	find_way_out(t);
-	bmem_client_stats(client, &t->stats);
-	site_add(t, &client->no_site);
-	xa_for_each(&client->sites, id, site)
+	bmem_client_settle(client, &t->stats);
+	while ((site = bmem_site_next(client, id))) {
 		site_add(t, site);
+		id = (u64)site->id + 1;
+	}
 }
 
 /* On the ring, a charged one would pin the memory cgroup of the dead. */
@@ -205,10 +227,10 @@ struct bmem_tombstone *bmem_tombstone_copy(u64 serial)
 }
 
 static void show_site(struct seq_file *m, const char *label,
-		      const struct site *site)
+		      const struct held *held)
 {
-	seq_printf(m, "  %llu bytes in %llu tensors\t", site->live_bytes,
-		   site->live);
+	seq_printf(m, "  %llu bytes in %llu tensors\t", held->live_bytes,
+		   held->live);
 	bmem_show_text(m, label);
 	seq_putc(m, '\n');
 }
@@ -254,10 +276,10 @@ void bmem_tombstone_show(struct seq_file *m, const struct bmem_tombstone *t)
 	seq_putc(m, '\n');
 
 	for (i = 0; i < t->nr_sites; i++) {
-		const struct site *site = &t->sites[i];
+		const struct held *held = &t->sites[i];
 
-		snprintf(unnamed, sizeof(unnamed), "site %u", site->id);
-		show_site(m, site->label[0] ? site->label : unnamed, site);
+		snprintf(unnamed, sizeof(unnamed), "site %u", held->id);
+		show_site(m, held->label[0] ? held->label : unnamed, held);
 	}
 	if (t->rest_sites) {
 		snprintf(rest, sizeof(rest), "%u other sites", t->rest_sites);

@@ -56,6 +56,64 @@ DEFINE_EVENT(bmem_client, bmem_client_close,
 	TP_ARGS(client, tgid, comm)
 );
 
+DECLARE_EVENT_CLASS(bmem_span,
+	TP_PROTO(u64 client, u64 offset, u32 class),
+	TP_ARGS(client, offset, class),
+	TP_STRUCT__entry(
+		__field(u64, client)
+		__field(u64, offset)
+		__field(u32, class)
+	),
+	TP_fast_assign(
+		__entry->client = client;
+		__entry->offset = offset;
+		__entry->class = class;
+	),
+	TP_printk("client=%llu offset=%#llx class=%u", __entry->client,
+		  __entry->offset, __entry->class)
+);
+
+DEFINE_EVENT(bmem_span, bmem_span_add,
+	TP_PROTO(u64 client, u64 offset, u32 class),
+	TP_ARGS(client, offset, class)
+);
+
+DEFINE_EVENT(bmem_span, bmem_span_remove,
+	TP_PROTO(u64 client, u64 offset, u32 class),
+	TP_ARGS(client, offset, class)
+);
+
+TRACE_EVENT(bmem_slots_get,
+	TP_PROTO(u64 client, u32 class, u32 nr),
+	TP_ARGS(client, class, nr),
+	TP_STRUCT__entry(
+		__field(u64, client)
+		__field(u32, class)
+		__field(u32, nr)
+	),
+	TP_fast_assign(
+		__entry->client = client;
+		__entry->class = class;
+		__entry->nr = nr;
+	),
+	TP_printk("client=%llu class=%u nr=%u", __entry->client,
+		  __entry->class, __entry->nr)
+);
+
+TRACE_EVENT(bmem_slots_put,
+	TP_PROTO(u64 client, u32 nr),
+	TP_ARGS(client, nr),
+	TP_STRUCT__entry(
+		__field(u64, client)
+		__field(u32, nr)
+	),
+	TP_fast_assign(
+		__entry->client = client;
+		__entry->nr = nr;
+	),
+	TP_printk("client=%llu nr=%u", __entry->client, __entry->nr)
+);
+
 TRACE_EVENT(bmem_bind,
 	TP_PROTO(u64 client, u32 pool, const char *label),
 	TP_ARGS(client, pool, label),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Mappings of a client's space.
+ * Mappings of a client's space, and of the windows beside it.
  *
  * The pages are ordinary: reference-counted, returned from .fault, and a page
  * of a huge page makes core mm map the whole of it by one PMD entry.  For
@@ -103,36 +103,139 @@ static const struct vm_operations_struct bmem_vm_ops = {
 	.fault = bmem_fault,
 };
 
+static vm_fault_t bmem_spans_fault(struct vm_fault *vmf)
+{
+	struct bmem_client *client = vmf->vma->vm_private_data;
+
+	return bmem_window_fault(&client->span_map, vmf);
+}
+
+/* What is not of the space is not counted: trimming does not unmap it. */
+static const struct vm_operations_struct bmem_spans_ops = {
+	.fault = bmem_spans_fault,
+};
+
+static vm_fault_t bmem_ledger_fault(struct vm_fault *vmf)
+{
+	struct bmem_client *client = vmf->vma->vm_private_data;
+
+	return bmem_window_fault(&client->ledger, vmf);
+}
+
+static const struct vm_operations_struct bmem_ledger_ops = {
+	.fault = bmem_ledger_fault,
+};
+
+static vm_fault_t bmem_vm_control_fault(struct vm_fault *vmf)
+{
+	return bmem_control_fault(vmf->vma->vm_private_data, vmf);
+}
+
+static void bmem_control_open(struct vm_area_struct *vma)
+{
+	bmem_clock_open();
+}
+
+static void bmem_control_close(struct vm_area_struct *vma)
+{
+	bmem_clock_close();
+}
+
+static const struct vm_operations_struct bmem_control_ops = {
+	.open = bmem_control_open,
+	.close = bmem_control_close,
+	.fault = bmem_vm_control_fault,
+};
+
 /**
- * bmem_mmap() - map a part of the client's space
+ * struct view - what can be mapped
+ * @offset: where it begins in the device, in bytes
+ * @bytes: its length; 0 for what depends on the space
+ * @readonly: only the kernel writes it
+ * @ops: of its mappings
+ */
+struct view {
+	u64 offset;
+	u64 bytes;
+	bool readonly;
+	const struct vm_operations_struct *ops;
+};
+
+static const struct view views[] = {
+	{ .ops = &bmem_vm_ops },
+	{
+		.offset = BMEM_CONTROL_OFFSET,
+		.bytes = 2 * PAGE_SIZE,
+		.readonly = true,
+		.ops = &bmem_control_ops,
+	},
+	{
+		.offset = BMEM_SPANS_OFFSET,
+		.readonly = true,
+		.ops = &bmem_spans_ops,
+	},
+	{
+		.offset = BMEM_LEDGER_OFFSET,
+		.bytes = BMEM_RECORDS_MAX * sizeof(struct bmem_record),
+		.ops = &bmem_ledger_ops,
+	},
+};
+
+static u64 view_bytes(const struct view *view)
+{
+	if (view->bytes)
+		return view->bytes;
+	return view->offset ? bmem_space_pages * sizeof(u64) :
+			      bmem_bytes(bmem_space_pages);
+}
+
+static const struct view *view_of(struct vm_area_struct *vma)
+{
+	u64 at = bmem_bytes(vma->vm_pgoff), bytes = bmem_bytes(vma_pages(vma));
+	const struct view *view;
+	unsigned int i;
+
+	if (vma->vm_pgoff > (U64_MAX >> PAGE_SHIFT) - vma_pages(vma))
+		return NULL;
+	for (i = 0; i < ARRAY_SIZE(views); i++) {
+		view = &views[i];
+		if (at >= view->offset &&
+		    at + bytes <= view->offset + view_bytes(view))
+			return view;
+	}
+	return NULL;
+}
+
+/**
+ * bmem_mmap() - map a part of the client's space, or of a window
  * @file: open device
- * @vma: shared, not executable, within the space
+ * @vma: shared, not executable, within what there is
  *
  * Not executable, since tensors are data that others may have written.  Not
  * growing, since the whole space can be mapped at once.  Not dumped, since a
  * core file would hold the whole space.
  *
- * Return: 0; -EINVAL for a private mapping or one that leaves the space;
- * -EACCES for an executable one.
+ * Return: 0; -EINVAL for a private mapping or one that leaves what there is;
+ * -EACCES for an executable one, or to write to what only the kernel writes.
  */
 int bmem_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct bmem_client *client = file->private_data;
-	u64 pages = vma_pages(vma);
+	const struct view *view = view_of(vma);
 
-	if (!(vma->vm_flags & VM_MAYSHARE))
+	if (!(vma->vm_flags & VM_MAYSHARE) || !view)
 		return -EINVAL;
-	if (vma->vm_flags & VM_EXEC)
+	if (vma->vm_flags & VM_EXEC || (view->readonly &&
+					vma->vm_flags & VM_WRITE))
 		return -EACCES;
-	if (vma->vm_pgoff >= bmem_space_pages ||
-	    pages > bmem_space_pages - vma->vm_pgoff)
-		return -EINVAL;
 
-	bmem_vm_flags(vma, VM_DONTEXPAND | VM_DONTDUMP, VM_MAYEXEC);
+	bmem_vm_flags(vma, VM_DONTEXPAND | VM_DONTDUMP,
+		      VM_MAYEXEC | (view->readonly ? VM_MAYWRITE : 0));
 	vma->vm_private_data = client;
-	vma->vm_ops = &bmem_vm_ops;
+	vma->vm_ops = view->ops;
 	/* Core mm calls .open for copies only. */
-	bmem_vm_open(vma);
+	if (view->ops->open)
+		view->ops->open(vma);
 	return 0;
 }
 
