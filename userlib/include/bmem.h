@@ -55,6 +55,8 @@ enum bmem_backend {
 #define BMEM_OPEN_QUIET		(1U << 0)
 /** define BMEM_OPEN_CACHE - @cache_bytes applies, even when it is 0 */
 #define BMEM_OPEN_CACHE		(1U << 1)
+/** define BMEM_OPEN_LEVEL - @level applies, even when it is 0 */
+#define BMEM_OPEN_LEVEL		(1U << 2)
 
 /**
  * struct bmem_options - how to open a client
@@ -68,8 +70,16 @@ enum bmem_backend {
  *	pool's limit instead
  * @cache_bytes: with %BMEM_OPEN_CACHE: how many bytes of empty huge pages the
  *	client keeps for its next tensors, rounded down to whole huge pages;
- *	without, the backend's default (16 MiB)
+ *	without, a share of the most that the client ever held, which the
+ *	fallback raises where it would have been needed again at once
  * @flags: BMEM_OPEN_*
+ * @level: with %BMEM_OPEN_LEVEL: enum bmem_level, how much is recorded of a
+ *	tensor; without it must be 0, and what the environment variable
+ *	BMEM_LEVEL says (off, counts, standard or full) applies, or the
+ *	backend's default (standard)
+ * @overhead_permille: most CPU time that tracking may take, see
+ *	bmem_set_overhead(); 0 for what the environment variable BMEM_OVERHEAD
+ *	says, and without it 20
  * @__reserved: must be 0
  */
 struct bmem_options {
@@ -80,6 +90,8 @@ struct bmem_options {
 	uint64_t max_bytes;
 	uint64_t cache_bytes;
 	uint32_t flags;
+	uint32_t level;
+	uint32_t overhead_permille;
 	uint32_t __reserved;
 };
 
@@ -91,8 +103,10 @@ struct bmem_options {
  *
  * After fork() parent and child share the client and its memory, as with any
  * shared mapping: either may allocate and free, what one writes the other
- * sees, and all of it goes back when the last of them is gone.  A tensor
- * that one side allocated after the fork cannot be freed by the other.
+ * sees, and all of it goes back when the last of them is gone.  Whichever side
+ * allocated a tensor, and whether before the fork or after it, either may free
+ * it.  What one process keeps idle for its next tensors is not the other's; if
+ * it is killed, that stays with the client until the last of them closes it.
  *
  * When the device cannot be had and AUTO chooses the fallback, one line on
  * stderr says why, once a process; %BMEM_OPEN_QUIET or BMEM_QUIET=1 in the
@@ -101,10 +115,10 @@ struct bmem_options {
  * Return: 0, or
  *
  * * -EINVAL - @client is NULL, a value is outside its range, a bad label,
- *   BMEM_BACKEND has an unknown value
+ *   BMEM_BACKEND, BMEM_LEVEL or BMEM_OVERHEAD has a value that makes no sense
  * * -E2BIG - @sz is larger than this library knows, with a tail that is not 0
- * * -EOPNOTSUPP - unknown flag, reserved field not 0, or a device that speaks
- *   another ABI
+ * * -EOPNOTSUPP - unknown flag, reserved field not 0, a level without
+ *   %BMEM_OPEN_LEVEL, or a device that speaks another ABI
  * * -ENOENT - no device (only when the fallback is ruled out), no such pool
  * * -ENXIO, -ENODEV, -EACCES, -EPERM, -ENOTTY - the device cannot be used
  *   (-EPERM also: the pool admits only another group)
@@ -116,6 +130,7 @@ int bmem_open(struct bmem_client **client, const struct bmem_options *options);
  * bmem_close() - end a client
  * @client: from bmem_open(), or NULL
  *
+ * Threads that used it may still be running or about to end.
  * Frees every tensor that is still live and unmaps the space: no pointer into
  * it may be used any more.  Keeps errno.
  */
@@ -210,7 +225,8 @@ struct bmem_request {
  * @nr: how many; 0 is allowed and does nothing
  * @label: as for bmem_alloc(), for requests without a site
  *
- * One system call does for %BMEM_BATCH_MAX tensors.
+ * One system call does for %BMEM_BATCH_MAX tensors of more than
+ * %BMEM_SLOT_MAX bytes; smaller ones need none, as a rule.
  *
  * Return: 0, or the negative of an errno of bmem_alloc(); then every @ptr is
  * NULL and nothing is allocated.
@@ -223,13 +239,18 @@ int bmem_alloc_batch(struct bmem_client *client, struct bmem_request *requests,
  * @client: the client that it was allocated from
  * @ptr: what an allocation returned, or NULL
  *
- * Any thread may free any tensor.  A mistake changes nothing and is told.
- * Keeps errno.
+ * Any thread may free any tensor, and any process that shares the client.  A
+ * mistake changes nothing and is told; only when two threads free one tensor of
+ * up to %BMEM_SLOT_MAX bytes in the same moment, or one that was allocated at
+ * %BMEM_LEVEL_OFF is freed twice, this may go unnoticed, and two later tensors
+ * then share their memory.  Keeps errno.
+ *
+ * The memory may stay with the process for its next tensors: bmem_flush().
  *
  * Return: 0, or
  *
- * * -EINVAL - no pointer that this client ever returned: outside its space,
- *   or not the beginning of a page
+ * * -EINVAL - no pointer that this client ever returned: outside its space, or
+ *   no multiple of %BMEM_ALIGN_MIN
  * * -ENOENT - no live tensor begins there: freed already, or @ptr leads into
  *   the middle of one
  */
@@ -254,9 +275,11 @@ int bmem_free_batch(struct bmem_client *client, void *const *ptrs, size_t nr);
  * @flags: 0, or %BMEM_ALLOC_ZERO: what lies beyond the old size reads as zero
  *
  * Keeps the content up to the smaller of both sizes, and the call site of the
- * first allocation.  The tensor moves unless the size is the same, so that
- * the kernel's books always hold the exact size.  Its new alignment is
- * %BMEM_ALIGN_MIN whatever the old one was, as with realloc(3).
+ * first allocation.  The tensor stays where it is when its granted size is
+ * enough and at least half of it is used then; the books hold the exact size
+ * either way.  When it moves its new alignment is %BMEM_ALIGN_MIN whatever the
+ * old one was, as with realloc(3).  Of a tensor allocated at %BMEM_LEVEL_OFF
+ * the granted size stands for the old one.
  *
  * Return: the tensor, @ptr is then no longer valid; or NULL and errno as for
  * bmem_alloc() and bmem_free(), @ptr is then as it was.
@@ -420,11 +443,38 @@ int bmem_site_stats(struct bmem_client *client, uint32_t site,
 int bmem_stats(struct bmem_client *client, struct bmem_client_stats *stats);
 
 /**
+ * bmem_set_level() - how much is recorded of tensors from now on
+ * @client: client
+ * @level: see enum bmem_level; the module's parameter may hold it down
+ *
+ * May be called at any time, while other threads allocate and free.
+ *
+ * Return: 0, or -EINVAL for a level that is none.
+ */
+int bmem_set_level(struct bmem_client *client, enum bmem_level level);
+
+/**
+ * bmem_flush() - give back what is kept for later tensors
+ * @client: client
+ *
+ * Memory of freed tensors stays at hand for the next ones: with the thread that
+ * freed them, and in a depot that the threads of a process share.  Both are
+ * bounded, and given back by themselves when idle, when the thread ends, and
+ * when memory is short.  This gives back at once what the calling thread and
+ * the depot have.
+ *
+ * Return: 0.
+ */
+int bmem_flush(struct bmem_client *client);
+
+/**
  * bmem_trim() - give back huge pages that hold no tensor
  * @client: client
  * @keep: how many bytes of them may stay
  * @flags: 0, or %BMEM_TRIM_POOL for every client of the pool (CAP_SYS_ADMIN)
  * @trimmed: out, how many bytes went back; may be NULL
+ *
+ * Does what bmem_flush() does first.
  *
  * Return: 0, -EOPNOTSUPP for an unknown flag, -EPERM.
  */
@@ -483,6 +533,141 @@ int bmem_pool_list(struct bmem_client *client, uint32_t *ids, uint32_t nr);
  * Return: 0, -EINVAL, -E2BIG, -EOPNOTSUPP or -ENOENT.
  */
 int bmem_pool_stats(struct bmem_client *client, struct bmem_pool_stats *stats);
+
+/**
+ * bmem_scope_push() - label what the calling thread allocates from now on
+ * @name: what the memory is for, 1 to %BMEM_LABEL_LEN - 1 bytes; NULL or empty
+ *	changes nothing, but has to be popped as well
+ *
+ * Scopes nest: inside "decoder" the scope "kv-cache" is "decoder/kv-cache",
+ * cut to %BMEM_LABEL_LEN - 1 bytes.  A call site is another one in another
+ * scope, and its name begins with that of the scope.  From the 33rd scope
+ * inside of each other on, and when the process has named 768, a new one is
+ * the same as the one around it.
+ *
+ * Scopes are the thread's, in all clients; a new thread begins without.  The
+ * text is copied.
+ */
+void bmem_scope_push(const char *name);
+
+/**
+ * bmem_scope_pop() - end what the last bmem_scope_push() of this thread began
+ *
+ * Does nothing where nothing was pushed.
+ */
+void bmem_scope_pop(void);
+
+/**
+ * bmem_set_overhead() - how much CPU time may tracking take?
+ * @client: client
+ * @permille: share of the threads' CPU time, 1 to 1000
+ *
+ * The library times what it does for tracking.  Where that takes more than its
+ * share, it takes the stacks of fewer allocations; at %BMEM_LEVEL_FULL, where
+ * walking stacks is most of it, call sites below 1 MiB become those of
+ * %BMEM_LEVEL_STANDARD for a while.  bmem_overhead() says so.
+ *
+ * What a record and its site cost at the least stays, whatever the share is.
+ *
+ * Return: 0, or -EINVAL.
+ */
+int bmem_set_overhead(struct bmem_client *client, unsigned int permille);
+
+/**
+ * enum bmem_overhead_source - what tracking consists of
+ * @BMEM_OVERHEAD_RECORD: storing records, in nanoseconds
+ * @BMEM_OVERHEAD_LOOKUP: finding sites by return address
+ * @BMEM_OVERHEAD_WALK: finding sites by walking stacks
+ * @BMEM_OVERHEAD_UNWIND: unwinding the stacks of samples
+ * @BMEM_OVERHEAD_REGISTER: naming sites that are new
+ * @BMEM_OVERHEAD_TIMING: measuring all this
+ * @BMEM_OVERHEAD_LEDGER: the ledger, in bytes
+ * @BMEM_OVERHEAD_SPAN_MAP: the span map
+ * @BMEM_OVERHEAD_REGISTRY: other books of the backend
+ * @BMEM_OVERHEAD_SITE_TABLES: tables of sites in this process
+ * @BMEM_OVERHEAD_SOURCES: how many there are
+ */
+enum bmem_overhead_source {
+	BMEM_OVERHEAD_RECORD = 0,
+	BMEM_OVERHEAD_LOOKUP = 1,
+	BMEM_OVERHEAD_WALK = 2,
+	BMEM_OVERHEAD_UNWIND = 3,
+	BMEM_OVERHEAD_REGISTER = 4,
+	BMEM_OVERHEAD_TIMING = 5,
+	BMEM_OVERHEAD_LEDGER = 6,
+	BMEM_OVERHEAD_SPAN_MAP = 7,
+	BMEM_OVERHEAD_REGISTRY = 8,
+	BMEM_OVERHEAD_SITE_TABLES = 9,
+	BMEM_OVERHEAD_SOURCES = 10,
+};
+
+/**
+ * struct bmem_overhead - what tracking a client's tensors costs
+ * @sz: sizeof(struct bmem_overhead), set by the caller
+ * @meta_bytes: memory of all books: the sum of the sources from
+ *	%BMEM_OVERHEAD_LEDGER on
+ * @data_bytes: what live tensors asked for
+ * @track_ns: CPU time of tracking, the sum of the sources up to
+ *	%BMEM_OVERHEAD_TIMING
+ * @cpu_ns: CPU time of the threads that allocate, from each one's first
+ *	allocation on
+ * @tracked_ns: time of @allocs allocations, tracking included
+ * @untracked_ns: the same without; 0 when none was timed yet
+ * @allocs: allocations that these times are for
+ * @samples: stacks taken by sampling
+ * @source: by enum bmem_overhead_source: nanoseconds or bytes
+ * @above: bit i is set where source i is above 2 % of @cpu_ns or @data_bytes
+ * @permille: share of CPU time that tracking may take
+ * @throttle: sampling was reduced to 1 in 2 to this power
+ * @reduced: 1 while call sites below 1 MiB are not whole stacks although the
+ *	level is %BMEM_LEVEL_FULL
+ * @__reserved: 0
+ */
+struct bmem_overhead {
+	size_t sz;
+	uint64_t meta_bytes;
+	uint64_t data_bytes;
+	uint64_t track_ns;
+	uint64_t cpu_ns;
+	uint64_t tracked_ns;
+	uint64_t untracked_ns;
+	uint64_t allocs;
+	uint64_t samples;
+	uint64_t source[BMEM_OVERHEAD_SOURCES];
+	uint32_t above;
+	uint32_t permille;
+	uint32_t throttle;
+	uint32_t reduced;
+	uint32_t __reserved;
+};
+
+/**
+ * bmem_overhead() - what does tracking cost?
+ * @client: client
+ * @overhead: in and out; the caller sets @overhead->sz
+ *
+ * All figures are measured: memory is counted, time is that of one allocation
+ * in about two thousand, less what the timer itself takes, scaled up; what is
+ * rare is timed always.  What a thread did in its last hundredth of a second
+ * may be missing.
+ *
+ * Return: 0, -EINVAL or -E2BIG for a bad @overhead->sz, -ENOMEM.
+ */
+int bmem_overhead(struct bmem_client *client, struct bmem_overhead *overhead);
+
+/**
+ * bmem_overhead_text() - the same for people
+ * @overhead: from bmem_overhead()
+ * @text: out, ends with a zero; may be NULL when @len is 0
+ * @len: its length
+ *
+ * The three ratios, a line each; then a line for each source above 2 %, and
+ * one where the governor has reduced anything.
+ *
+ * Return: the text's length without the zero, whether or not it fits.
+ */
+size_t bmem_overhead_text(const struct bmem_overhead *overhead, char *text,
+			  size_t len);
 
 /**
  * bmem_strerror() - what an error of this library means and what to do
@@ -571,6 +756,35 @@ static inline void bmem_close_scoped(struct bmem_client **client)
 {
 	bmem_close(*client);
 	*client = NULL;
+}
+
+/** define BMEM_SCOPE - bmem_scope_push() until the block ends */
+#define BMEM_SCOPE(name) \
+	__attribute__((cleanup(bmem_scope_end), unused)) int \
+	BMEM_SCOPE_NAME(__LINE__) = bmem_scope_begin(name)
+#define BMEM_SCOPE_NAME(line)	BMEM_SCOPE_JOIN(line)
+#define BMEM_SCOPE_JOIN(line)	bmem_scope_at_ ## line
+
+/**
+ * bmem_scope_begin() - what %BMEM_SCOPE calls
+ * @name: as for bmem_scope_push()
+ *
+ * Return: 0.
+ */
+static inline int bmem_scope_begin(const char *name)
+{
+	bmem_scope_push(name);
+	return 0;
+}
+
+/**
+ * bmem_scope_end() - what ends a %BMEM_SCOPE
+ * @scope: variable that stands for it
+ */
+static inline void bmem_scope_end(const int *scope)
+{
+	(void)scope;
+	bmem_scope_pop();
 }
 
 #pragma GCC visibility pop

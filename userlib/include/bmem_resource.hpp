@@ -141,6 +141,19 @@ private:
 	std::uint32_t site_;
 };
 
+/**
+ * class bmem::scope - bmem_scope_push() for as long as the object lives
+ *
+ * Ends in the thread that began it, innermost first.
+ */
+class scope {
+public:
+	explicit scope(const char *name) noexcept { bmem_scope_push(name); }
+	scope(const scope &) = delete;
+	scope &operator=(const scope &) = delete;
+	~scope() { bmem_scope_pop(); }
+};
+
 } /* namespace bmem */
 
 #endif /* BMEM_RESOURCE_HPP */

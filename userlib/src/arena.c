@@ -3,14 +3,13 @@
  * The fallback's arena as a whole: its lock, its figures, begin and end.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "arena.h"
-
-/* Tables of placement begin with so many chunks and double. */
-#define CHUNKS_FIRST	16U
 
 #define CACHE_DEFAULT	(16ULL << 20)
 #define SPACE_MIN	(64ULL << 20)
@@ -61,17 +60,44 @@ static int lock_init(struct books *bk)
 }
 
 /**
- * arena_grow() - tables for twice as many chunks
+ * clock_now() - read the time, and advance the clock that all see
  * @a: arena, locked
+ *
+ * Nobody advances the clock between calls, so it is as late as the last call
+ * of this client is old.
+ *
+ * Return: milliseconds of the coarse monotonic clock.
  */
-void arena_grow(struct arena *a)
+uint64_t clock_now(struct arena *a)
 {
-	struct place *pl = &a->books->place;
-	uint32_t chunks = pl->chunks ? 2 * pl->chunks : CHUNKS_FIRST;
+	struct timespec ts;
+	uint64_t ms;
 
-	chunks = min_u32(chunks, pl->chunks_max);
-	/* The old tables stay where they are; they are half as large. */
-	place_grow(pl, a->tables + place_table_bytes(chunks), chunks);
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	ms = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	__atomic_store_n(&a->clock->ticks, (uint32_t)(ms / BMEM_TICK_MS),
+			 __ATOMIC_RELAXED);
+	return ms;
+}
+
+/* Memory of the books, as far as it was ever written to. */
+static uint64_t meta_bytes(const struct arena *a)
+{
+	const struct books *bk = a->books;
+	uint64_t bytes;
+
+	bytes = offsetof(struct books, modules) +
+		(uint64_t)bk->st.sites * (sizeof(struct caller) +
+					  2 * sizeof(*bk->site_slots));
+	bytes += place_table_bytes(bk->place.chunks) +
+		 place_table_bytes(bk->ledger.chunks);
+	bytes += (uint64_t)bk->extents_top * sizeof(struct extent);
+	/* The bitmaps, the index and the states. */
+	bytes += (uint64_t)bk->index_chunks *
+		 (PLACE_CHUNK_PAGES * sizeof(*a->index));
+	bytes += (uint64_t)bk->place.chunks *
+		 (2 * PLACE_CHUNK_WORDS * sizeof(uint64_t) + 2);
+	return bytes + bk->st.ledger_bytes + bk->st.span_map_bytes;
 }
 
 /**
@@ -83,7 +109,7 @@ void arena_grow(struct arena *a)
  */
 int arena_stats(struct arena *a, struct bmem_client_stats *st)
 {
-	uint32_t size = st->size;
+	uint32_t size = st->size, flags = st->flags;
 	int ret;
 
 	ret = arena_lock(a);
@@ -91,11 +117,14 @@ int arena_stats(struct arena *a, struct bmem_client_stats *st)
 		return ret;
 	*st = a->books->st;
 	st->size = size;
+	st->flags = flags;
 	if (!a->backing.huge)
 		st->base_bytes = st->attached_bytes;
-	st->meta_bytes = sizeof(struct books) +
-			 place_table_bytes(a->books->place.chunks) +
-			 st->live_tensors * sizeof(struct record);
+	st->cache_limit_bytes = cache_most(a->books);
+	st->level = a->control->level;
+	st->meta_bytes = meta_bytes(a);
+	if (flags & BMEM_STATS_LEDGER)
+		ledger_stats(a, st);
 	arena_unlock(a);
 	return 0;
 }
@@ -134,22 +163,36 @@ int arena_pool_stats(struct arena *a, struct bmem_pool_stats *st)
 	return 0;
 }
 
+static void level_set(struct arena *a, uint32_t level)
+{
+	__atomic_store_n(&a->control->level, level, __ATOMIC_RELAXED);
+}
+
 /**
- * arena_set_cache() - BMEM_BIND with BMEM_BIND_CACHE
+ * arena_bind() - BMEM_BIND, but for pool and label
  * @a: arena
- * @bytes: new bound
+ * @bind: checked
  *
  * Return: 0 or -ENOTRECOVERABLE.
  */
-int arena_set_cache(struct arena *a, uint64_t bytes)
+int arena_bind(struct arena *a, const struct bmem_bind *bind)
 {
+	struct books *bk = a->books;
 	int ret;
 
 	ret = arena_lock(a);
 	if (ret)
 		return ret;
-	a->books->st.cache_limit_bytes = bytes & ~(BMEM_HUGE_SIZE - 1ULL);
-	cache_trim(a, bytes);
+	if (bind->flags & BMEM_BIND_CACHE) {
+		bk->cache_fixed = true;
+		bk->st.cache_limit_bytes = bind->cache_bytes &
+					   ~(BMEM_HUGE_SIZE - 1ULL);
+		cache_trim(a, bind->cache_bytes);
+	}
+	if (bind->flags & BMEM_BIND_LEVEL)
+		level_set(a, bind->level);
+	if (bind->flags & BMEM_BIND_POLICY)
+		bk->st.policy = bind->policy;
 	arena_unlock(a);
 	return 0;
 }
@@ -169,8 +212,33 @@ int arena_trim(struct arena *a, struct bmem_trim *cmd)
 	if (ret)
 		return ret;
 	cmd->trimmed_bytes = cache_trim(a, cmd->keep_bytes);
+	ledger_trim(a);
+	map_trim(a);
+	if (cmd->flags & BMEM_TRIM_POOL)
+		__atomic_fetch_add(&a->control->recall, 1, __ATOMIC_RELAXED);
 	arena_unlock(a);
 	return 0;
+}
+
+/* The next table of a mapping: where it begins, a page of its own. */
+static void *table(uintptr_t *at, size_t bytes)
+{
+	uintptr_t here = *at;
+
+	*at += (bytes + BMEM_PAGE_SIZE - 1) & ~(BMEM_PAGE_SIZE - 1UL);
+	return (void *)here;
+}
+
+/*
+ * How long the ledger is: twice what the space has room for, since ranges of
+ * records need to fit between others.
+ */
+static uint32_t records_for(size_t len)
+{
+	size_t records = 2 * len >> PLACE_SHIFT;
+
+	return records < BMEM_RECORDS_MAX ? (uint32_t)records :
+					    BMEM_RECORDS_MAX;
 }
 
 /* Lay out the tables one behind the other; returns where they end. */
@@ -178,19 +246,25 @@ static uintptr_t layout(struct arena *a, uintptr_t at, size_t len)
 {
 	size_t pages = len >> PAGE_SHIFT, chunks = len >> HUGE_SHIFT;
 	size_t bits = chunks * PLACE_CHUNK_WORDS * sizeof(uint64_t);
+	uint32_t records = records_for(len);
+	uint32_t parts = records / PLACE_CHUNK_PAGES;
 
-	a->books = (void *)at;
-	at += (sizeof(*a->books) + 63) & ~63UL;
-	a->starts = (void *)at;
-	at += bits;
-	a->dirty = (void *)at;
-	at += bits;
-	a->state = (void *)at;
-	at += (chunks + 63) & ~63UL;
-	a->records = (void *)at;
-	at += pages * sizeof(*a->records);
-	a->tables = (void *)at;
-	return at + 2 * place_table_bytes((uint32_t)chunks);
+	a->nr_records = records;
+	a->clock = table(&at, sizeof(*a->clock));
+	a->control = table(&at, sizeof(*a->control));
+	a->books = table(&at, sizeof(*a->books));
+	a->map = table(&at, pages * sizeof(*a->map));
+	a->records = table(&at, records * sizeof(*a->records));
+	a->starts = table(&at, bits);
+	a->dirty = table(&at, bits);
+	a->state = table(&at, chunks);
+	a->map_state = table(&at, chunks);
+	a->ledger_state = table(&at, parts);
+	a->index = table(&at, pages * sizeof(*a->index));
+	a->extents = table(&at, (pages + 1) * sizeof(*a->extents));
+	a->tables = table(&at, 2 * place_table_bytes((uint32_t)chunks));
+	a->ledger_tables = table(&at, 2 * place_table_bytes(parts));
+	return at;
 }
 
 static int tables_map(struct arena *a, size_t len)
@@ -202,7 +276,8 @@ static int tables_map(struct arena *a, size_t len)
 	if (p == MAP_FAILED)
 		return -errno;
 	layout(a, (uintptr_t)p, len);
-	a->books_len = bytes;
+	a->mapping = p;
+	a->mapping_len = bytes;
 	return 0;
 }
 
@@ -219,12 +294,19 @@ static int books_init(struct arena *a, uint64_t limit)
 	int ret;
 
 	ret = place_init(&bk->place, (uint32_t)(a->backing.len >> HUGE_SHIFT));
+	if (!ret)
+		ret = place_init(&bk->ledger,
+				 a->nr_records / PLACE_CHUNK_PAGES);
 	if (ret)
 		return ret;
 	bk->limit = limit;
 	bk->st.client_id = new_id();
 	bk->st.pool = BMEM_POOL_DEFAULT;
 	bk->st.cache_limit_bytes = CACHE_DEFAULT;
+	bk->st.policy = BMEM_PLACE_AUTO;
+	level_set(a, BMEM_LEVEL_STANDARD);
+	clock_now(a);
+	a->control->epoch = a->clock->ticks;
 	return lock_init(bk);
 }
 
@@ -242,7 +324,7 @@ static int try_open(struct arena *a, uint64_t limit, size_t len)
 	}
 	ret = books_init(a, limit);
 	if (ret) {
-		munmap(a->books, a->books_len);
+		munmap(a->mapping, a->mapping_len);
 		backing_close(&a->backing);
 	}
 	return ret;
@@ -319,7 +401,7 @@ struct arena *arena_open(uint64_t limit, int *err)
 void arena_close(struct arena *a)
 {
 	/* Not destroyed: another process may have the mutex. */
-	munmap(a->books, a->books_len);
+	munmap(a->mapping, a->mapping_len);
 	backing_close(&a->backing);
 	scratch_put(a, sizeof(*a));
 }

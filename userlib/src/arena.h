@@ -6,12 +6,12 @@
  * keep the same books after fork(), which is how the device behaves.  All
  * tables are sparse: a page of one costs memory when it is first written.
  *
- * One mutex guards everything but the dirty bits.  It is robust: when a
+ * One mutex guards everything; the dirty bits can be read without it.  It is robust: when a
  * process is killed while it holds it, the others get ENOTRECOVERABLE, since
  * the books may be half written.
  *
- * Calls go arena (lock, figures) and registry (tensors, sites) -> chunk ->
- * backing, place.
+ * Calls go arena (lock, figures), registry (tensors), slab, listing, callers ->
+ * extent, ledger, heap -> chunk -> backing, place.
  */
 #ifndef BMEM_ARENA_H
 #define BMEM_ARENA_H
@@ -20,76 +20,165 @@
 
 #include "backing.h"
 #include "internal.h"
-#include "place.h"
+#include "place_slab.h"
+
+/* The generation of a tensor; the bit above says that a handle is a slot's. */
+#define GEN_BITS	25
+#define GEN_MASK	((1U << GEN_BITS) - 1)
+
+/* A place, as handles and the names of slots have it. */
+#define PLACE_SHIFT	6
+#define PLACE_MASK	((1ULL << BMEM_SLOT_PLACE_BITS) - 1)
+
+/* Records of tensors that are kept for the next ones. */
+#define SPARE_RECORDS	32
 
 /**
- * struct record - a live tensor, found by its first page
- * @bytes: exact size
- * @born_ms: when, by the coarse monotonic clock
+ * struct extent - what has a run of pages: a tensor, or a span of slots
+ * @page: first page
  * @pages: length
+ * @gen: tells a tensor from others that began at the same page; 0 for a span
+ * @record: in the ledger, of the tensor or of the span's first slot
+ * @bytes: exact size of a tensor
+ * @born_ms: when, by the coarse monotonic clock
  * @site: call site
  * @flags: BMEM_ALLOC_*
- * @gen: tells it from others that began at the same page; never 0
+ * @free: one bit a slot, set while it is in
+ * @class: size class of the slots
+ * @child: heap.c: first of those below
+ * @next: heap.c: next one with the same parent; next free extent
+ * @prev: heap.c: the one before, or the parent
  */
-struct record {
-	uint64_t bytes;
-	uint64_t born_ms;
+struct extent {
+	uint32_t page;
 	uint32_t pages;
-	uint32_t site;
-	uint32_t flags;
 	uint32_t gen;
+	uint32_t record;
+	union {
+		struct {
+			uint64_t bytes;
+			uint64_t born_ms;
+			uint32_t site;
+			uint32_t flags;
+		};
+		struct {
+			uint64_t free;
+			uint32_t class;
+			uint32_t child;
+			uint32_t next;
+			uint32_t prev;
+		};
+	};
 };
 
-struct site_name {
-	uint32_t site;
-	char label[BMEM_LABEL_LEN];
+/**
+ * struct caller - a call site
+ * @row: its number, name and figures
+ * @frames: its stack, @row.nr_frames of them
+ */
+struct caller {
+	struct bmem_site_row row;
+	struct bmem_frame frames[BMEM_FRAMES_MAX];
 };
 
 /**
  * struct books - what all processes that share an arena see
  * @lock: guards all below and all tables
- * @place: which pages are in spans
+ * @place: which pages are in extents
+ * @ledger: which records are in use: pages are records here
  * @st: the client's figures, kept in the form in which they are asked for
  * @limit: most bytes that may be attached, whole chunks
  * @gen: generation of the last tensor
+ * @cache_fixed: BIND has set the cache bound
+ * @cache_extra: chunks that may be cached beyond a share of the peak
+ * @regret_at: when that last changed, in ticks
+ * @dropped: chunks given back for the bound, and not needed again since
+ * @dropped_at: when, in ticks
  * @chunks_taken: chunks attached so far
  * @chunks_given: chunks given back so far
- * @sites: names of call sites, open addressing by number, 0 for free
+ * @extents_top: extents that were ever in use
+ * @extents_free: list of those that are not, by @next
+ * @heaps: by size class, the spans that have a slot in
+ * @index_chunks: chunks whose part of the index has memory
+ * @nr_spare: length of @spare
+ * @spare: single records that are in use for @ledger but for nobody else
+ * @past: tensors that were in records now given back
+ * @plain: tensors without a record so far
+ * @modules: program files, by number - 1
+ * @site_slots: entries of @sites, open addressing by number, 0 for free
+ * @sites: call sites in the order in which they came; the first is site 0
  */
 struct books {
 	pthread_mutex_t lock;
 	struct place place;
+	struct place ledger;
 	struct bmem_client_stats st;
 	uint64_t limit;
 	uint32_t gen;
+	bool cache_fixed;
+	uint32_t cache_extra;
+	uint32_t regret_at;
+	uint32_t dropped;
+	uint32_t dropped_at;
 	uint64_t chunks_taken;
 	uint64_t chunks_given;
-	struct site_name sites[SITE_SLOTS];
+	uint32_t extents_top;
+	uint32_t extents_free;
+	uint32_t heaps[SLAB_CLASSES];
+	uint32_t index_chunks;
+	uint32_t nr_spare;
+	uint32_t spare[SPARE_RECORDS];
+	uint64_t past;
+	uint64_t plain;
+	struct bmem_module modules[BMEM_MODULES_MAX];
+	uint32_t site_slots[SITE_SLOTS];
+	struct caller sites[BMEM_SITES_MAX + 1];
 };
 
 /**
  * struct arena - an arena, as this process sees it
  * @books: shared; the tables below are in the same mapping
- * @books_len: length of the mapping
+ * @mapping: where that begins
+ * @mapping_len: its length
  * @backing: the memory
- * @starts: one bit a page, set where a tensor begins
- * @dirty: one bit a page, set when a span there was freed since the chunk was
- *	attached, so that it may hold something other than zeroes; the bits of
- *	a span belong to whoever has it, those around them do not
+ * @clock: of this arena alone, advanced by whoever is in a call
+ * @control: as in the ABI
+ * @map: the span map
+ * @records: the ledger
+ * @nr_records: its length
+ * @starts: one bit a page, set where an extent begins
+ * @dirty: one bit a page, set when an extent there was freed since the chunk
+ *	was attached, so that it may hold something other than zeroes; the bits
+ *	of an extent belong to whoever has it, those around them do not
  * @state: CHUNK_*, by chunk
- * @records: by page
+ * @map_state: MAP_*, by chunk
+ * @ledger_state: the same by 512 records of the ledger
+ * @index: by page: the tensor that begins there, or the span of slots it is
+ *	in; 0 for neither
+ * @extents: by number, 0 is none
  * @tables: for the tables of @books->place: those of n chunks at n times the
  *	size of those of one, so that every size has its place
+ * @ledger_tables: the same for @books->ledger
  */
 struct arena {
 	struct books *books;
-	size_t books_len;
+	char *mapping;
+	size_t mapping_len;
 	struct backing backing;
+	struct bmem_clock *clock;
+	struct bmem_control *control;
+	uint64_t *map;
+	struct bmem_record *records;
+	uint32_t nr_records;
 	uint64_t *starts;
 	_Atomic uint64_t *dirty;
 	uint8_t *state;
-	struct record *records;
+	uint8_t *map_state;
+	uint8_t *ledger_state;
+	uint32_t *index;
+	struct extent *extents;
 	char *tables;
+	char *ledger_tables;
 };
 
 /* ---- arena.c ----------------------------------------------------- */
@@ -98,8 +187,8 @@ struct arena *arena_open(uint64_t limit, int *err);
 void arena_close(struct arena *a);
 int arena_lock(struct arena *a);
 void arena_unlock(struct arena *a);
-void arena_grow(struct arena *a);
-int arena_set_cache(struct arena *a, uint64_t bytes);
+uint64_t clock_now(struct arena *a);
+int arena_bind(struct arena *a, const struct bmem_bind *bind);
 int arena_trim(struct arena *a, struct bmem_trim *cmd);
 int arena_stats(struct arena *a, struct bmem_client_stats *st);
 int arena_pool_stats(struct arena *a, struct bmem_pool_stats *st);
@@ -110,9 +199,77 @@ int arena_alloc(struct arena *a, struct bmem_alloc_entry *entries, uint32_t nr,
 		uint32_t *failed);
 int arena_free(struct arena *a, struct bmem_free_entry *entries, uint32_t nr,
 	       uint32_t *freed);
+
+/* ---- slab.c ------------------------------------------------------ */
+
+int arena_slots_get(struct arena *a, struct bmem_slots *cmd);
+int arena_slots_put(struct arena *a, struct bmem_slots *cmd);
+
+/* ---- listing.c --------------------------------------------------- */
+
 int arena_info(struct arena *a, struct bmem_tensor_info *cmd);
 int arena_list(struct arena *a, struct bmem_tensor_list *cmd);
-int arena_name_site(struct arena *a, uint32_t site, const char *label);
+void ledger_stats(struct arena *a, struct bmem_client_stats *st);
+
+/* ---- callers.c; the lock is held for site_*() -------------------- */
+
+int arena_name_site(struct arena *a, const struct bmem_site *cmd);
+int arena_name_module(struct arena *a, const struct bmem_module *cmd);
+int arena_module_info(struct arena *a, struct bmem_module_info *cmd);
+int arena_site_frames(struct arena *a, struct bmem_site_frames *cmd);
+int arena_site_list(struct arena *a, struct bmem_site_list *cmd);
+struct caller *site_find(struct books *bk, uint32_t site);
+struct caller *site_get(struct books *bk, uint32_t site);
+
+/* ---- ledger.c; the lock is held ---------------------------------- */
+
+/**
+ * struct record_view - what a record says, as far as it makes sense
+ * @live: there is a tensor
+ * @bad: it says what cannot be
+ * @bytes: exact size, or what was granted where it makes no sense
+ * @site: call site
+ * @ticks: when it was allocated, or how long it lived, in ticks
+ * @gen: generation
+ */
+struct record_view {
+	bool live;
+	bool bad;
+	uint64_t bytes;
+	uint32_t site;
+	uint32_t ticks;
+	uint32_t gen;
+};
+
+int ledger_get(struct arena *a, uint32_t nr, uint32_t *first);
+void ledger_put(struct arena *a, uint32_t first, uint32_t nr);
+int record_get(struct arena *a, uint32_t *record);
+void record_put(struct arena *a, uint32_t record);
+void record_clear(struct arena *a, uint32_t record);
+void record_write(struct arena *a, uint32_t record, uint64_t bytes,
+		  uint32_t site);
+void record_read(const struct arena *a, uint32_t record, uint64_t granted,
+		 struct record_view *v);
+uint64_t record_age(const struct arena *a, const struct record_view *v);
+void ledger_trim(struct arena *a);
+
+/* ---- extent.c; the lock is held ---------------------------------- */
+
+int run_place(struct arena *a, enum place_policy policy, uint32_t *pages,
+	      uint32_t align, uint32_t *start);
+void run_unplace(struct arena *a, uint32_t start, uint32_t pages);
+struct extent *extent_new(struct arena *a, uint32_t start, uint32_t pages);
+void extent_gone(struct arena *a, struct extent *x);
+struct extent *extent_at(const struct arena *a, uint64_t page);
+struct extent *extent_covering(const struct arena *a, uint64_t page);
+uint32_t extent_after(const struct arena *a, uint32_t page, uint32_t end);
+void map_write(struct arena *a, uint32_t page, uint64_t entry);
+void map_trim(struct arena *a);
+
+/* ---- heap.c; the lock is held ------------------------------------ */
+
+void heap_insert(struct arena *a, uint32_t *root, uint32_t i);
+void heap_remove(struct arena *a, uint32_t *root, uint32_t i);
 
 /* ---- chunk.c; the lock is held, but for span_zero() -------------- */
 
@@ -120,7 +277,31 @@ int span_attach(struct arena *a, uint32_t start, uint32_t pages);
 void span_release(struct arena *a, uint32_t start, uint32_t pages);
 void span_soil(struct arena *a, uint32_t start, uint32_t pages);
 void span_zero(struct arena *a, uint32_t start, uint32_t pages);
+uint64_t cache_most(const struct books *bk);
 uint64_t cache_trim(struct arena *a, uint64_t keep);
+
+/* Tensors, and spans of slots. */
+static inline bool extent_slotted(const struct extent *x)
+{
+	return !x->gen;
+}
+
+static inline bool extent_recorded(const struct extent *x)
+{
+	return x->gen && x->flags & BMEM_ALLOC_RECORD;
+}
+
+static inline uint64_t extent_handle(const struct extent *x)
+{
+	return (uint64_t)x->gen << BMEM_SLOT_PLACE_BITS |
+	       (uint64_t)x->page << (PAGE_SHIFT - PLACE_SHIFT);
+}
+
+static inline uint32_t extent_number(const struct arena *a,
+				     const struct extent *x)
+{
+	return (uint32_t)(x - a->extents);
+}
 
 static inline uint32_t max_u32(uint32_t a, uint32_t b)
 {

@@ -18,6 +18,17 @@
 #define CHUNK_ATTACHED	1
 #define CHUNK_NEW	2	/* attached by the call that is under way */
 
+/* The part of what a client has ever held that it may keep for its next. */
+#define CACHE_SHARE	8
+
+/*
+ * Giving a chunk back and getting one again takes most of a millisecond.  Who
+ * needs one again so soon, in ticks, may keep one more, until it has been calm
+ * for so long.
+ */
+#define REGRET_TICKS	10
+#define CALM_TICKS	100
+
 static uint64_t chunk_bytes(uint32_t chunks)
 {
 	return (uint64_t)chunks << HUGE_SHIFT;
@@ -62,6 +73,76 @@ static uint64_t cache_drop(struct arena *a, uint64_t bytes)
 		if (chunk_cached(a, chunk) && chunk_drop(a, chunk))
 			dropped += BMEM_HUGE_SIZE;
 	return dropped;
+}
+
+/**
+ * cache_most() - the most that may ever be cached
+ * @bk: books, locked
+ *
+ * As long as nobody has said so: three eighths of the peak.  A loop that fills
+ * and empties more than that pays for it each time.
+ *
+ * Return: bytes.
+ */
+uint64_t cache_most(const struct books *bk)
+{
+	uint64_t share = bk->st.peak_attached_bytes / 8 * 3 &
+			 ~(uint64_t)(BMEM_HUGE_SIZE - 1);
+
+	if (bk->cache_fixed || share < bk->st.cache_limit_bytes)
+		return bk->st.cache_limit_bytes;
+	return share;
+}
+
+/*
+ * How much may be cached.  As long as nobody has said so: a share of the peak,
+ * and what it has lately been a mistake to give back.
+ */
+static uint64_t cache_room(const struct books *bk)
+{
+	uint64_t room = bk->st.peak_attached_bytes / CACHE_SHARE;
+
+	if (bk->cache_fixed)
+		return bk->st.cache_limit_bytes;
+	if (room < BMEM_HUGE_SIZE)
+		room = BMEM_HUGE_SIZE;
+	room += chunk_bytes(bk->cache_extra);
+	return room < cache_most(bk) ? room : cache_most(bk);
+}
+
+/* Chunks are attached soon after others were given back: keep more of them. */
+static void cache_regret(struct arena *a, uint32_t missing)
+{
+	struct books *bk = a->books;
+	uint32_t most = (uint32_t)(cache_most(bk) >> HUGE_SHIFT);
+	uint32_t n = min_u32(missing, bk->dropped);
+
+	if (!n || a->clock->ticks - bk->dropped_at >= REGRET_TICKS)
+		return;
+	bk->dropped -= n;
+	bk->cache_extra = min_u32(bk->cache_extra + n, most);
+	bk->regret_at = a->clock->ticks;
+}
+
+/* Give back what is beyond the bound, and note it. */
+static void cache_shrink(struct arena *a)
+{
+	struct books *bk = a->books;
+	uint32_t ticks = a->clock->ticks;
+	uint64_t room;
+
+	if (bk->cache_extra && ticks - bk->regret_at >= CALM_TICKS) {
+		bk->cache_extra /= 2;
+		bk->regret_at = ticks;
+	}
+	room = cache_room(bk);
+	if (bk->st.cached_bytes <= room)
+		return;
+	if (ticks - bk->dropped_at >= REGRET_TICKS)
+		bk->dropped = 0;
+	bk->dropped_at = ticks;
+	bk->dropped += (uint32_t)(cache_drop(a, bk->st.cached_bytes - room) >>
+				  HUGE_SHIFT);
 }
 
 static bool over_limit(const struct books *bk, uint64_t more)
@@ -175,6 +256,8 @@ int span_attach(struct arena *a, uint32_t start, uint32_t pages)
 	for (chunk = first; chunk <= last; chunk++)
 		missing += a->state[chunk] == CHUNK_ABSENT;
 	if (missing)
+		cache_regret(a, missing);
+	if (missing)
 		ret = make_room(a, chunk_bytes(missing));
 	if (!ret && missing)
 		ret = runs_attach(a, first, last);
@@ -189,20 +272,18 @@ int span_attach(struct arena *a, uint32_t start, uint32_t pages)
  * @start: first page
  * @pages: length
  *
- * Chunks that it leaves empty are cached, or given back beyond the bound.
+ * Chunks that it leaves empty are cached.  Beyond the bound those at the top
+ * are given back, which are the last to be used again.
  */
 void span_release(struct arena *a, uint32_t start, uint32_t pages)
 {
 	uint32_t last = (start + pages - 1) / PLACE_CHUNK_PAGES, chunk;
 	struct bmem_client_stats *st = &a->books->st;
 
-	for (chunk = start / PLACE_CHUNK_PAGES; chunk <= last; chunk++) {
-		if (!chunk_cached(a, chunk))
-			continue;
-		st->cached_bytes += BMEM_HUGE_SIZE;
-		if (st->cached_bytes > st->cache_limit_bytes)
-			chunk_drop(a, chunk);
-	}
+	for (chunk = start / PLACE_CHUNK_PAGES; chunk <= last; chunk++)
+		if (chunk_cached(a, chunk))
+			st->cached_bytes += BMEM_HUGE_SIZE;
+	cache_shrink(a);
 }
 
 /* The bits of a word that stand for pages from @page on and before @end. */
@@ -222,11 +303,16 @@ static uint64_t word_mask(uint32_t page, uint32_t end)
 void span_soil(struct arena *a, uint32_t start, uint32_t pages)
 {
 	uint32_t end = start + pages, page;
+	_Atomic uint64_t *word;
+	uint64_t was;
 
-	for (page = start; page < end; page = next_word(page))
-		atomic_fetch_or_explicit(&a->dirty[page / 64],
-					 word_mask(page, end),
-					 memory_order_relaxed);
+	/* Bits are changed under the lock; only reading them needs none. */
+	for (page = start; page < end; page = next_word(page)) {
+		word = &a->dirty[page / 64];
+		was = atomic_load_explicit(word, memory_order_relaxed);
+		atomic_store_explicit(word, was | word_mask(page, end),
+				      memory_order_relaxed);
+	}
 }
 
 static void zero_word(struct arena *a, uint32_t word, uint64_t bits)

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "cache.h"
 
-#define OPEN_FLAGS	(BMEM_OPEN_QUIET | BMEM_OPEN_CACHE)
+#define OPEN_FLAGS	(BMEM_OPEN_QUIET | BMEM_OPEN_CACHE | BMEM_OPEN_LEVEL)
 
 /**
  * label_check() - the ABI's rule for labels
@@ -38,32 +38,63 @@ static int read_options(struct bmem_options *o, const struct bmem_options *user)
 	ret = sized_in(o, sizeof(*o), user, user->sz, sizeof(o->sz));
 	if (ret)
 		return ret;
-	if (o->flags & ~OPEN_FLAGS || o->__reserved)
+	if (o->flags & ~OPEN_FLAGS || o->__reserved ||
+	    (o->level && !(o->flags & BMEM_OPEN_LEVEL)))
 		return -EOPNOTSUPP;
-	if (o->backend > BMEM_BACKEND_MEMFD)
+	if (o->backend > BMEM_BACKEND_MEMFD || o->level > BMEM_LEVEL_FULL)
 		return -EINVAL;
 	return o->label ? label_check(o->label) : 0;
 }
 
-static int env_backend(uint32_t *backend)
+/* A variable that has one of @nr names as its value; unset leaves @value. */
+static int env_choice(const char *variable, const char *const *names,
+		      uint32_t nr, uint32_t *value)
+{
+	const char *env = secure_getenv(variable);
+	uint32_t i;
+
+	if (!env || !*env)
+		return 0;
+	for (i = 0; i < nr; i++) {
+		if (strcmp(env, names[i]))
+			continue;
+		*value = i;
+		return 1;
+	}
+	return -EINVAL;
+}
+
+static int env_backend(struct bmem_options *o)
 {
 	static const char * const names[] = {
 		[BMEM_BACKEND_AUTO] = "auto",
 		[BMEM_BACKEND_DEV] = "dev",
 		[BMEM_BACKEND_MEMFD] = "memfd",
 	};
-	const char *env = secure_getenv("BMEM_BACKEND");
-	uint32_t i;
+	int ret;
 
-	if (!env || !*env)
+	if (o->backend != BMEM_BACKEND_AUTO)
 		return 0;
-	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		if (strcmp(env, names[i]))
-			continue;
-		*backend = i;
+	ret = env_choice("BMEM_BACKEND", names, ARRAY_SIZE(names), &o->backend);
+	return ret < 0 ? ret : 0;
+}
+
+static int env_level(struct bmem_options *o)
+{
+	static const char * const names[] = {
+		[BMEM_LEVEL_OFF] = "off",
+		[BMEM_LEVEL_COUNTS] = "counts",
+		[BMEM_LEVEL_STANDARD] = "standard",
+		[BMEM_LEVEL_FULL] = "full",
+	};
+	int ret;
+
+	if (o->flags & BMEM_OPEN_LEVEL)
 		return 0;
-	}
-	return -EINVAL;
+	ret = env_choice("BMEM_LEVEL", names, ARRAY_SIZE(names), &o->level);
+	if (ret > 0)
+		o->flags |= BMEM_OPEN_LEVEL;
+	return ret < 0 ? ret : 0;
 }
 
 static bool env_quiet(void)
@@ -115,6 +146,33 @@ static int open_any(struct bmem_client *c, const struct bmem_options *o)
 	return open_with(c, &backend_memfd, o);
 }
 
+/* What the upper half needs, on top of a backend. */
+static int open_front(struct bmem_client *c)
+{
+	int ret;
+
+	ret = depot_init(c);
+	if (ret)
+		return ret;
+	ret = thread_client_add(c);
+	if (ret)
+		depot_fini(c);
+	return ret;
+}
+
+static int open_client(struct bmem_client *c, const struct bmem_options *o)
+{
+	int ret;
+
+	ret = open_any(c, o);
+	if (ret)
+		return ret;
+	ret = open_front(c);
+	if (ret)
+		c->backend->close(c);
+	return ret;
+}
+
 int bmem_open(struct bmem_client **client, const struct bmem_options *options)
 {
 	struct bmem_options o;
@@ -125,15 +183,19 @@ int bmem_open(struct bmem_client **client, const struct bmem_options *options)
 		return -EINVAL;
 	*client = NULL;
 	ret = read_options(&o, options);
-	if (!ret && o.backend == BMEM_BACKEND_AUTO)
-		ret = env_backend(&o.backend);
+	if (!ret)
+		ret = env_backend(&o);
+	if (!ret)
+		ret = env_level(&o);
 	if (ret)
 		return ret;
 
 	c = scratch_get(sizeof(*c));
 	if (!c)
 		return -ENOMEM;
-	ret = open_any(c, &o);
+	ret = costs_init(&c->sites.costs, &o);
+	if (!ret)
+		ret = open_client(c, &o);
 	if (ret) {
 		scratch_put(c, sizeof(*c));
 		return ret;
@@ -148,6 +210,8 @@ void bmem_close(struct bmem_client *c)
 
 	if (!c)
 		return;
+	thread_client_remove(c);
+	depot_fini(c);
 	c->backend->close(c);
 	scratch_put(c, sizeof(*c));
 	errno = saved;
@@ -181,5 +245,20 @@ int client_bind(struct bmem_client *c, const struct bmem_options *o)
 		bind.flags |= BMEM_BIND_CACHE;
 		bind.cache_bytes = o->cache_bytes;
 	}
+	if (o->flags & BMEM_OPEN_LEVEL) {
+		bind.flags |= BMEM_BIND_LEVEL;
+		bind.level = o->level;
+	}
 	return bind.flags ? call(c, BMEM_BIND, &bind) : 0;
+}
+
+int bmem_set_level(struct bmem_client *c, enum bmem_level level)
+{
+	struct bmem_bind bind = {
+		.size = sizeof(bind),
+		.flags = BMEM_BIND_LEVEL,
+		.level = level,
+	};
+
+	return call(c, BMEM_BIND, &bind);
 }

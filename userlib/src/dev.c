@@ -35,42 +35,111 @@ static int dev_query(struct bmem_client *c, struct bmem_query *q)
 	if (ret)
 		return ret;
 	if (q->page_size != BMEM_PAGE_SIZE || q->huge_size != BMEM_HUGE_SIZE ||
-	    q->batch_max < BMEM_BATCH_MAX || !q->space_bytes)
+	    q->batch_max < BMEM_BATCH_MAX || !q->space_bytes ||
+	    q->spans_bytes < (q->space_bytes >> PAGE_SHIFT) * sizeof(uint64_t))
 		return -EOPNOTSUPP;
 	return 0;
 }
 
-static int map_len(struct bmem_client *c, size_t len)
+/* A window of the device, or NULL. */
+static void *window(const struct bmem_client *c, size_t len, int prot,
+		    uint64_t offset)
 {
-	char *p = space_map(c->fd, len);
+	void *p = mmap(NULL, len, prot, MAP_SHARED | MAP_NORESERVE, c->fd,
+		       (off_t)offset);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static size_t spans_bytes(const struct bmem_client *c)
+{
+	return (c->len >> PAGE_SHIFT) * sizeof(*c->spans);
+}
+
+static size_t ledger_bytes(const struct bmem_client *c)
+{
+	return c->records * sizeof(*c->ledger);
+}
+
+static int map_control(struct bmem_client *c, const struct bmem_query *q)
+{
+	char *p = window(c, 2UL * BMEM_PAGE_SIZE, PROT_READ, q->control_offset);
 
 	if (!p)
 		return -errno;
-	c->base = p;
+	c->clock = (const void *)p;
+	c->control = (const void *)(p + BMEM_PAGE_SIZE);
+	return 0;
+}
+
+/* As much of the ledger as the process may map; none is no mistake. */
+static void map_ledger(struct bmem_client *c, const struct bmem_query *q)
+{
+	uint64_t len = q->ledger_bytes;
+
+	if (len > (uint64_t)BMEM_RECORDS_MAX * sizeof(*c->ledger))
+		len = (uint64_t)BMEM_RECORDS_MAX * sizeof(*c->ledger);
+	for (len = space_share(len, 16); len >= BMEM_PAGE_SIZE;
+	     len = pow2_below(len - 1)) {
+		c->ledger = window(c, len, PROT_READ | PROT_WRITE,
+				   q->ledger_offset);
+		if (!c->ledger)
+			continue;
+		c->records = (uint32_t)(len / sizeof(*c->ledger));
+		return;
+	}
+}
+
+/* The space and its span map. */
+static int map_len(struct bmem_client *c, const struct bmem_query *q,
+		   size_t len)
+{
+	int ret;
+
+	c->base = space_map(c->fd, len);
+	if (!c->base)
+		return -errno;
 	c->len = len;
-	if (!handles_init(c))
+	c->spans = window(c, spans_bytes(c), PROT_READ, q->spans_offset);
+	if (c->spans)
 		return 0;
-	munmap(p, len);
-	return -ENOMEM;
+	ret = -errno;
+	munmap(c->base, len);
+	return ret;
 }
 
 /* The whole space, or as much of its beginning as the process may map. */
-static int dev_map(struct bmem_client *c, uint64_t space)
+static int map_space(struct bmem_client *c, const struct bmem_query *q)
 {
-	uint64_t len = space;
+	uint64_t len = q->space_bytes;
 	int ret;
 
 	ret = space_bound(&len);
 	if (ret)
 		return ret;
 	for (;;) {
-		ret = map_len(c, len);
+		ret = map_len(c, q, len);
 		if (ret != -ENOMEM)
 			return ret;
 		len = pow2_below(len - 1);
 		if (len < BMEM_HUGE_SIZE)
 			return ret;
 	}
+}
+
+static int dev_map(struct bmem_client *c, const struct bmem_query *q)
+{
+	int ret;
+
+	ret = map_control(c, q);
+	if (ret)
+		return ret;
+	ret = map_space(c, q);
+	if (ret)
+		munmap((void *)c->clock, 2UL * BMEM_PAGE_SIZE);
+	else
+		map_ledger(c, q);
+	return ret;
 }
 
 static int dev_set_up(struct bmem_client *c, const struct bmem_options *o)
@@ -82,7 +151,7 @@ static int dev_set_up(struct bmem_client *c, const struct bmem_options *o)
 	if (!ret)
 		ret = client_bind(c, o);
 	if (!ret)
-		ret = dev_map(c, q.space_bytes);
+		ret = dev_map(c, &q);
 	return ret;
 }
 
@@ -105,8 +174,11 @@ static int dev_open(struct bmem_client *c, const struct bmem_options *o)
 
 static void dev_close(struct bmem_client *c)
 {
-	handles_fini(c);
 	munmap(c->base, c->len);
+	munmap((void *)c->spans, spans_bytes(c));
+	munmap((void *)c->clock, 2UL * BMEM_PAGE_SIZE);
+	if (c->records)
+		munmap(c->ledger, ledger_bytes(c));
 	close(c->fd);
 }
 

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "internal.h"
+#include "record.h"
 
 /* Tensors asked for at a time; they lie on the stack. */
 #define LIST_PART	64
@@ -28,10 +28,38 @@ static int info_at(struct bmem_client *c, const void *ptr,
 	return call(c, BMEM_TENSOR_INFO, info);
 }
 
+/* What a slot grants, from the span map alone; 0 for a free one. */
+static size_t slot_usable(const struct bmem_client *c, uint64_t entry,
+			  uint64_t offset)
+{
+	const struct slab_class *k = &slab_classes[span_class(entry)];
+	uint32_t slot = span_inside(entry, offset) / k->bytes;
+
+	if (slot >= k->slots)
+		return 0;
+	if (head_live(peek(&c->ledger[span_record(entry) + slot].head)) ||
+	    atomic_load_explicit(&c->was_off, memory_order_relaxed))
+		return k->bytes;
+	return 0;
+}
+
 size_t bmem_usable_size(struct bmem_client *c, const void *ptr)
 {
+	uint64_t offset = (uintptr_t)ptr - (uintptr_t)c->base, entry;
 	struct bmem_tensor_info info;
 
+	if (offset >= c->len)
+		return 0;
+	entry = span_at(c, offset);
+	if (span_class(entry) < BMEM_CLASSES)
+		return slot_usable(c, entry, offset);
+	if (span_is_tensor(entry) && entry & BMEM_SPAN_RECORDED &&
+	    span_record(entry) < c->records) {
+		if (!head_live(peek(&c->ledger[span_record(entry)].head)))
+			return 0;
+		offset &= ~(uint64_t)(BMEM_PAGE_SIZE - 1);
+		return (size_t)span_pages(c, entry, offset) << PAGE_SHIFT;
+	}
 	return info_at(c, ptr, &info) ? 0 : info.tensor.granted;
 }
 
@@ -44,7 +72,8 @@ static void describe(const struct bmem_client *c, const struct bmem_tensor *t,
 	d->age_ms = t->age_ms;
 	d->handle = t->handle;
 	d->site = t->site;
-	d->flags = t->flags;
+	/* That there is a record is the library's own doing. */
+	d->flags = t->flags & ~BMEM_ALLOC_RECORD;
 }
 
 int bmem_tensor_info(struct bmem_client *c, const void *ptr,

@@ -8,8 +8,8 @@
  * everything above is written once, and the fallback can be held to the text
  * of <linux/bmem.h> line by line.
  *
- * Locks: the fallback's one mutex (struct arena_shared) and no other.  Handles
- * and sites are tables of atomics.
+ * Locks: those of cache.h, and inside of them the fallback's one mutex (struct
+ * arena_shared).  Sites are tables of atomics.
  */
 #ifndef BMEM_INTERNAL_H
 #define BMEM_INTERNAL_H
@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 
 #include "bmem.h"
+#include "sites.h"
 
 _Static_assert(sizeof(void *) == 8, "libbmem is for 64-bit systems");
 
@@ -28,34 +29,6 @@ _Static_assert(sizeof(void *) == 8, "libbmem is for 64-bit systems");
 #define HUGE_SHIFT	21
 _Static_assert(1 << PAGE_SHIFT == BMEM_PAGE_SIZE, "page size");
 _Static_assert(1 << HUGE_SHIFT == BMEM_HUGE_SIZE, "huge page size");
-
-/* Twice what the kernel can know, so that chains stay short. */
-#define SITE_SLOTS	(2 * BMEM_SITES_MAX)
-
-/**
- * struct site_slot - one call site that has been seen
- * @key: hash of return address and label; 0 while the slot is free
- * @site: its number; SITE_PENDING until it is known, SITE_LOST for no room
- */
-struct site_slot {
-	_Atomic uint64_t key;
-	_Atomic uint32_t site;
-};
-
-/**
- * struct sites - the call sites of a client
- * @slots: open addressing by @key; entries are never removed
- * @names: hashes of the names that have a number, which is the lower half of
- *	the hash; keeps two names from having the same number
- * @used: slots in use
- * @lost: allocations that found no room
- */
-struct sites {
-	struct site_slot slots[SITE_SLOTS];
-	_Atomic uint64_t names[SITE_SLOTS];
-	_Atomic uint32_t used;
-	_Atomic uint64_t lost;
-};
 
 /**
  * struct backend - where memory comes from
@@ -73,20 +46,46 @@ struct backend {
 
 /**
  * struct bmem_client - one client; lives in a sparse mapping of its own
+ * @stagger: keeps @serial from a place in its page where tensors and records
+ *	often begin: a load waits for stores with the same lower 12 bits
+ * @serial: its name in this process, never used again; a child of fork() finds
+ *	0 here, which no thread's cache answers to, and gives it another
  * @backend: which one it is
  * @base: where the space is mapped, a multiple of %BMEM_HUGE_SIZE
  * @len: how much of it is mapped
- * @handles: by page of the space: handle of the tensor that begins there, or
- *	0; whoever exchanges it for 0 is the one who frees
+ * @clock: the clock that everybody shares
+ * @control: what the kernel asks of this client
+ * @spans: span map, 8 bytes a page of what is mapped of the space
+ * @ledger: records
+ * @records: how many of them are mapped; 0 when the process may not map them:
+ *	every tensor is then a block without a record, and costs a call
+ * @depot: idle memory of this process
+ * @caches: idle memory of its threads, behind @depot
+ * @nr_caches: how many threads can have some
+ * @region_bytes: length of @depot and @caches together
+ * @was_off: there may be tensors from %BMEM_LEVEL_OFF
+ * @next: the next in the list of all clients
  * @fd: the device's descriptor, or -1
  * @arena: the fallback's, or NULL
  * @sites: call sites
  */
 struct bmem_client {
-	const struct backend *backend;
+	char stagger[0xa40];
+	uint64_t serial;
+	const struct backend *backend __attribute__((aligned(BMEM_PAGE_SIZE)));
 	char *base;
 	size_t len;
-	_Atomic uint64_t *handles;
+	const struct bmem_clock *clock;
+	const struct bmem_control *control;
+	const uint64_t *spans;
+	struct bmem_record *ledger;
+	uint32_t records;
+	struct depot *depot;
+	struct cache *caches;
+	uint32_t nr_caches;
+	atomic_bool was_off;
+	size_t region_bytes;
+	struct bmem_client *next;
 	int fd;
 	struct arena *arena;
 	struct sites sites;
@@ -104,16 +103,12 @@ static inline int call(struct bmem_client *c, unsigned long cmd, void *arg)
 int client_bind(struct bmem_client *c, const struct bmem_options *o);
 int label_check(const char *label);
 
-/* handle.c */
-int handles_init(struct bmem_client *c);
-void handles_fini(struct bmem_client *c);
-bool handle_fits(const struct bmem_client *c, const struct bmem_alloc_entry *e);
-void *handle_put(struct bmem_client *c, const struct bmem_alloc_entry *e);
-int handle_take(struct bmem_client *c, const void *ptr, uint64_t *handle);
-void handle_restore(struct bmem_client *c, const void *ptr, uint64_t handle);
-
 /* notice.c */
 void notice_fallback(int err, bool quiet);
+
+/* name.c */
+size_t label_copy(char *to, const char *from, size_t len);
+void site_name(char *name, const char *label, const void *ret);
 
 /* site.c */
 uint32_t site_at(struct bmem_client *c, const char *label, const void *ret);
@@ -125,6 +120,7 @@ void scratch_put(void *scratch, size_t bytes);
 uint64_t pow2_below(uint64_t n);
 
 /* space.c */
+uint64_t space_share(uint64_t len, uint32_t part);
 int space_bound(uint64_t *len);
 char *space_map(int fd, size_t len);
 

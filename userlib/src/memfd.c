@@ -8,6 +8,9 @@
 
 #include "arena.h"
 
+_Static_assert(BMEM_CLASSES == SLAB_CLASSES, "size classes");
+_Static_assert(BMEM_SLOT_MAX == SLAB_BYTES_MAX, "largest class");
+
 static int do_query(struct arena *a, void *arg)
 {
 	struct bmem_query *q = arg;
@@ -25,6 +28,9 @@ static int do_query(struct arena *a, void *arg)
 	q->sites_max = BMEM_SITES_MAX;
 	q->pools_max = BMEM_POOLS_MAX;
 	q->pool = BMEM_POOL_DEFAULT;
+	/* There is nothing to map them from: the offsets stay 0. */
+	q->spans_bytes = (a->backing.len >> PAGE_SHIFT) * sizeof(*a->map);
+	q->ledger_bytes = (uint64_t)a->nr_records * sizeof(*a->records);
 	return 0;
 }
 
@@ -32,7 +38,8 @@ static int do_bind(struct arena *a, void *arg)
 {
 	const struct bmem_bind *bind = arg;
 
-	if (bind->flags & ~(BMEM_BIND_POOL | BMEM_BIND_LABEL | BMEM_BIND_CACHE))
+	if (bind->flags & ~(BMEM_BIND_POOL | BMEM_BIND_LABEL | BMEM_BIND_CACHE |
+			    BMEM_BIND_LEVEL | BMEM_BIND_POLICY))
 		return -EOPNOTSUPP;
 	if (bind->__reserved)
 		return -EOPNOTSUPP;
@@ -42,20 +49,79 @@ static int do_bind(struct arena *a, void *arg)
 		return -EINVAL;
 	if (bind->flags & BMEM_BIND_POOL && bind->pool != BMEM_POOL_DEFAULT)
 		return -ENOENT;
+	if (bind->flags & BMEM_BIND_LEVEL && bind->level > BMEM_LEVEL_FULL)
+		return -EINVAL;
+	if (bind->flags & BMEM_BIND_POLICY && bind->policy > BMEM_PLACE_BUDDY)
+		return -EINVAL;
 	/* The label is for reports, and the fallback writes none. */
-	return bind->flags & BMEM_BIND_CACHE ?
-	       arena_set_cache(a, bind->cache_bytes) : 0;
+	return arena_bind(a, bind);
 }
 
 static int do_site(struct arena *a, void *arg)
 {
 	const struct bmem_site *cmd = arg;
 
-	if (cmd->flags || cmd->__reserved)
+	if (cmd->flags || cmd->__reserved || cmd->__reserved2)
 		return -EOPNOTSUPP;
-	if (!cmd->site || label_check(cmd->label))
+	if (!cmd->site || cmd->nr_frames > BMEM_FRAMES_MAX ||
+	    label_check(cmd->label))
 		return -EINVAL;
-	return arena_name_site(a, cmd->site, cmd->label);
+	return arena_name_site(a, cmd);
+}
+
+/* The rule for labels, at another length. */
+static bool bad_path(const char *path)
+{
+	size_t n = strnlen(path, BMEM_PATH_LEN);
+
+	if (n == BMEM_PATH_LEN)
+		return true;
+	while (n--)
+		if ((unsigned char)path[n] < ' ' || path[n] == 0x7f)
+			return true;
+	return false;
+}
+
+static int do_module(struct arena *a, void *arg)
+{
+	const struct bmem_module *cmd = arg;
+
+	if (cmd->flags)
+		return -EOPNOTSUPP;
+	if (!cmd->module || cmd->module > BMEM_MODULES_MAX ||
+	    cmd->build_id_len > BMEM_BUILD_ID_MAX || bad_path(cmd->path))
+		return -EINVAL;
+	return arena_name_module(a, cmd);
+}
+
+/* This arena has one client. */
+static bool stranger(const struct arena *a, uint64_t client_id)
+{
+	return client_id && client_id != a->books->st.client_id;
+}
+
+static int do_module_info(struct arena *a, void *arg)
+{
+	struct bmem_module_info *cmd = arg;
+
+	if (cmd->flags)
+		return -EOPNOTSUPP;
+	if (stranger(a, cmd->client_id))
+		return -ENOENT;
+	return arena_module_info(a, cmd);
+}
+
+static int do_site_frames(struct arena *a, void *arg)
+{
+	struct bmem_site_frames *cmd = arg;
+
+	if (cmd->flags)
+		return -EOPNOTSUPP;
+	if (cmd->nr > BMEM_FRAMES_MAX)
+		return -EINVAL;
+	if (stranger(a, cmd->client_id))
+		return -ENOENT;
+	return arena_site_frames(a, cmd);
 }
 
 static bool bad_nr(uint32_t nr)
@@ -89,6 +155,28 @@ static int do_free(struct arena *a, void *arg)
 			  &cmd->freed);
 }
 
+static int do_slots_get(struct arena *a, void *arg)
+{
+	struct bmem_slots *cmd = arg;
+
+	if (cmd->flags)
+		return -EOPNOTSUPP;
+	if (cmd->size_class >= BMEM_CLASSES || bad_nr(cmd->nr))
+		return -EINVAL;
+	return arena_slots_get(a, cmd);
+}
+
+static int do_slots_put(struct arena *a, void *arg)
+{
+	struct bmem_slots *cmd = arg;
+
+	if (cmd->flags)
+		return -EOPNOTSUPP;
+	if (cmd->size_class || bad_nr(cmd->nr))
+		return -EINVAL;
+	return arena_slots_put(a, cmd);
+}
+
 static int do_info(struct arena *a, void *arg)
 {
 	struct bmem_tensor_info *cmd = arg;
@@ -108,18 +196,32 @@ static int do_list(struct arena *a, void *arg)
 		return -EOPNOTSUPP;
 	if (bad_nr(cmd->nr) || (!(cmd->flags & BMEM_LIST_SITE) && cmd->site))
 		return -EINVAL;
-	if (cmd->client_id && cmd->client_id != a->books->st.client_id)
+	if (stranger(a, cmd->client_id))
 		return -ENOENT;
 	return arena_list(a, cmd);
+}
+
+static int do_site_list(struct arena *a, void *arg)
+{
+	struct bmem_site_list *cmd = arg;
+
+	if (cmd->flags)
+		return -EOPNOTSUPP;
+	if (bad_nr(cmd->nr) || cmd->row_size > BMEM_PAGE_SIZE ||
+	    cmd->row_size < sizeof(struct bmem_site_row))
+		return -EINVAL;
+	if (stranger(a, cmd->client_id))
+		return -ENOENT;
+	return arena_site_list(a, cmd);
 }
 
 static int do_stats(struct arena *a, void *arg)
 {
 	struct bmem_client_stats *st = arg;
 
-	if (st->flags)
+	if (st->flags & ~BMEM_STATS_LEDGER)
 		return -EOPNOTSUPP;
-	if (st->client_id && st->client_id != a->books->st.client_id)
+	if (stranger(a, st->client_id))
 		return -ENOENT;
 	return arena_stats(a, st);
 }
@@ -200,6 +302,13 @@ static const struct abi_call calls[] = {
 	CALL(BMEM_POOL_RESIZE, bmem_pool_resize),
 	CALL(BMEM_POOL_LIST, bmem_pool_list, .fn = do_pool_list, .back = true),
 	CALL(BMEM_POOL_STATS, bmem_pool_stats, .fn = do_pool_stats),
+	CALL(BMEM_SLOTS_GET, bmem_slots, .fn = do_slots_get),
+	CALL(BMEM_SLOTS_PUT, bmem_slots, .fn = do_slots_put),
+	CALL(BMEM_MODULE, bmem_module, .fn = do_module),
+	CALL(BMEM_MODULE_INFO, bmem_module_info, .fn = do_module_info),
+	CALL(BMEM_SITE_LIST, bmem_site_list, .fn = do_site_list),
+	CALL(BMEM_SITE_FRAMES, bmem_site_frames, .fn = do_site_frames,
+	     .back = true),
 };
 
 union abi_arg {
@@ -217,6 +326,11 @@ union abi_arg {
 	struct bmem_pool_resize resize;
 	struct bmem_pool_list pools;
 	struct bmem_pool_stats pool_stats;
+	struct bmem_slots slots;
+	struct bmem_module module;
+	struct bmem_module_info module_info;
+	struct bmem_site_list site_list;
+	struct bmem_site_frames site_frames;
 };
 
 static int memfd_call(struct bmem_client *c, unsigned long cmd, void *user)
@@ -250,19 +364,19 @@ static int memfd_open(struct bmem_client *c, const struct bmem_options *o)
 		return ret;
 	c->base = c->arena->backing.base;
 	c->len = c->arena->backing.len;
-	ret = handles_init(c);
-	if (!ret)
-		ret = client_bind(c, o);
-	if (ret) {
-		handles_fini(c);
+	c->clock = c->arena->clock;
+	c->control = c->arena->control;
+	c->spans = c->arena->map;
+	c->ledger = c->arena->records;
+	c->records = c->arena->nr_records;
+	ret = client_bind(c, o);
+	if (ret)
 		arena_close(c->arena);
-	}
 	return ret;
 }
 
 static void memfd_close(struct bmem_client *c)
 {
-	handles_fini(c);
 	arena_close(c->arena);
 }
 

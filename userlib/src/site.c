@@ -1,59 +1,75 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
- * Call sites: a number for every return address and label.
+ * Call sites: a number for every stack, scope and label.
  *
- * The number is taken from a hash of the name, so that parent and child, which
- * share a client after fork(), number the same site alike.  A call site that
- * was seen before costs a hash and a load.
+ * The number is taken from a hash of the name and of the frames as their files
+ * have them, so that parent and child, which share a client after fork(),
+ * number the same site alike, whatever each has loaded since.
  *
  * No lock: a slot is claimed by its key, then its number is published.  Who
  * meets a slot that is claimed but not yet published works the number out for
  * himself and gets the same one; so nobody ever waits, not even in a child
  * whose parent was in here when it forked.
  */
-#include <dlfcn.h>
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "internal.h"
+#include "module.h"
+#include "sample.h"
+#include "site.h"
+#include "stack.h"
 
-#define SITE_PENDING	0U
-#define SITE_LOST	(~0U)
+/* One allocation in so many is timed, on average. */
+#define TIMED_EVERY	2048
+/* How many looks are timed together, where one is too short; and how often. */
+#define TIMED_SHORT	16
+#define TIMED_LONG	4
+#define TIMED_TURNS	3
 
-/* The finaliser of MurmurHash3: every bit of the input moves every other. */
-static uint64_t mix(uint64_t h)
-{
-	h = (h ^ (h >> 33)) * 0xff51afd7ed558ccdULL;
-	h = (h ^ (h >> 33)) * 0xc4ceb9fe1a85ec53ULL;
-	return h ^ (h >> 33);
-}
-
-static uint64_t hash_text(uint64_t h, const char *text, size_t len)
-{
-	uint64_t word;
-
-	for (; len >= sizeof(word); len -= sizeof(word)) {
-		memcpy(&word, text, sizeof(word));
-		h = mix(h ^ word);
-		text += sizeof(word);
-	}
-	word = (uint64_t)len << 56;
-	memcpy(&word, text, len);
-	return mix(h ^ word);
-}
-
-/*
- * Two keys of 64 bits that are equal by chance are not worth a comparison of
- * what they were made from: 16384 sites have 1e-11 of a chance.
+/**
+ * struct origin - where an allocation comes from
+ * @c: client
+ * @sc: the thread's cache
+ * @label: given with the call, or NULL
+ * @ret: return address
+ * @frame: of the function that has it
+ * @scope: the thread's
+ * @what: hash of @label and @scope
+ * @weight: what it counts for the next sample; 0 to look without counting
+ * @full: its site is the whole stack
+ * @missed: the thread did not know the site, or a sample was due
  */
-static uint64_t site_key(const char *label, const void *ret)
-{
-	uint64_t h = mix((uintptr_t)ret + 0x9e3779b97f4a7c15ULL);
+struct origin {
+	struct bmem_client *c;
+	struct site_cache *sc;
+	const char *label;
+	const void *ret;
+	const void *frame;
+	uint32_t scope;
+	uint64_t what;
+	uint32_t weight;
+	bool full;
+	bool missed;
+};
 
-	if (label)
-		h = hash_text(h, label, strnlen(label, BMEM_LABEL_LEN));
-	return h ? h : 1;
+/* Scopes are small numbers; what a label makes is not. */
+static uint64_t what_of(const char *label, uint32_t scope)
+{
+	if (!label || !*label)
+		return scope;
+	return mix(hash_text(0, label, strnlen(label, BMEM_LABEL_LEN)) +
+		   scope) | 1ULL << 63;
+}
+
+static struct twin stack_key(const struct stack *st, uint64_t what)
+{
+	struct twin t = { module_loads() + 1, what };
+	uint32_t i;
+
+	t = twin_add(t, what);
+	for (i = 0; i < st->nr; i++)
+		t = twin_add(t, st->pcs[i]);
+	return twin_end(t);
 }
 
 static bool number_ok(uint32_t site)
@@ -61,131 +77,136 @@ static bool number_ok(uint32_t site)
 	return site != SITE_PENDING && site != SITE_LOST;
 }
 
-/*
- * Enter a name's hash in the set of names.
- *
- * Return: true if it has its lower half, the number, to itself.
- */
-static bool name_enter(struct sites *s, uint64_t hash)
+/* Who sets @check first has what was claimed by the same key. */
+static bool is_ours(_Atomic uint64_t *check, uint64_t ours)
 {
-	uint32_t at = (uint32_t)hash % SITE_SLOTS, n;
+	uint64_t have = 0;
+
+	return atomic_compare_exchange_strong(check, &have, ours) ||
+	       have == ours;
+}
+
+/*
+ * Enter a site's identity in the set of numbers.
+ *
+ * Return: true if it has the lower half of its key, the number, to itself.
+ */
+static bool number_enter(struct sites *s, struct twin t)
+{
+	uint32_t at = (uint32_t)t.key % SITE_SLOTS, n;
 	uint64_t have;
 
 	for (n = 0; n < SITE_SLOTS; n++, at = (at + 1) % SITE_SLOTS) {
 		have = 0;
-		if (atomic_compare_exchange_strong(&s->names[at], &have, hash))
-			return true;
-		if (have == hash)
-			return true;
-		if ((uint32_t)have == (uint32_t)hash)
+		if (atomic_compare_exchange_strong(&s->names[at].key, &have,
+						   t.key)) {
+			atomic_fetch_add_explicit(&s->numbers, 1,
+						  memory_order_relaxed);
+			have = t.key;
+		}
+		if (have == t.key)
+			return is_ours(&s->names[at].check, t.check);
+		if ((uint32_t)have == (uint32_t)t.key)
 			return false;
 	}
 	return false;
 }
 
-static uint32_t name_number(struct sites *s, const char *name)
+static uint32_t number_of(struct sites *s, struct twin t)
 {
-	uint64_t hash = hash_text(0, name, strlen(name));
 	int tries;
 
-	for (tries = 0; tries < 8; tries++, hash = mix(hash + 1))
-		if (number_ok((uint32_t)hash) && name_enter(s, hash))
-			return (uint32_t)hash;
+	for (tries = 0; tries < 8; tries++, t.key = mix(t.key + 1))
+		if (number_ok((uint32_t)t.key) && number_enter(s, t))
+			return (uint32_t)t.key;
 	return SITE_LOST;
 }
 
-/* Cut at @len, but not inside a UTF-8 character. */
-static size_t cut(const char *text, size_t len)
+static struct twin name_key(const char *name)
 {
-	size_t n = strnlen(text, len + 1);
+	size_t len = strlen(name);
 
-	if (n <= len)
-		return n;
-	for (n = len; n && (text[n] & 0xc0) == 0x80; n--)
-		;
-	return n;
+	return (struct twin) { hash_text(0, name, len),
+			       hash_text(~0ULL, name, len) | 1 };
 }
 
-static void copy_label(char *to, const char *from, size_t len)
+/* Fill in @frames, announce their files, and add them to the identity @t. */
+static struct twin frames_of(struct bmem_client *c, const struct stack *st,
+			     struct bmem_frame *frames, struct twin t)
 {
-	size_t i, n = cut(from, len);
+	struct module_place place;
+	uint32_t i;
 
-	for (i = 0; i < n; i++)
-		to[i] = (unsigned char)from[i] < ' ' || from[i] == 0x7f ?
-			'?' : from[i];
-	to[n] = '\0';
+	for (i = 0; i < st->nr; i++) {
+		module_find(st->pcs[i], &place);
+		module_announce(c, place.module);
+		frames[i] = (struct bmem_frame) {
+			.module = place.module,
+			.offset = place.offset,
+		};
+		t = twin_add(twin_add(t, place.id), place.offset);
+	}
+	return st->nr ? twin_end(t) : t;
 }
 
-/*
- * "label @ program+0xoffset".  Where it is too long the label is cut: the
- * place is what leads to the line.
- */
-static void site_name(char *name, const char *label, const void *ret)
+/* "scope/label" */
+static void text_of(char text[BMEM_LABEL_LEN], uint32_t scope,
+		    const char *label)
 {
-	const char *file;
-	char place[BMEM_LABEL_LEN / 2 + 24];
-	Dl_info info;
-	size_t room;
+	size_t n;
 
-	if (!ret) {
-		copy_label(name, label, BMEM_LABEL_LEN - 1);
-		return;
-	}
-	/* The return address may be the first byte behind its function. */
-	if (!dladdr((const char *)ret - 1, &info) || !info.dli_fname) {
-		memset(&info, 0, sizeof(info));
-		info.dli_fname = "?";
-	}
-	file = strrchr(info.dli_fname, '/');
-	file = file ? file + 1 : info.dli_fname;
-	snprintf(place, sizeof(place), "%.32s+0x%zx", file,
-		 (size_t)((const char *)ret - (const char *)info.dli_fbase));
+	scope_text(text, scope);
+	n = strlen(text);
 	if (!label || !*label)
-		label = info.dli_sname;
-	if (!label) {
-		copy_label(name, place, BMEM_LABEL_LEN - 1);
 		return;
-	}
-	room = BMEM_LABEL_LEN - 1 - strlen(" @ ") - strlen(place);
-	copy_label(name, label, room);
-	strcat(name, " @ ");
-	copy_label(name + strlen(name), place, strlen(place));
+	if (n && n < BMEM_LABEL_LEN - 1)
+		text[n++] = '/';
+	label_copy(text + n, label, BMEM_LABEL_LEN - 1 - n);
 }
 
-static uint32_t site_make(struct bmem_client *c, const char *label,
-			  const void *ret)
+static uint32_t site_make(struct bmem_client *c, const struct stack *st,
+			  uint32_t scope, const char *label)
 {
-	struct bmem_site arg = { .size = sizeof(arg) };
+	struct bmem_frame frames[BMEM_FRAMES_MAX];
+	struct bmem_site arg = {
+		.size = sizeof(arg),
+		.frames = (uintptr_t)frames,
+		.nr_frames = st->nr,
+	};
+	char text[BMEM_LABEL_LEN];
+	struct twin t;
 
-	site_name(arg.label, label, ret);
-	arg.site = name_number(&c->sites, arg.label);
+	module_look();
+	text_of(text, scope, label);
+	site_name(arg.label, text, st->nr ? (void *)st->pcs[0] : NULL);
+	t = frames_of(c, st, frames, name_key(arg.label));
+	arg.site = number_of(&c->sites, t);
 	if (arg.site == SITE_LOST || call(c, BMEM_SITE, &arg))
 		return SITE_LOST;
 	return arg.site;
 }
 
 /* The slot with a key, or a free one that is now claimed for it, or NULL. */
-static struct site_slot *slot_get(struct sites *s, uint64_t key)
+static struct site_slot *slot_get(struct sites *s, struct twin t)
 {
-	uint32_t at = (uint32_t)(key >> 32) % SITE_SLOTS, n;
+	uint32_t at = (uint32_t)(t.key >> 32) % SITE_SLOTS, n;
 	struct site_slot *slot;
 	uint64_t have;
 
 	for (n = 0; n < SITE_SLOTS; n++, at = (at + 1) % SITE_SLOTS) {
 		slot = &s->slots[at];
 		have = atomic_load_explicit(&slot->key, memory_order_relaxed);
-		if (have == key)
-			return slot;
-		if (have)
-			continue;
-		/* A quarter stays free, so that every search ends soon. */
-		if (atomic_load(&s->used) >= SITE_SLOTS / 4 * 3)
-			return NULL;
-		if (atomic_compare_exchange_strong(&slot->key, &have, key)) {
-			atomic_fetch_add(&s->used, 1);
-			return slot;
+		if (!have) {
+			/* A quarter stays free, so that every search ends soon. */
+			if (atomic_load(&s->used) >= SITE_SLOTS / 4 * 3)
+				return NULL;
+			if (atomic_compare_exchange_strong(&slot->key, &have,
+							   t.key)) {
+				atomic_fetch_add(&s->used, 1);
+				have = t.key;
+			}
 		}
-		if (have == key)
+		if (have == t.key && is_ours(&slot->check, t.check))
 			return slot;
 	}
 	return NULL;
@@ -197,29 +218,413 @@ static uint32_t site_lost(struct sites *s)
 	return 0;
 }
 
+static uint32_t slot_name(struct bmem_client *c, struct site_slot *slot,
+			  const struct stack *st, uint32_t scope,
+			  const char *label)
+{
+	int saved = errno;
+	uint32_t site;
+
+	site = site_make(c, st, scope, label);
+	atomic_store_explicit(&slot->interval, SAMPLE_FIRST,
+			      memory_order_relaxed);
+	atomic_store_explicit(&slot->site, site, memory_order_release);
+	errno = saved;
+	return site;
+}
+
 /**
- * site_at() - number of a call site
- * @c: client
- * @label: what the memory is for, or NULL
- * @ret: return address; NULL when the label is the whole name
- *
- * Return: the number, or 0 when there is no room for another site.
+ * struct known - what the tables say of a stack
+ * @slot: its entry, NULL when they are full
+ * @site: its number, 0 for lost
+ * @news: nobody had seen it before
  */
+struct known {
+	struct site_slot *slot;
+	uint32_t site;
+	bool news;
+};
+
+static struct known lookup(struct origin *o, const struct stack *st,
+			   struct twin t)
+{
+	struct known k = { .slot = slot_get(&o->c->sites, t) };
+	struct meter *m = &o->sc->meter;
+	uint64_t from;
+
+	o->missed = true;
+	if (!k.slot)
+		return k;
+	k.site = atomic_load_explicit(&k.slot->site, memory_order_acquire);
+	if (k.site == SITE_PENDING) {
+		from = meter_now();
+		k.news = true;
+		k.site = slot_name(o->c, k.slot, st, o->scope, o->label);
+		meter_whole(m, BMEM_OVERHEAD_REGISTER, from);
+	}
+	if (k.site == SITE_LOST)
+		k.site = 0;
+	return k;
+}
+
+static uint32_t draw(struct origin *o, const struct known *k)
+{
+	const struct governor *g = &o->c->sites.costs.governor;
+
+	return sample_draw(&o->sc->random,
+			   atomic_load_explicit(&k->slot->interval,
+						memory_order_relaxed),
+			   atomic_load_explicit(&g->throttle,
+						memory_order_relaxed));
+}
+
+/* Are we on the thread's own stack, and where does it end? */
+static bool on_stack(struct origin *o)
+{
+	struct site_cache *sc = o->sc;
+	uintptr_t fp = (uintptr_t)o->frame;
+
+	if (!sc->high && stack_bounds(&sc->low, &sc->high) == -ENOENT)
+		sc->low = sc->high = 1;
+	return fp >= sc->low && fp < sc->high;
+}
+
+static void walk(struct origin *o, struct stack *st)
+{
+	uintptr_t high = on_stack(o) ? o->sc->high : 0;
+
+	stack_walk(st, o->ret, o->frame, high ? o->sc->low : 0, high);
+}
+
+/*
+ * Take the whole stack of an allocation.  On another stack than the thread's
+ * own this may be a signal handler, where no unwinder may run.
+ */
+static void capture(struct origin *o, struct stack *st)
+{
+	struct meter *m = &o->sc->meter;
+	uint64_t from = meter_now();
+	struct stack whole;
+
+	walk(o, st);
+	meter_whole(m, BMEM_OVERHEAD_WALK, from);
+	if (st->whole || !on_stack(o))
+		return;
+	from = meter_now();
+	if (stack_unwind(&whole, o->ret) && whole.nr > st->nr)
+		*st = whole;
+	meter_whole(m, BMEM_OVERHEAD_UNWIND, from);
+}
+
+/* A sample is due at the site @at: the tensor is counted under its stack. */
+static uint32_t sample(struct origin *o, struct known *at)
+{
+	struct costs *costs = &o->c->sites.costs;
+	struct known k;
+	struct stack st;
+
+	capture(o, &st);
+	k = lookup(o, &st, stack_key(&st, o->what));
+	sample_learn(&at->slot->interval, k.news);
+	atomic_fetch_add_explicit(&costs->samples, 1, memory_order_relaxed);
+	return k.site ? k.site : at->site;
+}
+
+/* By return address alone, where the thread's @e has no answer. */
+static uint32_t flat_miss(struct origin *o, struct site_entry *e, bool due)
+{
+	struct stack st = { .nr = 1, .pcs = { (uintptr_t)o->ret } };
+	struct known k = lookup(o, &st, stack_key(&st, o->what));
+	uint32_t site = k.site;
+
+	if (!site)
+		return site_lost(&o->c->sites);
+	if (due)
+		site = sample(o, &k);
+	*e = (struct site_entry) { (uintptr_t)o->ret, o->what, k.site,
+				   draw(o, &k) };
+	return site;
+}
+
+static uint32_t site_flat(struct origin *o)
+{
+	uint64_t ret = (uintptr_t)o->ret;
+	struct site_entry *e = site_entry(o->sc, ret, o->what);
+	bool hit = e->key == ret && e->check == o->what;
+
+	if (!hit || e->left <= o->weight)
+		return flat_miss(o, e, hit);
+	e->left -= o->weight;
+	return e->site;
+}
+
+/* Does @s lie in memory as it did?  Its addresses are those of a past walk. */
+__attribute__((no_sanitize("address", "thread")))
+static inline bool stack_same(const struct site_stack *s, uintptr_t high,
+			      const void *ret, const void *frame, uint64_t what)
+{
+	uintptr_t diff, next, end, fp = (uintptr_t)frame;
+	uint32_t i;
+
+	if (s->frame != frame || s->what != what)
+		return false;
+	diff = s->pcs[0] ^ (uintptr_t)ret;
+#pragma GCC unroll 4
+	for (i = 1; i < s->nr; i++) {
+		next = (uintptr_t)frame + s->off[i];
+		diff |= *(const uintptr_t *)fp ^ next;
+		diff |= ((const uintptr_t *)next)[1] ^ s->pcs[i];
+		fp = next;
+	}
+	if (diff)
+		return false;
+	if (s->nr == BMEM_FRAMES_MAX)
+		return true;
+	end = *(const uintptr_t *)fp;
+	return end == s->end || !stack_frame_ok(end, fp, high);
+}
+
+static struct site_stack *stack_entry(struct site_cache *sc, const void *ret,
+				      const void *frame, uint64_t what)
+{
+	uint64_t h = ((uintptr_t)ret ^ (uintptr_t)frame << 20 ^ what << 40) *
+		     0x9e3779b97f4a7c15ULL;
+
+	return &sc->stacks[h >> 60];
+}
+
+_Static_assert(SITE_STACKS == 1 << (64 - 60), "index of a stack");
+
+/* The site, if the thread knows the stack and no sample is due; or 0. */
+static inline uint32_t stack_hit(struct site_stack *s, uint32_t weight)
+{
+	if (!s->whole && s->left <= weight)
+		return 0;
+	s->left -= s->whole ? 0 : weight;
+	return s->site;
+}
+
+static void stack_keep(struct origin *o, struct site_stack *s,
+		       const struct stack *st, uint32_t site, uint32_t left)
+{
+	uint32_t i;
+
+	s->frame = NULL;
+	/* Only what was walked can be looked at again. */
+	if (!st->walked || st->off[st->nr - 1] > UINT32_MAX)
+		return;
+	s->frame = o->frame;
+	s->what = o->what;
+	s->end = st->end;
+	s->site = site;
+	s->left = left;
+	s->nr = st->nr;
+	s->whole = st->whole;
+	for (i = 0; i < st->nr; i++) {
+		s->off[i] = (uint32_t)st->off[i];
+		s->pcs[i] = st->pcs[i];
+	}
+}
+
+/* By the whole stack, as far as frame pointers lead. */
+static uint32_t site_full(struct origin *o)
+{
+	struct site_stack *s = stack_entry(o->sc, o->ret, o->frame, o->what);
+	uint32_t site;
+	struct site_entry *e;
+	struct stack st;
+	struct known k;
+	struct twin t;
+	bool due = false;
+
+	if (stack_same(s, o->sc->high, o->ret, o->frame, o->what)) {
+		site = stack_hit(s, o->weight);
+		if (site)
+			return site;
+		due = true;
+	}
+	walk(o, &st);
+	t = stack_key(&st, o->what);
+	e = site_entry(o->sc, t.key, t.check);
+	if (e->key == t.key && e->check == t.check) {
+		due |= !st.whole && e->left <= o->weight;
+		if (!due) {
+			e->left -= st.whole ? 0 : o->weight;
+			stack_keep(o, s, &st, e->site, e->left);
+			return e->site;
+		}
+	}
+	k = lookup(o, &st, t);
+	if (!k.site)
+		return site_lost(&o->c->sites);
+	*e = (struct site_entry) { t.key, t.check, k.site, draw(o, &k) };
+	stack_keep(o, s, &st, k.site, e->left);
+	return due ? sample(o, &k) : k.site;
+}
+
+static uint32_t site_find(struct origin *o)
+{
+	struct site_cache *sc = o->sc;
+
+	o->scope = bmem_scope_id();
+	o->what = what_of(o->label, o->scope);
+	if (sc->loads != module_loads()) {
+		memset(sc->entries, 0, sizeof(sc->entries));
+		memset(sc->stacks, 0, sizeof(sc->stacks));
+		sc->loads = module_loads();
+	}
+	return o->full ? site_full(o) : site_flat(o);
+}
+
+/* A stack without a label that the thread knows; or 0. */
+static uint32_t site_known(struct site_cache *sc, const void *ret,
+			   const void *frame, uint32_t weight)
+{
+	uint32_t scope = bmem_scope_id();
+	struct site_stack *s = stack_entry(sc, ret, frame, scope);
+
+	if (sc->loads != module_loads() ||
+	    !stack_same(s, sc->high, ret, frame, scope))
+		return 0;
+	return stack_hit(s, weight);
+}
+
+/* Look once more, the way that is taken when the thread knows the site. */
+static void find_again(struct origin *o)
+{
+	struct site_entry *e;
+
+	if (o->label) {
+		(void)site_find(o);
+	} else if (o->full) {
+		(void)site_known(o->sc, o->ret, o->frame, 0);
+	} else {
+		e = site_hit(o->sc, o->ret, 0);
+		__asm__ volatile("" : : "r" (e) : "memory");
+	}
+}
+
+/* Note what a look takes: the median, so that no interrupt counts. */
+static void time_looks(struct origin *o, struct meter *m, uint32_t source)
+{
+	uint32_t looks = o->full || o->label ? TIMED_LONG : TIMED_SHORT;
+	uint64_t at[TIMED_TURNS + 1];
+	uint32_t i, k;
+
+	o->weight = 0;
+	at[0] = meter_now();
+	for (i = 0; i < TIMED_TURNS; i++) {
+		for (k = 0; k < looks; k++)
+			find_again(o);
+		at[i + 1] = meter_now();
+	}
+	meter_add(m, source, meter_median(at, TIMED_TURNS), looks);
+}
+
+/*
+ * One look at what is known takes less than a timer can tell, and what runs
+ * once in a thousand times is not in the caches.  So where the allocation was
+ * one of these, what is timed is a few more looks.
+ */
+static uint32_t site_with_timer(struct origin *o)
+{
+	uint32_t source = o->full ? BMEM_OVERHEAD_WALK : BMEM_OVERHEAD_LOOKUP;
+	struct meter *m = &o->sc->meter;
+	uint64_t from;
+	uint32_t site;
+
+	module_look();
+	meter_window(&o->c->sites.costs, m);
+	meter_start(&o->c->sites.costs, m,
+		    TIMED_EVERY / 2 + random_below(&o->sc->random, TIMED_EVERY));
+	from = meter_now();
+	site = site_find(o);
+	if (o->missed || !site) {
+		meter_scaled(m, source, from);
+	} else {
+		time_looks(o, m, source);
+		meter_timing(m, from);
+	}
+	m->inner_ns = 0;
+	m->from = meter_now();
+	return site;
+}
+
+/**
+ * site_slow() - site_of() where the thread's cache has no short answer
+ * @c: as for site_of()
+ * @sc: as for site_of()
+ * @label: as for site_of()
+ * @ret: as for site_of()
+ * @frame: as for site_of()
+ * @level: %BMEM_LEVEL_STANDARD or %BMEM_LEVEL_FULL
+ * @bytes: as for site_of()
+ *
+ * Return: as for site_of().
+ */
+uint32_t site_slow(struct bmem_client *c, struct site_cache *sc,
+		   const char *label, const void *ret, const void *frame,
+		   uint32_t level, size_t bytes)
+{
+	const struct governor *g = &c->sites.costs.governor;
+	uint32_t weight = site_weight(bytes), site;
+	struct origin o;
+	bool full;
+
+	full = bytes >= SITE_BIG ||
+	       (level == BMEM_LEVEL_FULL &&
+		!atomic_load_explicit(&g->reduced, memory_order_relaxed));
+	if (full && !label && sc->meter.left) {
+		site = site_known(sc, ret, frame, weight);
+		if (site) {
+			sc->meter.left--;
+			return site;
+		}
+	}
+	o = (struct origin) {
+		.c = c,
+		.sc = sc,
+		.label = label,
+		.ret = ret,
+		.frame = frame,
+		.weight = weight,
+		.full = full,
+	};
+	sc->meter.timing = false;
+	if (!sc->meter.left)
+		return site_with_timer(&o);
+	sc->meter.left--;
+	return site_find(&o);
+}
+
+/**
+ * site_cache_flush() - hand on what a thread has measured, and forget all
+ * @c: client
+ * @sc: the thread's cache; all zero afterwards
+ */
+void site_cache_flush(struct bmem_client *c, struct site_cache *sc)
+{
+	if (!sc->meter.every)
+		return;
+	meter_flush(&c->sites.costs, &sc->meter);
+	atomic_fetch_sub(&c->sites.costs.caches, 1);
+	memset(sc, 0, sizeof(*sc));
+}
+
+/* By name and return address, where there is no thread's cache. */
 uint32_t site_at(struct bmem_client *c, const char *label, const void *ret)
 {
-	struct site_slot *slot = slot_get(&c->sites, site_key(label, ret));
-	uint32_t site;
-	int saved;
+	struct stack st = { .nr = !!ret, .pcs = { (uintptr_t)ret } };
+	/* A name that was given stands for itself. */
+	uint32_t scope = ret ? bmem_scope_id() : 0, site;
+	struct site_slot *slot;
 
+	slot = slot_get(&c->sites, stack_key(&st, what_of(label, scope)));
 	if (!slot)
 		return site_lost(&c->sites);
 	site = atomic_load_explicit(&slot->site, memory_order_acquire);
-	if (site == SITE_PENDING) {
-		saved = errno;
-		site = site_make(c, label, ret);
-		atomic_store_explicit(&slot->site, site, memory_order_release);
-		errno = saved;
-	}
+	if (site == SITE_PENDING)
+		site = slot_name(c, slot, &st, scope, label);
 	return site == SITE_LOST ? site_lost(&c->sites) : site;
 }
 

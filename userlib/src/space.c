@@ -9,7 +9,25 @@
 #include "internal.h"
 
 /**
- * space_bound() - leave room for the rest of the process
+ * space_share() - leave room for the rest of the process
+ * @len: bytes of address space wanted
+ * @part: how small a part of what RLIMIT_AS allows is meant
+ *
+ * Return: @len, or if RLIMIT_AS is set no more than the largest power of two
+ * in one @part-th of it.
+ */
+uint64_t space_share(uint64_t len, uint32_t part)
+{
+	struct rlimit lim;
+
+	if (!getrlimit(RLIMIT_AS, &lim) && lim.rlim_cur != RLIM_INFINITY &&
+	    len > lim.rlim_cur / part)
+		len = pow2_below(lim.rlim_cur / part | 1);
+	return len;
+}
+
+/**
+ * space_bound() - how much of a space to map
  * @len: in, bytes of address space wanted; out, if RLIMIT_AS is set no more
  *	than the largest power of two in half of it
  *
@@ -17,11 +35,7 @@
  */
 int space_bound(uint64_t *len)
 {
-	struct rlimit lim;
-
-	if (!getrlimit(RLIMIT_AS, &lim) && lim.rlim_cur != RLIM_INFINITY &&
-	    *len > lim.rlim_cur / 2)
-		*len = pow2_below(lim.rlim_cur / 2 | 1);
+	*len = space_share(*len, 2);
 	return *len < BMEM_HUGE_SIZE ? -ENOMEM : 0;
 }
 

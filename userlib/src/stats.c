@@ -5,7 +5,7 @@
  */
 #include <errno.h>
 
-#include "internal.h"
+#include "cache.h"
 
 int bmem_query(struct bmem_client *c, struct bmem_query *query)
 {
@@ -14,7 +14,14 @@ int bmem_query(struct bmem_client *c, struct bmem_query *query)
 
 int bmem_stats(struct bmem_client *c, struct bmem_client_stats *stats)
 {
-	return call(c, BMEM_CLIENT_STATS, stats);
+	uint32_t flags = stats->flags;
+	int ret;
+
+	/* Small tensors are in the ledger only. */
+	stats->flags |= BMEM_STATS_LEDGER;
+	ret = call(c, BMEM_CLIENT_STATS, stats);
+	stats->flags = flags;
+	return ret;
 }
 
 int bmem_trim(struct bmem_client *c, uint64_t keep, unsigned int flags,
@@ -25,8 +32,10 @@ int bmem_trim(struct bmem_client *c, uint64_t keep, unsigned int flags,
 		.flags = flags,
 		.keep_bytes = keep,
 	};
-	int ret = call(c, BMEM_TRIM, &arg);
+	int ret;
 
+	idle_flush(c);
+	ret = call(c, BMEM_TRIM, &arg);
 	if (!ret && trimmed)
 		*trimmed = arg.trimmed_bytes;
 	return ret;

@@ -1,319 +1,304 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
- * Tensors: allocate, free, give another size.
+ * Tensors: allocate and free.
+ *
+ * Up to %BMEM_SLOT_MAX bytes an allocation takes a slot from the thread's
+ * magazine and writes its record; a free is the reverse.  Neither makes a
+ * call, takes a lock or has an atomic read-modify-write.  All else is out of
+ * line, so that this fits in registers.
  */
 #include <errno.h>
 #include <string.h>
 
-#include "internal.h"
+#include "cache.h"
 
-/* Batches up to here need no memory but the stack's. */
-#define BATCH_SMALL	32
+#define likely(x)	__builtin_expect(!!(x), 1)
+#define unlikely(x)	__builtin_expect(!!(x), 0)
+#define cold		__attribute__((noinline, cold))
 
-static int check_request(size_t align)
+/**
+ * request_check() - the ABI's rules for a request
+ * @size: as for bmem_alloc()
+ * @align: as for bmem_alloc()
+ * @flags: as for bmem_alloc()
+ *
+ * Return: 0, -EOPNOTSUPP, -EINVAL or -EOVERFLOW.
+ */
+int request_check(size_t size, size_t align, unsigned int flags)
 {
-	/* The ABI's field is narrower than size_t. */
-	return align > BMEM_ALIGN_MAX ? -EINVAL : 0;
+	if (flags & ~BMEM_ALLOC_ZERO)
+		return -EOPNOTSUPP;
+	if (!size || align > BMEM_ALIGN_MAX || align & (align - 1) ||
+	    (align && align < BMEM_ALIGN_MIN))
+		return -EINVAL;
+	return size > SIZE_MAX - BMEM_PAGE_SIZE ? -EOVERFLOW : 0;
 }
 
-static void free_handle(struct bmem_client *c, uint64_t handle)
+static inline struct bmem_record *record_at(const struct bmem_client *c,
+					    uint32_t bytes)
 {
-	struct bmem_free_entry entry = { .handle = handle };
-	struct bmem_free arg = {
-		.size = sizeof(arg),
-		.nr = 1,
-		.entries = (uintptr_t)&entry,
-	};
-
-	(void)call(c, BMEM_FREE, &arg);
+	return (struct bmem_record *)((char *)c->ledger + bytes);
 }
 
-/* Allocate @nr tensors, all of which this client can reach, or none. */
-static int alloc_entries(struct bmem_client *c, struct bmem_alloc_entry *e,
-			 uint32_t nr)
+/*
+ * The record of a slot that is handed out, below level standard.  At level off
+ * nothing says which slots are live, so that frees have to be believed.
+ */
+static cold void *slot_use_low(struct bmem_client *c, char *ptr,
+			       struct bmem_record *r, size_t size)
 {
-	struct bmem_alloc arg = {
-		.size = sizeof(arg),
-		.nr = nr,
-		.entries = (uintptr_t)e,
-	};
-	uint32_t i;
+	if (level_now(c) != BMEM_LEVEL_OFF)
+		record_live(r, size, 0, 0);
+	else if (!atomic_load_explicit(&c->was_off, memory_order_relaxed))
+		atomic_store_explicit(&c->was_off, true, memory_order_relaxed);
+	return ptr;
+}
+
+/* Hand out a slot; the magazine is not empty. */
+static inline __attribute__((always_inline))
+void *slot_pop(struct bmem_client *c, struct cache *m, uint32_t class,
+	       size_t size, uint32_t site)
+{
+	uint32_t at = --m->magazines[class].nr;
+	struct bmem_record *r = record_at(c, m->records[class][at]);
+	char *ptr = m->ptrs[class][at];
+
+	if (unlikely(level_now(c) < BMEM_LEVEL_STANDARD))
+		return slot_use_low(c, ptr, r, size);
+	record_live(r, size, site, ticks_now(c));
+	return ptr;
+}
+
+static cold void *alloc_slow(struct bmem_client *c, size_t size, size_t align,
+			     unsigned int flags, uint32_t site)
+{
+	uint32_t class = SLAB_NONE;
+	struct cache *m;
+	void *p;
 	int ret;
 
-	ret = call(c, BMEM_ALLOC, &arg);
-	if (ret)
-		return ret;
-	for (i = 0; i < nr; i++) {
-		if (handle_fits(c, &e[i]))
-			continue;
-		while (nr--)
-			free_handle(c, e[nr].handle);
-		return -ENOMEM;
-	}
-	return 0;
-}
-
-static void *alloc_one(struct bmem_client *c, size_t size, size_t align,
-		       unsigned int flags, uint32_t site)
-{
-	struct bmem_alloc_entry e = {
-		.bytes = size,
-		.align = (uint32_t)align,
-		.site = site,
-		.flags = flags,
-	};
-	int ret;
-
-	ret = check_request(align);
-	if (!ret)
-		ret = alloc_entries(c, &e, 1);
+	ret = request_check(size, align, flags);
 	if (ret) {
 		errno = -ret;
 		return NULL;
 	}
-	return handle_put(c, &e);
+	m = thread_cache(c);
+	if (m)
+		class = slab_class_aligned(size, align ? (uint32_t)align : 1);
+	if (class == SLAB_NONE)
+		return block_alloc(c, size, align, flags, site);
+	if (!m->magazines[class].nr) {
+		ret = magazine_refill(c, m, class);
+		/* Where no span can be had, there may still be a page. */
+		if (ret == -ENOSPC && slab_classes[class].pages > 1)
+			return block_alloc(c, size, align, flags, site);
+		if (ret) {
+			errno = -ret;
+			return NULL;
+		}
+	}
+	p = slot_pop(c, m, class, size, site);
+	if (flags & BMEM_ALLOC_ZERO)
+		memset(p, 0, size);
+	return p;
+}
+
+/**
+ * tensor_alloc() - bmem_alloc_at() for the library's own use
+ * @c: client
+ * @size: as for bmem_alloc()
+ * @align: as for bmem_alloc()
+ * @flags: as for bmem_alloc()
+ * @site: as for bmem_alloc_at()
+ *
+ * Return: the tensor, or NULL and errno.
+ */
+void *tensor_alloc(struct bmem_client *c, size_t size, size_t align,
+		   unsigned int flags, uint32_t site)
+{
+	return alloc_slow(c, size, align, flags, site);
+}
+
+static inline __attribute__((always_inline))
+void *alloc_fast(struct bmem_client *c, size_t size, size_t align,
+		 unsigned int flags, uint32_t site)
+{
+	struct cache *m;
+	uint32_t class;
+
+	if (unlikely(size - 1 >= SLAB_BYTES_MAX ||
+		     (align & ~(size_t)BMEM_ALIGN_MIN) | flags))
+		return alloc_slow(c, size, align, flags, site);
+	class = slab_class_of((uint32_t)size);
+	if (unlikely(!cache_at_hand(c)))
+		return alloc_slow(c, size, align, flags, site);
+	m = tls_slots[0].cache;
+	if (unlikely(!m->magazines[class].nr))
+		return alloc_slow(c, size, align, flags, site);
+	return slot_pop(c, m, class, size, site);
+}
+
+/* One allocation in some thousand, whose parts are timed. */
+static cold void *alloc_timed(struct bmem_client *c, size_t size, size_t align,
+			      unsigned int flags, uint32_t site)
+{
+	struct cache *m = tls_slots[0].cache;
+	void *p = alloc_slow(c, size, align, flags, site);
+	struct bmem_record spare = { 0 };
+	uint64_t from = meter_now();
+
+	/* The same stores once more, where nobody looks. */
+	record_live(&spare, size, site, ticks_now(c));
+	site_timed_record(&m->sites, from);
+	site_timed_end(&m->sites);
+	return p;
 }
 
 __attribute__((noinline))
 void *bmem_alloc(struct bmem_client *c, size_t size, size_t align,
 		 unsigned int flags, const char *label)
 {
-	return alloc_one(c, size, align, flags,
-			 site_at(c, label, __builtin_return_address(0)));
+	uint32_t site = site_from(c, label, __builtin_return_address(0),
+				  __builtin_frame_address(0), size);
+
+	if (unlikely(!cache_at_hand(c) ||
+		     site_timed(&tls_slots[0].cache->sites)))
+		return cache_at_hand(c) ?
+		       alloc_timed(c, size, align, flags, site) :
+		       alloc_slow(c, size, align, flags, site);
+	return alloc_fast(c, size, align, flags, site);
 }
 
 void *bmem_alloc_at(struct bmem_client *c, size_t size, size_t align,
 		    unsigned int flags, uint32_t site)
 {
-	return alloc_one(c, size, align, flags, site);
+	return alloc_fast(c, size, align, flags, site);
 }
 
-static int batch_fill(struct bmem_alloc_entry *e,
-		      const struct bmem_request *req, uint32_t nr,
-		      uint32_t site)
+/* Which slot is it, counted from the span's first?  ~0 for none. */
+static inline uint32_t slot_at(uint64_t entry, uint64_t offset)
 {
-	uint32_t i;
-	int ret;
+	const struct slab_class *k = &slab_classes[span_class(entry)];
+	uint32_t inside = span_inside(entry, offset);
+	uint32_t slot = (uint64_t)(inside / SLAB_GRANULE) * k->recip >> 21;
 
-	for (i = 0; i < nr; i++) {
-		ret = check_request(req[i].align);
-		if (ret)
-			return ret;
-		e[i] = (struct bmem_alloc_entry) {
-			.bytes = req[i].size,
-			.align = (uint32_t)req[i].align,
-			.site = req[i].site ? req[i].site : site,
-			.flags = req[i].flags,
-		};
-	}
+	return slot < k->slots && slot * k->bytes == inside ? slot : ~0U;
+}
+
+/*
+ * Enter that a slot is free again.  What was allocated at level off has no
+ * record that is live; such a free has to be believed.
+ */
+static int slot_retire(struct bmem_client *c, uint64_t offset, uint64_t entry,
+		       uint32_t *record)
+{
+	uint32_t slot = slot_at(entry, offset);
+	struct bmem_record *r;
+	uint64_t head;
+
+	if (slot == ~0U)
+		return -ENOENT;
+	*record = span_record(entry) + slot;
+	r = &c->ledger[*record];
+	head = peek(&r->head);
+	if (!head_live(head))
+		return atomic_load_explicit(&c->was_off, memory_order_relaxed) ?
+		       0 : -ENOENT;
+	poke(&r->head, head & ~BMEM_RECORD_STATE_MASK);
+	if (level_now(c) >= BMEM_LEVEL_STANDARD)
+		record_lifetime(r, ticks_now(c));
 	return 0;
 }
 
-/* One call's worth of a batch. */
-static int batch_part(struct bmem_client *c, struct bmem_request *req,
-		      uint32_t nr, uint32_t site, struct bmem_alloc_entry *e)
+static void slot_keep(struct bmem_client *c, uint32_t class, uint64_t offset,
+		      uint32_t record)
 {
-	uint32_t i;
+	uint64_t name = name_of(offset, record);
+	struct cache *m = thread_cache(c);
+
+	if (!m) {
+		slots_put(c, &name, 1, slab_classes[class].bytes);
+		return;
+	}
+	if (m->magazines[class].nr >= m->magazines[class].cap)
+		magazine_spill(c, m, class);
+	slot_push(m, class, c->base + offset,
+		  record * (uint32_t)sizeof(*c->ledger));
+}
+
+/**
+ * tensor_give() - keep the memory of a tensor that nobody has any more
+ * @c: client
+ * @ptr: where it begins
+ * @entry: what the span map says of that page
+ * @r: its record, free; NULL for a block without
+ *
+ * Return: 0, or -ENOENT when it had no record and was freed by somebody else.
+ */
+int tensor_give(struct bmem_client *c, void *ptr, uint64_t entry,
+		struct bmem_record *r)
+{
+	uint64_t offset = (uintptr_t)ptr - (uintptr_t)c->base;
+
+	if (r && level_now(c) >= BMEM_LEVEL_STANDARD)
+		record_lifetime(r, ticks_now(c));
+	if (span_class(entry) >= BMEM_CLASSES)
+		return block_keep(c, offset, entry);
+	slot_keep(c, span_class(entry), offset, (uint32_t)(r - c->ledger));
+	return 0;
+}
+
+/* A block, a mistake, or a slot for which there is no room. */
+static __attribute__((noinline))
+int free_slow(struct bmem_client *c, void *ptr)
+{
+	uint64_t offset = (uintptr_t)ptr - (uintptr_t)c->base, entry;
+	uint32_t record;
 	int ret;
 
-	ret = batch_fill(e, req, nr, site);
+	if (!ptr)
+		return 0;
+	if (offset >= c->len || offset % BMEM_ALIGN_MIN)
+		return -EINVAL;
+	entry = span_at(c, offset);
+	if (span_class(entry) >= BMEM_CLASSES)
+		return block_free(c, offset, entry);
+	ret = slot_retire(c, offset, entry, &record);
 	if (!ret)
-		ret = alloc_entries(c, e, nr);
-	if (ret)
-		return ret;
-	for (i = 0; i < nr; i++)
-		req[i].ptr = handle_put(c, &e[i]);
-	return 0;
-}
-
-static void batch_undo(struct bmem_client *c, struct bmem_request *req,
-		       size_t nr)
-{
-	while (nr--) {
-		(void)bmem_free(c, req[nr].ptr);
-		req[nr].ptr = NULL;
-	}
-}
-
-static uint32_t part_size(size_t left, uint32_t max)
-{
-	return left < max ? (uint32_t)left : max;
-}
-
-static int batch_all(struct bmem_client *c, struct bmem_request *req,
-		     size_t nr, uint32_t site, struct bmem_alloc_entry *e,
-		     uint32_t max)
-{
-	size_t done;
-	uint32_t part;
-	int ret;
-
-	for (done = 0; done < nr; done += part) {
-		part = part_size(nr - done, max);
-		ret = batch_part(c, req + done, part, site, e);
-		if (!ret)
-			continue;
-		batch_undo(c, req, done);
-		return ret;
-	}
-	return 0;
-}
-
-__attribute__((noinline))
-int bmem_alloc_batch(struct bmem_client *c, struct bmem_request *req,
-		     size_t nr, const char *label)
-{
-	uint32_t site = site_at(c, label, __builtin_return_address(0));
-	struct bmem_alloc_entry few[BATCH_SMALL], *e;
-	const size_t bytes = BMEM_BATCH_MAX * sizeof(*e);
-	size_t i;
-	int ret;
-
-	for (i = 0; i < nr; i++)
-		req[i].ptr = NULL;
-	if (nr <= BATCH_SMALL)
-		return batch_all(c, req, nr, site, few, BATCH_SMALL);
-	e = scratch_get(bytes);
-	if (!e)
-		return -ENOMEM;
-	ret = batch_all(c, req, nr, site, e, BMEM_BATCH_MAX);
-	scratch_put(e, bytes);
+		slot_keep(c, span_class(entry), offset, record);
 	return ret;
 }
 
 int bmem_free(struct bmem_client *c, void *ptr)
 {
-	struct bmem_free_entry entry = { 0 };
-	struct bmem_free arg = {
-		.size = sizeof(arg),
-		.nr = 1,
-		.entries = (uintptr_t)&entry,
-	};
-	uint64_t handle;
-	int ret;
+	uint64_t offset = (uintptr_t)ptr - (uintptr_t)c->base, entry, head;
+	struct bmem_record *r;
+	struct cache *m;
+	uint32_t class, slot, record;
 
-	if (!ptr)
-		return 0;
-	ret = handle_take(c, ptr, &handle);
-	if (ret)
-		return ret;
-	entry.handle = handle;
-	ret = call(c, BMEM_FREE, &arg);
-	/* Nobody else can have been given the tensor: it is still live. */
-	if (ret)
-		handle_restore(c, ptr, handle);
-	return ret ? ret : entry.result;
-}
-
-/* What a batch of frees has collected for its next call. */
-struct free_part {
-	uint32_t nr;
-	int ret;
-	void *ptrs[BATCH_SMALL];
-	struct bmem_free_entry entries[BATCH_SMALL];
-};
-
-static void part_note(struct free_part *part, int ret)
-{
-	if (ret && !part->ret)
-		part->ret = ret;
-}
-
-static void part_flush(struct bmem_client *c, struct free_part *part)
-{
-	struct bmem_free arg = {
-		.size = sizeof(arg),
-		.nr = part->nr,
-		.entries = (uintptr_t)part->entries,
-	};
-	uint32_t i;
-	int ret;
-
-	if (!part->nr)
-		return;
-	ret = call(c, BMEM_FREE, &arg);
-	part_note(part, ret);
-	for (i = 0; i < part->nr; i++) {
-		if (ret)
-			handle_restore(c, part->ptrs[i],
-				       part->entries[i].handle);
-		else
-			part_note(part, part->entries[i].result);
+	if (unlikely(offset >= c->len))
+		return free_slow(c, ptr);
+	entry = span_at(c, offset);
+	class = span_class(entry);
+	if (unlikely(class >= BMEM_CLASSES || !cache_at_hand(c)))
+		return free_slow(c, ptr);
+	slot = slot_at(entry, offset);
+	if (unlikely(slot == ~0U))
+		return free_slow(c, ptr);
+	record = (span_record(entry) + slot) * (uint32_t)sizeof(*r);
+	r = record_at(c, record);
+	head = peek(&r->head);
+	m = tls_slots[0].cache;
+	if (unlikely(m->magazines[class].nr >= m->magazines[class].cap))
+		return free_slow(c, ptr);
+	/* Before the push, whose address is known sooner than the record's. */
+	if (likely(head_live(head))) {
+		poke(&r->head, head - BMEM_RECORD_LIVE);
+		if (likely(level_now(c) >= BMEM_LEVEL_STANDARD))
+			record_lifetime(r, ticks_now(c));
+	} else if (!atomic_load_explicit(&c->was_off, memory_order_relaxed)) {
+		return -ENOENT;
 	}
-	part->nr = 0;
-}
-
-int bmem_free_batch(struct bmem_client *c, void *const *ptrs, size_t nr)
-{
-	struct free_part part = { 0 };
-	uint64_t handle;
-	size_t i;
-	int ret;
-
-	for (i = 0; i < nr; i++) {
-		if (!ptrs[i])
-			continue;
-		ret = handle_take(c, ptrs[i], &handle);
-		part_note(&part, ret);
-		if (ret)
-			continue;
-		part.ptrs[part.nr] = ptrs[i];
-		part.entries[part.nr++] = (struct bmem_free_entry) {
-			.handle = handle,
-		};
-		if (part.nr == BATCH_SMALL)
-			part_flush(c, &part);
-	}
-	part_flush(c, &part);
-	return part.ret;
-}
-
-/* Move a tensor that is ours alone, since its handle was taken. */
-static void *move(struct bmem_client *c, void *ptr, uint64_t handle,
-		  size_t size, unsigned int flags)
-{
-	struct bmem_tensor_info info = {
-		.size = sizeof(info),
-		.handle = handle,
-	};
-	void *to;
-	int ret;
-
-	ret = call(c, BMEM_TENSOR_INFO, &info);
-	if (ret) {
-		errno = -ret;
-		return NULL;
-	}
-	if (info.tensor.bytes == size && !(flags & ~BMEM_ALLOC_ZERO)) {
-		handle_restore(c, ptr, handle);
-		return ptr;
-	}
-	to = alloc_one(c, size, 0, flags, info.tensor.site);
-	if (!to)
-		return NULL;
-	memcpy(to, ptr, size < info.tensor.bytes ? size : info.tensor.bytes);
-	free_handle(c, handle);
-	return to;
-}
-
-__attribute__((noinline))
-void *bmem_realloc(struct bmem_client *c, void *ptr, size_t size,
-		   unsigned int flags)
-{
-	uint64_t handle;
-	void *to;
-	int ret;
-
-	if (!ptr)
-		return alloc_one(c, size, 0, flags,
-				 site_at(c, NULL, __builtin_return_address(0)));
-	ret = handle_take(c, ptr, &handle);
-	if (ret) {
-		errno = -ret;
-		return NULL;
-	}
-	to = move(c, ptr, handle, size, flags);
-	if (!to)
-		handle_restore(c, ptr, handle);
-	return to;
+	slot_push(m, class, ptr, record);
+	return 0;
 }

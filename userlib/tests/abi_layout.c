@@ -22,7 +22,7 @@
 #define NUMBER(call, n) \
 	_Static_assert((call) == (n), #call " is expected to be " #n)
 
-SIZE(bmem_query, 64);
+SIZE(bmem_query, 104);
 AT(bmem_query, size, 0);
 AT(bmem_query, flags, 4);
 AT(bmem_query, caps, 8);
@@ -36,21 +36,31 @@ AT(bmem_query, batch_max, 48);
 AT(bmem_query, sites_max, 52);
 AT(bmem_query, pools_max, 56);
 AT(bmem_query, pool, 60);
+AT(bmem_query, control_offset, 64);
+AT(bmem_query, spans_offset, 72);
+AT(bmem_query, spans_bytes, 80);
+AT(bmem_query, ledger_offset, 88);
+AT(bmem_query, ledger_bytes, 96);
 
-SIZE(bmem_bind, 88);
+SIZE(bmem_bind, 96);
 AT(bmem_bind, size, 0);
 AT(bmem_bind, flags, 4);
 AT(bmem_bind, pool, 8);
 AT(bmem_bind, __reserved, 12);
 AT(bmem_bind, cache_bytes, 16);
 AT(bmem_bind, label, 24);
+AT(bmem_bind, level, 88);
+AT(bmem_bind, policy, 92);
 
-SIZE(bmem_site, 80);
+SIZE(bmem_site, 96);
 AT(bmem_site, size, 0);
 AT(bmem_site, flags, 4);
 AT(bmem_site, site, 8);
 AT(bmem_site, __reserved, 12);
 AT(bmem_site, label, 16);
+AT(bmem_site, frames, 80);
+AT(bmem_site, nr_frames, 88);
+AT(bmem_site, __reserved2, 92);
 
 SIZE(bmem_alloc_entry, 48);
 AT(bmem_alloc_entry, bytes, 0);
@@ -109,7 +119,7 @@ AT(bmem_tensor_list, site, 40);
 AT(bmem_tensor_list, nr, 44);
 AT(bmem_tensor_list, entries, 48);
 
-SIZE(bmem_client_stats, 144);
+SIZE(bmem_client_stats, 224);
 AT(bmem_client_stats, size, 0);
 AT(bmem_client_stats, flags, 4);
 AT(bmem_client_stats, client_id, 8);
@@ -130,6 +140,17 @@ AT(bmem_client_stats, frees, 112);
 AT(bmem_client_stats, failed, 120);
 AT(bmem_client_stats, promoted, 128);
 AT(bmem_client_stats, escaped_bytes, 136);
+AT(bmem_client_stats, slots, 144);
+AT(bmem_client_stats, slot_bytes, 152);
+AT(bmem_client_stats, spans, 160);
+AT(bmem_client_stats, span_bytes, 168);
+AT(bmem_client_stats, ledger_bytes, 176);
+AT(bmem_client_stats, span_map_bytes, 184);
+AT(bmem_client_stats, idle_bytes, 192);
+AT(bmem_client_stats, ledger_bad, 200);
+AT(bmem_client_stats, recorded, 208);
+AT(bmem_client_stats, level, 216);
+AT(bmem_client_stats, policy, 220);
 
 SIZE(bmem_trim, 24);
 AT(bmem_trim, size, 0);
@@ -196,6 +217,82 @@ AT(bmem_pool_stats, escaped_total_bytes, 144);
 AT(bmem_pool_stats, failed, 152);
 AT(bmem_pool_stats, name, 160);
 
+SIZE(bmem_clock, 4);
+AT(bmem_clock, ticks, 0);
+
+SIZE(bmem_control, 12);
+AT(bmem_control, level, 0);
+AT(bmem_control, recall, 4);
+AT(bmem_control, epoch, 8);
+
+SIZE(bmem_record, 16);
+AT(bmem_record, what, 0);
+AT(bmem_record, head, 8);
+
+SIZE(bmem_module, 176);
+AT(bmem_module, size, 0);
+AT(bmem_module, flags, 4);
+AT(bmem_module, module, 8);
+AT(bmem_module, build_id_len, 12);
+AT(bmem_module, build_id, 16);
+AT(bmem_module, path, 48);
+
+SIZE(bmem_frame, 16);
+AT(bmem_frame, module, 0);
+AT(bmem_frame, __reserved, 4);
+AT(bmem_frame, offset, 8);
+
+SIZE(bmem_slots, 24);
+AT(bmem_slots, size, 0);
+AT(bmem_slots, flags, 4);
+AT(bmem_slots, size_class, 8);
+AT(bmem_slots, nr, 12);
+AT(bmem_slots, slots, 16);
+
+SIZE(bmem_site_row, 304);
+AT(bmem_site_row, site, 0);
+AT(bmem_site_row, site_class, 4);
+AT(bmem_site_row, nr_frames, 8);
+AT(bmem_site_row, nr_sizes, 12);
+AT(bmem_site_row, live_tensors, 16);
+AT(bmem_site_row, live_bytes, 24);
+AT(bmem_site_row, peak_bytes, 32);
+AT(bmem_site_row, allocs, 40);
+AT(bmem_site_row, frees, 48);
+AT(bmem_site_row, first_ms, 56);
+AT(bmem_site_row, last_ms, 64);
+AT(bmem_site_row, reuse_ms, 72);
+AT(bmem_site_row, sizes, 80);
+AT(bmem_site_row, size_hist, 112);
+AT(bmem_site_row, life_hist, 176);
+AT(bmem_site_row, label, 240);
+
+SIZE(bmem_site_list, 40);
+AT(bmem_site_list, size, 0);
+AT(bmem_site_list, flags, 4);
+AT(bmem_site_list, client_id, 8);
+AT(bmem_site_list, cursor, 16);
+AT(bmem_site_list, row_size, 24);
+AT(bmem_site_list, nr, 28);
+AT(bmem_site_list, rows, 32);
+
+SIZE(bmem_site_frames, 32);
+AT(bmem_site_frames, size, 0);
+AT(bmem_site_frames, flags, 4);
+AT(bmem_site_frames, client_id, 8);
+AT(bmem_site_frames, site, 16);
+AT(bmem_site_frames, nr, 20);
+AT(bmem_site_frames, frames, 24);
+
+SIZE(bmem_module_info, 184);
+AT(bmem_module_info, size, 0);
+AT(bmem_module_info, flags, 4);
+AT(bmem_module_info, client_id, 8);
+AT(bmem_module_info, module, 16);
+AT(bmem_module_info, build_id_len, 20);
+AT(bmem_module_info, build_id, 24);
+AT(bmem_module_info, path, 56);
+
 NUMBER(BMEM_QUERY, 0xbe40);
 NUMBER(BMEM_BIND, 0xbe41);
 NUMBER(BMEM_SITE, 0xbe42);
@@ -210,3 +307,9 @@ NUMBER(BMEM_POOL_DESTROY, 0xbe4a);
 NUMBER(BMEM_POOL_RESIZE, 0xbe4b);
 NUMBER(BMEM_POOL_LIST, 0xbe4c);
 NUMBER(BMEM_POOL_STATS, 0xbe4d);
+NUMBER(BMEM_SLOTS_GET, 0xbe4e);
+NUMBER(BMEM_SLOTS_PUT, 0xbe4f);
+NUMBER(BMEM_MODULE, 0xbe50);
+NUMBER(BMEM_MODULE_INFO, 0xbe51);
+NUMBER(BMEM_SITE_LIST, 0xbe52);
+NUMBER(BMEM_SITE_FRAMES, 0xbe53);

@@ -56,6 +56,19 @@ static struct bmem_client *client(void)
 	return client_limit(LIMIT);
 }
 
+/* One that keeps what it has, so that tests can tell how much that is. */
+__attribute__((unused))
+static struct bmem_client *client_cached(uint64_t max_bytes)
+{
+	struct bmem_options o = {
+		.flags = BMEM_OPEN_CACHE,
+		.max_bytes = max_bytes,
+		.cache_bytes = 16 * MIB,
+	};
+
+	return client_with(&o);
+}
+
 __attribute__((unused))
 static struct bmem_client_stats stats_of(struct bmem_client *c)
 {
@@ -72,6 +85,19 @@ static struct bmem_tensor_desc info_of(struct bmem_client *c, const void *p)
 
 	EQ(bmem_tensor_info(c, p, &d), 0);
 	return d;
+}
+
+/* What a tensor is granted that is new, not used again. */
+__attribute__((unused))
+static size_t granted_for(size_t bytes)
+{
+	size_t step = 64;
+
+	if (bytes > BMEM_SLOT_MAX)
+		step = PAGE;
+	else if (bytes > KIB)
+		step = 1UL << (60 - __builtin_clzl(bytes - 1));
+	return (bytes + step - 1) & ~(step - 1);
 }
 
 /* Live counts are what they should be, and sums are in order. */

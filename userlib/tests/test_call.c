@@ -61,7 +61,7 @@ static void no_such_call(void **state)
 
 	(void)state;
 	EQ(call(c, _IO(BMEM_IOC_TYPE, 0x3f), arg), -ENOTTY);
-	EQ(call(c, _IO(BMEM_IOC_TYPE, 0x4e), arg), -ENOTTY);
+	EQ(call(c, _IO(BMEM_IOC_TYPE, 0x54), arg), -ENOTTY);
 	EQ(call(c, _IO(BMEM_IOC_TYPE, 0xff), arg), -ENOTTY);
 	EQ(call(c, _IO(BMEM_IOC_TYPE, 0), arg), -ENOTTY);
 	EQ(call(c, _IO('x', 0x40), arg), -ENOTTY);
@@ -91,6 +91,17 @@ static void bind(void **state)
 	WITH(BMEM_BIND, good, flags, 0, -EINVAL);
 	WITH(BMEM_BIND, good, __reserved, 1, -EOPNOTSUPP);
 	WITH(BMEM_BIND, good, pool, 1, -ENOENT);
+	bad.flags = BMEM_BIND_LEVEL | BMEM_BIND_POLICY;
+	bad.level = BMEM_LEVEL_COUNTS;
+	bad.policy = BMEM_PLACE_BUDDY;
+	WITH(BMEM_BIND, bad, level, BMEM_LEVEL_FULL + 1, -EINVAL);
+	WITH(BMEM_BIND, bad, policy, BMEM_PLACE_BUDDY + 1, -EINVAL);
+	EQ(stats_of(c).level, BMEM_LEVEL_STANDARD);
+	EQ(stats_of(c).policy, BMEM_PLACE_AUTO);
+	EQ(call(c, BMEM_BIND, &bad), 0);
+	EQ(stats_of(c).level, BMEM_LEVEL_COUNTS);
+	EQ(stats_of(c).policy, BMEM_PLACE_BUDDY);
+	bad = good;
 	WITH(BMEM_BIND, good, label[0], '\n', -EINVAL);
 	WITH(BMEM_BIND, good, label[0], 0, 0);
 	memset(bad.label, 'x', sizeof(bad.label));
@@ -107,14 +118,17 @@ static void bind_cache_trims(void **state)
 	struct bmem_bind bind = {
 		.size = sizeof(bind),
 		.flags = BMEM_BIND_CACHE,
-		.cache_bytes = 4 * MIB,
+		.cache_bytes = 16 * MIB,
 	};
 	void *p = bmem_alloc(c, 10 * MIB, 0, 0, NULL);
 
 	(void)state;
 	IS(p);
+	EQ(call(c, BMEM_BIND, &bind), 0);
 	EQ(bmem_free(c, p), 0);
+	EQ(bmem_flush(c), 0);
 	EQ(stats_of(c).cached_bytes, 10 * MIB);
+	bind.cache_bytes = 4 * MIB;
 	EQ(call(c, BMEM_BIND, &bind), 0);
 	EQ(stats_of(c).cached_bytes, 4 * MIB);
 }
@@ -136,7 +150,7 @@ static void site(void **state)
 	WITH(BMEM_SITE, good, label[2], 0x1f, -EINVAL);
 	EQ(stats_of(c).sites, 1);
 	/* Seen by ALLOC first, then named, then named again. */
-	p = bmem_alloc_at(c, 1, 0, 0, 8);
+	p = bmem_alloc_at(c, 40000, 0, 0, 8);
 	IS(p);
 	EQ(stats_of(c).sites, 2);
 	STR(info_of(c, p).label, "");
@@ -188,7 +202,7 @@ static void alloc(void **state)
 	ENTRY(align, 32, -EINVAL);
 	ENTRY(align, 96, -EINVAL);
 	ENTRY(align, 4 * MIB, -EINVAL);
-	ENTRY(flags, 2, -EOPNOTSUPP);
+	ENTRY(flags, 4, -EOPNOTSUPP);
 	ENTRY(__reserved, 1, -EOPNOTSUPP);
 	ENTRY(bytes, UINT64_MAX, -EOVERFLOW);
 	ENTRY(bytes, UINT64_MAX - PAGE, -EOVERFLOW);
@@ -229,7 +243,7 @@ static void free_(void **state)
 	};
 	struct bmem_free arg = good;
 	struct bmem_tensor_desc d;
-	void *p = bmem_alloc(c, 10, 0, 0, NULL);
+	void *p = bmem_alloc(c, 40000, 0, 0, NULL);
 
 	(void)state;
 	IS(p);
@@ -240,12 +254,12 @@ static void free_(void **state)
 	e[1].handle = d.handle;
 	e[4].__reserved = 1;
 	EQ(call(c, BMEM_FREE, &arg), -EOPNOTSUPP);
-	LIVE(c, 1, 10);
+	LIVE(c, 1, 40000);
 	e[4].__reserved = 0;
 	e[0].handle = 0;
 	e[2].handle = d.handle;			/* twice */
-	e[3].handle = d.handle + 1;		/* next page */
-	e[4].handle = d.handle + (1ULL << 32);	/* next generation */
+	e[3].handle = d.handle + 64;		/* next page */
+	e[4].handle = d.handle + (1ULL << 38);	/* next generation */
 	EQ(call(c, BMEM_FREE, &arg), 0);
 	EQ(arg.freed, 1);
 	EQ(e[0].result, -ENOENT);
@@ -337,6 +351,177 @@ static void stats(void **state)
 	(void)state;
 	COMMON(BMEM_CLIENT_STATS, good);
 	WITH(BMEM_CLIENT_STATS, good, client_id, 1, -ENOENT);
+	WITH(BMEM_CLIENT_STATS, good, flags, 1, -EOPNOTSUPP);
+	WITH(BMEM_CLIENT_STATS, good, flags, BMEM_STATS_LEDGER, 0);
+}
+
+static void slots(void **state)
+{
+	uint64_t names[4];
+	struct bmem_slots get = {
+		.size = sizeof(get),
+		.size_class = 7,
+		.nr = 2,
+		.slots = (uintptr_t)names,
+	};
+	struct bmem_slots put = get;
+
+	(void)state;
+	COMMON(BMEM_SLOTS_GET, get);
+	WITH(BMEM_SLOTS_GET, get, size_class, BMEM_CLASSES, -EINVAL);
+	WITH(BMEM_SLOTS_GET, get, size_class, UINT32_MAX, -EINVAL);
+	WITH(BMEM_SLOTS_GET, get, nr, 0, -EINVAL);
+	WITH(BMEM_SLOTS_GET, get, nr, BMEM_BATCH_MAX + 1, -EINVAL);
+	WITH(BMEM_SLOTS_GET, get, flags, 1, -EOPNOTSUPP);
+	EQ(stats_of(c).slots, 2);
+	put.size_class = 0;
+	WITH(BMEM_SLOTS_PUT, put, size_class, 1, -EINVAL);
+	WITH(BMEM_SLOTS_PUT, put, nr, 0, -EINVAL);
+	WITH(BMEM_SLOTS_PUT, put, nr, BMEM_BATCH_MAX + 1, -EINVAL);
+	WITH(BMEM_SLOTS_PUT, put, flags, 1, -EOPNOTSUPP);
+	EQ(stats_of(c).slots, 2);
+	COMMON(BMEM_SLOTS_PUT, put);
+	EQ(stats_of(c).slots, 0);
+	/* What was taken back already is passed over. */
+	EQ(call(c, BMEM_SLOTS_PUT, &put), 0);
+	EQ(put.nr, 0);
+}
+
+static void module(void **state)
+{
+	struct bmem_module good = {
+		.size = sizeof(good),
+		.module = BMEM_MODULES_MAX,
+		.build_id_len = 20,
+		.build_id = { 1, 2, 3 },
+		.path = "/lib/libtorch.so",
+	};
+	struct bmem_module_info info = {
+		.size = sizeof(info),
+		.module = BMEM_MODULES_MAX,
+	};
+	struct bmem_module bad = good;
+
+	(void)state;
+	EQ(call(c, BMEM_MODULE_INFO, &info), -ENOENT);
+	COMMON(BMEM_MODULE, good);
+	WITH(BMEM_MODULE, good, module, 0, -EINVAL);
+	WITH(BMEM_MODULE, good, module, BMEM_MODULES_MAX + 1, -EINVAL);
+	WITH(BMEM_MODULE, good, build_id_len, BMEM_BUILD_ID_MAX + 1, -EINVAL);
+	WITH(BMEM_MODULE, good, path[3], '\n', -EINVAL);
+	memset(bad.path, 'x', sizeof(bad.path));
+	EQ(call(c, BMEM_MODULE, &bad), -EINVAL);
+	COMMON(BMEM_MODULE_INFO, info);
+	WITH(BMEM_MODULE_INFO, info, module, 0, -ENOENT);
+	WITH(BMEM_MODULE_INFO, info, module, 1, -ENOENT);
+	WITH(BMEM_MODULE_INFO, info, module, UINT32_MAX, -ENOENT);
+	WITH(BMEM_MODULE_INFO, info, client_id, 1, -ENOENT);
+	EQ(call(c, BMEM_MODULE_INFO, &info), 0);
+	EQ(info.build_id_len, 20);
+	EQ(memcmp(info.build_id, good.build_id, BMEM_BUILD_ID_MAX), 0);
+	STR(info.path, good.path);
+	/* Named again, it is replaced. */
+	WITH(BMEM_MODULE, good, path[0], 0, 0);
+	EQ(call(c, BMEM_MODULE_INFO, &info), 0);
+	STR(info.path, "");
+}
+
+static void site_frames(void **state)
+{
+	struct bmem_module file = {
+		.size = sizeof(file),
+		.module = 3,
+		.path = "a.out",
+	};
+	struct bmem_frame f[BMEM_FRAMES_MAX] = {
+		{ .module = 3, .offset = 0x1234 }, { .offset = 99 },
+	}, back[BMEM_FRAMES_MAX];
+	struct bmem_site good = {
+		.size = sizeof(good),
+		.site = 7,
+		.label = "here",
+		.frames = (uintptr_t)f,
+		.nr_frames = 2,
+	};
+	struct bmem_site_frames ask = {
+		.size = sizeof(ask),
+		.site = 7,
+		.nr = BMEM_FRAMES_MAX,
+		.frames = (uintptr_t)back,
+	}, few = ask;
+
+	(void)state;
+	EQ(call(c, BMEM_SITE, &good), -EINVAL);	/* module 3 is not known */
+	EQ(stats_of(c).sites, 0);
+	EQ(call(c, BMEM_MODULE, &file), 0);
+	COMMON(BMEM_SITE, good);
+	WITH(BMEM_SITE, good, nr_frames, BMEM_FRAMES_MAX + 1, -EINVAL);
+	WITH(BMEM_SITE, good, __reserved2, 1, -EOPNOTSUPP);
+	f[1].__reserved = 1;
+	EQ(call(c, BMEM_SITE, &good), -EOPNOTSUPP);
+	f[1] = (struct bmem_frame) { .module = BMEM_MODULES_MAX + 1 };
+	EQ(call(c, BMEM_SITE, &good), -EINVAL);
+	f[1].module = 2;
+	EQ(call(c, BMEM_SITE, &good), -EINVAL);
+	COMMON(BMEM_SITE_FRAMES, ask);
+	WITH(BMEM_SITE_FRAMES, ask, nr, BMEM_FRAMES_MAX + 1, -EINVAL);
+	WITH(BMEM_SITE_FRAMES, ask, site, 0, -ENOENT);
+	WITH(BMEM_SITE_FRAMES, ask, site, 8, -ENOENT);
+	WITH(BMEM_SITE_FRAMES, ask, client_id, 1, -ENOENT);
+	EQ(call(c, BMEM_SITE_FRAMES, &ask), 0);
+	EQ(ask.nr, 2);
+	EQ(back[0].module, 3);
+	EQ(back[0].offset, 0x1234);
+	EQ(back[1].module, 0);
+	EQ(back[1].offset, 99);
+	few.nr = 1;
+	EQ(call(c, BMEM_SITE_FRAMES, &few), -EMSGSIZE);
+	EQ(few.nr, 2);
+	/* No frames leave them as they are. */
+	WITH(BMEM_SITE, good, nr_frames, 0, 0);
+	EQ(call(c, BMEM_SITE_FRAMES, &few), 0);
+	EQ(few.nr, 2);
+}
+
+static void site_list(void **state)
+{
+	struct bmem_site_row rows[3];
+	struct bmem_site_list good = {
+		.size = sizeof(good),
+		.row_size = sizeof(rows[0]),
+		.nr = 3,
+		.rows = (uintptr_t)rows,
+	};
+	struct bmem_site_list arg = good;
+	struct { struct bmem_site_row row; uint64_t more; } wide;
+	struct bmem_site s = { .size = sizeof(s), .site = 4 };
+
+	(void)state;
+	COMMON(BMEM_SITE_LIST, good);
+	WITH(BMEM_SITE_LIST, good, nr, 0, -EINVAL);
+	WITH(BMEM_SITE_LIST, good, nr, BMEM_BATCH_MAX + 1, -EINVAL);
+	WITH(BMEM_SITE_LIST, good, row_size, sizeof(rows[0]) - 1, -EINVAL);
+	WITH(BMEM_SITE_LIST, good, row_size, 4097, -EINVAL);
+	WITH(BMEM_SITE_LIST, good, client_id, 1, -ENOENT);
+	EQ(call(c, BMEM_SITE, &s), 0);
+	/* Site 0 is always there; a wider row ends with zeroes. */
+	wide.more = 1;
+	arg.rows = (uintptr_t)&wide;
+	arg.row_size = sizeof(wide);
+	arg.nr = 1;
+	EQ(call(c, BMEM_SITE_LIST, &arg), 0);
+	EQ(arg.nr, 1);
+	EQ(wide.row.site, 0);
+	EQ(wide.more, 0);
+	EQ(call(c, BMEM_SITE_LIST, &arg), 0);
+	EQ(arg.nr, 1);
+	EQ(wide.row.site, 4);
+	EQ(call(c, BMEM_SITE_LIST, &arg), 0);
+	EQ(arg.nr, 0);
+	arg.nr = 1;
+	arg.cursor = UINT64_MAX;
+	EQ(call(c, BMEM_SITE_LIST, &arg), 0);
+	EQ(arg.nr, 0);
 }
 
 static void trim(void **state)
@@ -394,6 +579,10 @@ static const struct CMUnitTest tests[] = {
 	CALL_TEST(info),
 	CALL_TEST(list),
 	CALL_TEST(stats),
+	CALL_TEST(slots),
+	CALL_TEST(module),
+	CALL_TEST(site_frames),
+	CALL_TEST(site_list),
 	CALL_TEST(trim),
 	CALL_TEST(pools),
 };

@@ -245,6 +245,32 @@ void label()
 	r.deallocate(p, 100);
 }
 
+std::string label_now(const bmem::client &c)
+{
+	void *p = bmem_alloc(c.get(), 64, 0, 0, nullptr);
+	bmem_tensor_desc d{};
+
+	d.sz = sizeof(d);
+	EQ(bmem_tensor_info(c.get(), p, &d), 0);
+	EQ(bmem_free(c.get(), p), 0);
+	return d.label;
+}
+
+void scopes()
+{
+	bmem::client c = open_client();
+
+	try {
+		bmem::scope outer("decoder");
+		bmem::scope inner("kv-cache");
+
+		EQ(label_now(c).rfind("decoder/kv-cache @ ", 0), 0U);
+		throw 1;
+	} catch (int) {
+	}
+	EQ(label_now(c).find("decoder"), std::string::npos);
+}
+
 void client_moves()
 {
 	bmem::client a = open_client();
@@ -286,6 +312,7 @@ const struct {
 	TEST(bad_alloc),
 	TEST(equality),
 	TEST(label),
+	TEST(scopes),
 	TEST(client_moves),
 	TEST(client_throws),
 };

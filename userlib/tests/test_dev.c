@@ -13,6 +13,10 @@
 
 #define SPACE		GIB
 #define TENSORS		4096
+#define PLACES		((1ULL << BMEM_SLOT_PLACE_BITS) - 1)
+/* Where its windows are, as QUERY answers; it has no ledger. */
+#define CONTROL_AT	(1ULL << 50)
+#define SPANS_AT	(CONTROL_AT + 2 * PAGE)
 
 int __real_open(const char *path, int flags, ...);
 int __real_ioctl(int fd, unsigned long cmd, ...);
@@ -36,7 +40,9 @@ static struct {
 	struct stat st;
 
 	int fd;
-	unsigned long calls[16];
+	int side_fd;			/* what the windows show */
+	uint64_t *spans;
+	unsigned long calls[32];
 	struct bmem_bind bind;
 	struct bmem_site site;
 	size_t mapped;
@@ -48,8 +54,35 @@ static struct {
 	unsigned int nr, live;
 } dev;
 
+static size_t side_bytes(void)
+{
+	return 2 * PAGE + dev.query.spans_bytes;
+}
+
+static void side_init(void)
+{
+	char *side;
+
+	dev.side_fd = memfd_create("windows", MFD_CLOEXEC);
+	EQ(ftruncate(dev.side_fd, (off_t)side_bytes()), 0);
+	side = __real_mmap(NULL, side_bytes(), PROT_READ | PROT_WRITE,
+			   MAP_SHARED, dev.side_fd, 0);
+	IS(side != MAP_FAILED);
+	((struct bmem_control *)(side + PAGE))->level = BMEM_LEVEL_FULL;
+	dev.spans = (uint64_t *)(side + 2 * PAGE);
+}
+
+static void side_fini(void)
+{
+	if (!dev.spans)
+		return;
+	__real_munmap((char *)dev.spans - 2 * PAGE, side_bytes());
+	close(dev.side_fd);
+}
+
 static void dev_reset(void)
 {
+	side_fini();
 	memset(&dev, 0, sizeof(dev));
 	dev.fd = -1;
 	dev.map_max = SIZE_MAX;
@@ -64,7 +97,11 @@ static void dev_reset(void)
 		.batch_max = BMEM_BATCH_MAX,
 		.sites_max = BMEM_SITES_MAX,
 		.pools_max = BMEM_POOLS_MAX,
+		.control_offset = CONTROL_AT,
+		.spans_offset = SPANS_AT,
+		.spans_bytes = SPACE / PAGE * 8,
 	};
+	side_init();
 }
 
 static unsigned long called(unsigned long cmd)
@@ -117,8 +154,13 @@ void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd,
 
 	if (fd < 0 || fd != dev.fd)
 		return __real_mmap(addr, len, prot, flags, fd, off);
-	EQ(off, 0);
 	IS(flags & MAP_SHARED);
+	if ((uint64_t)off >= CONTROL_AT) {
+		EQ(prot, PROT_READ);
+		return __real_mmap(addr, len, prot, flags, dev.side_fd,
+				   off - (off_t)CONTROL_AT);
+	}
+	EQ(off, 0);
 	EQ(prot, PROT_READ | PROT_WRITE);
 	if (len > dev.map_max) {
 		errno = ENOMEM;
@@ -144,8 +186,27 @@ int __wrap_munmap(void *addr, size_t len)
 
 static struct bmem_tensor *dev_find(uint64_t handle)
 {
-	return handle && handle <= dev.nr && dev.t[handle - 1].bytes ?
-	       &dev.t[handle - 1] : NULL;
+	uint64_t n = handle >> BMEM_SLOT_PLACE_BITS;
+
+	return n && n <= dev.nr && dev.t[n - 1].bytes &&
+	       dev.t[n - 1].handle == handle ? &dev.t[n - 1] : NULL;
+}
+
+/* What the span map says of a tensor; its number is its generation. */
+static void dev_map_tensor(const struct bmem_tensor *t)
+{
+	uint64_t page = t->offset / PAGE, pages = t->granted / PAGE;
+
+	if (t->offset % PAGE || t->offset >= dev.query.space_bytes ||
+	    t->granted > dev.query.space_bytes - t->offset)
+		return;
+	dev.spans[page] = t->bytes ? BMEM_SPAN_TENSOR |
+		t->handle >> BMEM_SLOT_PLACE_BITS << BMEM_SPAN_ARG_SHIFT : 0;
+	if (pages > 1)
+		dev.spans[page + 1] = t->bytes ? BMEM_SPAN_MORE |
+			pages << BMEM_SPAN_ARG_SHIFT : 0;
+	else if (t->bytes)
+		dev.spans[page] |= BMEM_SPAN_SINGLE;
 }
 
 static int dev_alloc(struct bmem_alloc *a)
@@ -160,7 +221,8 @@ static int dev_alloc(struct bmem_alloc *a)
 		EQ(e->__reserved, 0);
 		IS(dev.nr < TENSORS);
 		dev.t[dev.nr] = (struct bmem_tensor) {
-			.handle = dev.nr + 1,
+			.handle = (dev.nr + 1ULL) << BMEM_SLOT_PLACE_BITS |
+				  (dev.next / 64 & PLACES),
 			.offset = dev.next,
 			.bytes = e->bytes,
 			.granted = (e->bytes + PAGE - 1) & ~(PAGE - 1),
@@ -169,6 +231,7 @@ static int dev_alloc(struct bmem_alloc *a)
 		e->handle = dev.t[dev.nr].handle;
 		e->offset = dev.t[dev.nr].offset;
 		e->granted = dev.t[dev.nr].granted;
+		dev_map_tensor(&dev.t[dev.nr]);
 		dev.next += e->granted;
 		dev.nr++;
 		dev.live++;
@@ -190,6 +253,7 @@ static int dev_free(struct bmem_free *f)
 		if (!t)
 			continue;
 		t->bytes = 0;
+		dev_map_tensor(t);
 		dev.live--;
 		f->freed++;
 	}
@@ -516,11 +580,12 @@ static void map_prefix(void **state)
 	dev.map_max = 100 * MIB;
 	EQ(open_dev(&c), 0);
 	EQ(dev.mapped, 64 * MIB);
-	dev.next = 64 * MIB - PAGE;
+	dev.next = 64 * MIB - 3 * PAGE;
 	p = bmem_alloc(c, PAGE, 0, 0, NULL);
 	IS(p);
 	p[PAGE - 1] = 1;
 	/* Now beyond what is mapped: given back, and an error. */
+	dev.next = 64 * MIB;
 	NUL(bmem_alloc(c, 1, 0, 0, NULL), ENOMEM);
 	EQ(dev.live, 1);
 	/* And across its end. */
@@ -641,13 +706,13 @@ static void free_errors(void **state)
 	refuse(BMEM_FREE, ENOMEM, 1);
 	EQ(bmem_free(c, p), -ENOMEM);
 	EQ(dev.live, 2);
-	refuse(BMEM_FREE, ENOMEM, 1);
+	refuse(BMEM_FREE, ENOMEM, 2);
 	EQ(bmem_free_batch(c, both, 2), -ENOMEM);
 	EQ(dev.live, 2);
 	EQ(bmem_free_batch(c, both, 2), 0);
 	EQ(dev.live, 0);
 	EQ(bmem_free(c, p), -ENOENT);
-	EQ(called(BMEM_FREE), 3);
+	EQ(called(BMEM_FREE), 5);
 }
 
 /* The kernel does not know it: freed by the other side of a fork, say. */
@@ -663,7 +728,7 @@ static void free_stale(void **state)
 	EQ(bmem_free_batch(c, both, 2), -ENOENT);
 	EQ(bmem_free(c, p), -ENOENT);
 	EQ(bmem_free(c, q), -ENOENT);
-	EQ(called(BMEM_FREE), 1);
+	EQ(called(BMEM_FREE), 3);
 }
 
 static void realloc_errors(void **state)
@@ -708,7 +773,7 @@ static void batch_parts(void **state)
 /* The second of two calls fails: the first one's tensors go back. */
 static int fail_second(struct bmem_client *c, struct bmem_request *r)
 {
-	r[2000].align = 3UL << 40;
+	dev.next = SPACE - 1500 * PAGE;
 	return bmem_alloc_batch(c, r, 2048, NULL);
 }
 
@@ -722,8 +787,8 @@ static void batch_parts_undone(void **state)
 	IS(r);
 	for (i = 0; i < 2048; i++)
 		r[i].size = 1;
-	EQ(fail_second(c, r), -EINVAL);
-	EQ(called(BMEM_ALLOC), 1);
+	EQ(fail_second(c, r), -ENOMEM);
+	EQ(called(BMEM_ALLOC), 2);
 	EQ(dev.live, 0);
 	for (i = 0; i < 2048; i++)
 		EQ((uintptr_t)r[i].ptr, 0);

@@ -20,6 +20,7 @@ struct tensor {
 	size_t granted;
 	uint32_t site;
 	unsigned char mark;
+	bool slot;			/* small enough for one */
 };
 
 static struct model {
@@ -28,7 +29,7 @@ static struct model {
 	uint64_t seed, first_seed, limit;
 	struct tensor t[SLOTS];
 	uint32_t sites[SITES];
-	uint64_t live, bytes, granted, allocs, frees, failed, peak;
+	uint64_t live, bytes, granted, slots, allocs, frees, failed, peak;
 	unsigned int used[CHUNKS];	/* tensors in each chunk */
 	uint64_t chunks;		/* with at least one */
 	unsigned long step;
@@ -83,14 +84,33 @@ static void cover(const struct tensor *t, int by)
 	}
 }
 
-static void note_alloc(struct tensor *t, void *p, size_t bytes, uint32_t site)
+/*
+ * A slot may be larger for its alignment, or a page where there is no room for
+ * more slots; a block may be one that is used again.
+ */
+static void note_granted(const struct tensor *t, size_t align)
+{
+	size_t least = granted_for(t->bytes);
+
+	MEQ(t->granted >= least, 1);
+	if (t->slot)
+		MEQ(t->granted == least || align > 64 ||
+		    (t->granted % PAGE == 0 && stats_of(m.c).failed), 1);
+	else if (t->bytes > BMEM_SLOT_MAX)
+		MEQ(t->granted <= least + least / 8, 1);
+	m.slots += t->slot;
+}
+
+static void note_alloc(struct tensor *t, void *p, size_t bytes, size_t align,
+		       uint32_t site)
 {
 	t->p = p;
 	t->bytes = bytes;
 	t->granted = bmem_usable_size(m.c, p);
+	t->slot = t->granted <= BMEM_SLOT_MAX && align <= PAGE;
 	t->site = site;
 	t->mark = (unsigned char)rnd(256);
-	MEQ(t->granted, (bytes + PAGE - 1) & ~(PAGE - 1));
+	note_granted(t, align);
 	/* The ends show any overlap, the middle is left for speed. */
 	memset(t->p, t->mark, bytes < 64 ? bytes : 64);
 	memset(t->p + bytes - (bytes < 64 ? bytes : 64), t->mark,
@@ -108,6 +128,7 @@ static void note_free(struct tensor *t)
 	m.live--;
 	m.bytes -= t->bytes;
 	m.granted -= t->granted;
+	m.slots -= t->slot;
 	cover(t, -1);
 	t->p = NULL;
 }
@@ -160,8 +181,18 @@ static void do_alloc(void)
 	MEQ((uintptr_t)p % (align ? align : 64), 0);
 	if (flags)
 		MEQ(all_are(p, 0, n), 1);
-	note_alloc(t, p, n, site);
+	note_alloc(t, p, n, align, site);
 	note_peak();
+}
+
+/* What a batch had got before it failed was allocated, and freed again. */
+static void note_undone(void)
+{
+	struct bmem_client_stats st = stats_of(m.c);
+
+	MEQ(st.allocs - m.allocs, st.frees - m.frees);
+	m.allocs = st.allocs;
+	m.frees = st.frees;
 }
 
 static void do_batch(void)
@@ -181,10 +212,12 @@ static void do_batch(void)
 	if (ret) {
 		MEQ(want_of_room(-ret), 1);
 		m.failed++;
+		note_undone();
 		return;
 	}
 	for (i = 0; i < nr; i++)
-		note_alloc(slot(false), r[i].ptr, r[i].size, m.sites[1]);
+		note_alloc(slot(false), r[i].ptr, r[i].size, r[i].align,
+			   m.sites[1]);
 	note_peak();
 }
 
@@ -236,7 +269,15 @@ static void do_realloc(void)
 		return;
 	}
 	if (p == old.p) {
-		MEQ(n, old.bytes);
+		MEQ(n <= old.granted, 1);
+		keep = n < 64 ? n : 64;
+		MEQ(all_are(p, old.mark, keep < old.bytes ? keep : old.bytes),
+		    1);
+		m.bytes += n - old.bytes;
+		t->bytes = n;
+		memset(t->p, t->mark, keep);
+		memset(t->p + n - keep, t->mark, keep);
+		note_peak();
 		return;
 	}
 	keep = old.bytes < 64 ? old.bytes : 64;
@@ -246,7 +287,7 @@ static void do_realloc(void)
 	note_peak();
 	m.bytes -= n;
 	note_free(t);
-	note_alloc(t, p, n, old.site);
+	note_alloc(t, p, n, 0, old.site);
 }
 
 static void do_info(void)
@@ -267,6 +308,7 @@ static void do_trim(void)
 {
 	uint64_t keep = rnd(20 * MIB), trimmed, had;
 
+	EQ(bmem_flush(m.c), 0);
 	had = stats_of(m.c).cached_bytes;
 	MEQ(bmem_trim(m.c, keep, 0, &trimmed), 0);
 	keep &= ~(HUGE - 1);
@@ -279,16 +321,35 @@ static void compare(void)
 
 	MEQ(st.live_tensors, m.live);
 	MEQ(st.live_bytes, m.bytes);
-	MEQ(st.granted_bytes, m.granted);
+	MEQ(st.granted_bytes - st.idle_bytes, m.granted);
+	MEQ(st.ledger_bad, 0);
 	MEQ(st.allocs, m.allocs);
 	MEQ(st.frees, m.frees);
-	MEQ(st.failed, m.failed);
-	MEQ(st.peak_live_bytes, m.peak);
+	/* A call that fails is made again when something idle went back. */
+	MEQ(st.failed >= m.failed, 1);
+	MEQ(st.failed == 0 || st.peak_attached_bytes > m.limit / 2, 1);
+	/* A block that is used again counts in it as what was asked first. */
+	MEQ(st.peak_live_bytes + SLOTS * PAGE >= m.peak, 1);
 	MEQ(st.cached_bytes <= st.cache_limit_bytes, 1);
 	MEQ(st.attached_bytes <= m.limit, 1);
+	MEQ(st.attached_bytes >= st.granted_bytes, 1);
 	/* Base pages of a device come and go one by one. */
 	if (!on_dev() || !st.base_bytes)
-		MEQ(st.attached_bytes - st.cached_bytes, m.chunks * HUGE);
+		MEQ(st.attached_bytes - st.cached_bytes >= m.chunks * HUGE, 1);
+}
+
+/* With nothing idle any more, to the byte. */
+static void compare_flushed(void)
+{
+	struct bmem_client_stats st;
+
+	EQ(bmem_flush(m.c), 0);
+	st = stats_of(m.c);
+	MEQ(st.idle_bytes, 0);
+	MEQ(st.granted_bytes, m.granted);
+	MEQ(st.slots == m.slots || st.failed, 1);
+	MEQ(st.slots + st.recorded, m.live);
+	MEQ(st.live_tensors, m.live);
 }
 
 static void compare_sites(void)
@@ -334,6 +395,8 @@ static void step(void)
 	compare();
 	if (m.step % 64 == 0)
 		compare_sites();
+	if (m.step % 100 == 0)
+		compare_flushed();
 }
 
 static void run(uint64_t seed, uint64_t limit)
@@ -353,11 +416,13 @@ static void run(uint64_t seed, uint64_t limit)
 	EQ(bmem_pool_stats(m.c, &ps), 0);
 	m.limit = ps.limit_bytes;
 	/* First fit: the first tensor is where the space begins. */
-	first = bmem_alloc(m.c, 1, 0, 0, NULL);
+	first = bmem_alloc(m.c, 10 * PAGE, 0, 0, NULL);
 	IS(first);
 	m.base = first;
 	EQ(bmem_free(m.c, first), 0);
-	m.allocs = m.frees = m.peak = 1;
+	EQ(bmem_flush(m.c), 0);
+	m.allocs = m.frees = 1;
+	m.peak = 10 * PAGE;
 	for (i = 1; i < SITES; i++) {
 		snprintf(name, sizeof(name), "site %zu", i);
 		m.sites[i] = bmem_site(m.c, name);
@@ -370,6 +435,7 @@ static void run(uint64_t seed, uint64_t limit)
 	compare();
 	MEQ(bmem_trim(m.c, 0, 0, NULL), 0);
 	MEQ(stats_of(m.c).attached_bytes, 0);
+	MEQ(stats_of(m.c).slots, 0);
 	bmem_close(m.c);
 }
 

@@ -25,9 +25,10 @@ static const struct backend fake = { .call = remember };
 
 static struct bmem_client *fresh(void)
 {
-	struct bmem_client *c = calloc(1, sizeof(*c));
+	struct bmem_client *c = aligned_alloc(BMEM_PAGE_SIZE, sizeof(*c));
 
 	IS(c);
+	memset(c, 0, sizeof(*c));
 	c->backend = &fake;
 	calls = 0;
 	return c;
@@ -120,10 +121,11 @@ static void number_is_of_the_name(void **state)
 static void pending_slot(void **state)
 {
 	struct bmem_client *c = fresh();
+	const struct stack none = { 0 };
 	uint32_t number = (uint32_t)hash_of(5);
 
 	(void)state;
-	IS(slot_get(&c->sites, site_key("name 5", NULL)));
+	IS(slot_get(&c->sites, stack_key(&none, what_of("name 5", 0))));
 	EQ(bmem_site(c, "name 5"), number);
 	EQ(calls, 1);
 	EQ(bmem_site(c, "name 5"), number);

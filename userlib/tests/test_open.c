@@ -54,7 +54,7 @@ static void options_short(void **state)
 	struct bmem_options o = {
 		.sz = offsetof(struct bmem_options, flags),
 		.flags = ~0U,
-		.__reserved = ~0U,
+		.level = ~0U,
 	};
 
 	(void)state;
@@ -69,12 +69,15 @@ static void options_bad(void **state)
 	(void)state;
 	EQ(open_ret(&o), -EINVAL);
 	o.backend = BMEM_BACKEND_AUTO;
-	o.flags = 1U << 2;
+	o.flags = 1U << 3;
 	EQ(open_ret(&o), -EOPNOTSUPP);
+	o.flags = BMEM_OPEN_LEVEL;
+	o.level = BMEM_LEVEL_FULL + 1;
+	EQ(open_ret(&o), -EINVAL);
 	o.flags = 0;
-	o.__reserved = 1;
+	o.level = 1;
 	EQ(open_ret(&o), -EOPNOTSUPP);
-	o.__reserved = 0;
+	o.level = 0;
 	memset(label, 'x', sizeof(label));
 	label[BMEM_LABEL_LEN] = 0;
 	o.label = label;

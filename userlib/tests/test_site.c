@@ -13,9 +13,18 @@ static void *at_one_place(struct bmem_client *c, const char *label)
 	return p;
 }
 
+/* A client whose sites are return addresses, whatever stacks can be had. */
+static struct bmem_client *client_standard(void)
+{
+	struct bmem_client *c = client();
+
+	EQ(bmem_set_level(c, BMEM_LEVEL_STANDARD), 0);
+	return c;
+}
+
 static void site_of_caller(void **state)
 {
-	BMEM_AUTO_CLOSE struct bmem_client *c = client();
+	BMEM_AUTO_CLOSE struct bmem_client *c = client_standard();
 	uint32_t one = info_of(c, at_one_place(c, NULL)).site;
 	uint32_t two = info_of(c, at_one_place(c, NULL)).site;
 	void *p = bmem_alloc(c, 10, 0, 0, NULL);
@@ -29,7 +38,7 @@ static void site_of_caller(void **state)
 
 static void site_of_label(void **state)
 {
-	BMEM_AUTO_CLOSE struct bmem_client *c = client();
+	BMEM_AUTO_CLOSE struct bmem_client *c = client_standard();
 	char label[16] = "weights";
 	uint32_t w = info_of(c, at_one_place(c, label)).site, b;
 

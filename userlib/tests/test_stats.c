@@ -24,16 +24,23 @@ static void stats_follow(void **state)
 	st = stats_of(c);
 	EQ(st.live_tensors, 2);
 	EQ(st.live_bytes, 3 * MIB + 10);
-	EQ(st.granted_bytes, 3 * MIB + PAGE);
+	EQ(st.granted_bytes - st.idle_bytes, 3 * MIB + 64);
 	EQ(st.attached_bytes, 4 * MIB);
 	EQ(st.cached_bytes, 0);
 	EQ(bmem_free(c, p), 0);
 	st = stats_of(c);
 	EQ(st.live_bytes, 10);
-	EQ(st.granted_bytes, PAGE);
+	EQ(st.granted_bytes - st.idle_bytes, 64);
+	EQ(bmem_flush(c), 0);
+	st = stats_of(c);
+	EQ(st.live_bytes, 10);
+	EQ(st.granted_bytes, 64);
+	EQ(st.slots, 1);
 	EQ(st.attached_bytes, 4 * MIB);
 	EQ(st.cached_bytes, 2 * MIB);
-	EQ(st.peak_live_bytes, 3 * MIB + 10);
+	/* Slots count as full. */
+	IS(st.peak_live_bytes >= 3 * MIB + 64);
+	IS(st.peak_live_bytes <= 3 * MIB + 8 * 64);
 	EQ(st.peak_attached_bytes, 4 * MIB);
 	EQ(st.allocs, 2);
 	EQ(st.frees, 1);
@@ -51,15 +58,34 @@ static void cache_bound(void **state)
 	(void)state;
 	IS(p);
 	EQ(bmem_free(c, p), 0);
+	EQ(bmem_flush(c), 0);
 	st = stats_of(c);
-	EQ(st.cached_bytes, 16 * MIB);
-	EQ(st.attached_bytes, 16 * MIB);
+	/* An eighth of the peak. */
+	EQ(st.cached_bytes, 8 * MIB);
+	EQ(st.attached_bytes, 8 * MIB);
 	EQ(st.peak_attached_bytes, 64 * MIB);
+}
+
+static void cache_bound_most(void **state)
+{
+	BMEM_AUTO_CLOSE struct bmem_client *c = client_cached(LIMIT);
+	void *p = bmem_alloc(c, 64 * MIB, 0, 0, NULL);
+
+	(void)state;
+	IS(p);
+	EQ(bmem_free(c, p), 0);
+	EQ(bmem_flush(c), 0);
+	EQ(stats_of(c).cached_bytes, 16 * MIB);
+	p = bmem_alloc(c, 200 * MIB, 0, 0, NULL);
+	IS(p);
+	EQ(bmem_free(c, p), 0);
+	EQ(bmem_flush(c), 0);
+	EQ(stats_of(c).cached_bytes, 16 * MIB);
 }
 
 static void trim(void **state)
 {
-	BMEM_AUTO_CLOSE struct bmem_client *c = client();
+	BMEM_AUTO_CLOSE struct bmem_client *c = client_cached(LIMIT);
 	void *p = bmem_alloc(c, 12 * MIB, 0, 0, NULL);
 	void *live = bmem_alloc(c, 10, 0, 0, NULL);
 	uint64_t trimmed = 99;
@@ -69,6 +95,7 @@ static void trim(void **state)
 	EQ(bmem_trim(c, 0, 0, &trimmed), 0);
 	EQ(trimmed, 0);
 	EQ(bmem_free(c, p), 0);
+	EQ(bmem_flush(c), 0);
 	EQ(stats_of(c).cached_bytes, 12 * MIB);
 	EQ(bmem_trim(c, 7 * MIB, 0, &trimmed), 0);
 	EQ(trimmed, 6 * MIB);
@@ -135,13 +162,13 @@ static void info_interior(void **state)
 	IS(info_of(c, a + 1).ptr == a);
 	IS(info_of(c, a + 4999).ptr == a);
 	/* Up to the granted size. */
-	IS(info_of(c, a + 2 * PAGE - 1).ptr == a);
+	IS(info_of(c, a + 5 * KIB - 1).ptr == a);
 	IS(info_of(c, b + 3 * MIB - 1).ptr == b);
 	IS(info_of(c, b + MIB + 12345).ptr == b);
 	EQ(info_of(c, b + MIB).bytes, 3 * MIB);
 	HAS(info_of(c, b + MIB).label, "b @ ");
-	IS(info_of(c, e + PAGE - 1).ptr == e);
-	EQ(bmem_tensor_info(c, e + PAGE, &d), -ENOENT);
+	IS(info_of(c, e + 63).ptr == e);
+	EQ(bmem_tensor_info(c, e + 64, &d), -ENOENT);
 	EQ(bmem_tensor_info(c, &d, &d), -EINVAL);
 	EQ(bmem_tensor_info(c, NULL, &d), -EINVAL);
 	EQ(bmem_free(c, b), 0);
@@ -446,6 +473,7 @@ static void strerror_says(void **state)
 static const struct CMUnitTest tests[] = {
 	TEST(stats_follow),
 	TEST(cache_bound),
+	TEST(cache_bound_most),
 	TEST(trim),
 	TEST(trim_returns_memory),
 	TEST(info_interior),

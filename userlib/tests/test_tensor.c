@@ -33,12 +33,15 @@ static void alloc_every_size(void **state)
 		memset(p, 0x5a, n);
 		d = info_of(c, p);
 		EQ(d.bytes, n);
-		EQ(d.granted, pages_up(n));
-		EQ(bmem_usable_size(c, p), pages_up(n));
+		EQ(d.granted, granted_for(n));
+		EQ(bmem_usable_size(c, p), granted_for(n));
 		LIVE(c, 1, n);
-		EQ(stats_of(c).granted_bytes, pages_up(n));
+		EQ(stats_of(c).granted_bytes - stats_of(c).idle_bytes,
+		   granted_for(n));
 		EQ(bmem_free(c, p), 0);
 		LIVE(c, 0, 0);
+		EQ(bmem_flush(c), 0);
+		EQ(stats_of(c).granted_bytes, 0);
 	}
 	EQ(stats_of(c).allocs, COUNT(sizes));
 	EQ(stats_of(c).frees, COUNT(sizes));
@@ -259,19 +262,27 @@ static void free_other_client(void **state)
 	EQ(bmem_free(a, p), 0);
 }
 
-static void free_interior(void **state)
+static void free_inside(size_t bytes)
 {
 	BMEM_AUTO_CLOSE struct bmem_client *c = client();
-	char *p = bmem_alloc(c, 3 * PAGE, 0, 0, NULL);
+	char *p = bmem_alloc(c, bytes, 0, 0, NULL);
+	size_t at;
 
-	(void)state;
 	IS(p);
-	EQ(bmem_free(c, p + 1), -EINVAL);
-	EQ(bmem_free(c, p + 64), -EINVAL);
-	EQ(bmem_free(c, p + PAGE), -ENOENT);
-	EQ(bmem_free(c, p + 2 * PAGE), -ENOENT);
-	LIVE(c, 1, 3 * PAGE);
+	for (at = 1; at < 64; at++)
+		EQ(bmem_free(c, p + at), -EINVAL);
+	for (at = 64; at < bytes; at += 64)
+		EQ(bmem_free(c, p + at), -ENOENT);
+	LIVE(c, 1, bytes);
 	EQ(bmem_free(c, p), 0);
+}
+
+static void free_interior(void **state)
+{
+	(void)state;
+	free_inside(200);
+	free_inside(3 * PAGE);
+	free_inside(15 * PAGE);
 }
 
 static void free_twice(void **state)
@@ -309,7 +320,7 @@ static void owns_by_range(void **state)
 {
 	BMEM_AUTO_CLOSE struct bmem_client *c = client();
 	struct bmem_query q = { .size = sizeof(q) };
-	char *p = bmem_alloc(c, 100, 0, 0, NULL), *base;
+	char *p = bmem_alloc(c, 40000, 0, 0, NULL), *base;
 
 	(void)state;
 	IS(p);
@@ -335,12 +346,21 @@ static void usable_size(void **state)
 
 	(void)state;
 	IS(p);
-	EQ(bmem_usable_size(c, p), 2 * PAGE);
-	EQ(bmem_usable_size(c, p + 4999), 2 * PAGE);
-	EQ(bmem_usable_size(c, p + 2 * PAGE), 0);
+	EQ(bmem_usable_size(c, p), 5 * KIB);
+	EQ(bmem_usable_size(c, p + 4999), 5 * KIB);
+	EQ(bmem_usable_size(c, p + 5 * KIB), 0);
 	EQ(bmem_usable_size(c, &x), 0);
 	EQ(bmem_free(c, p), 0);
 	EQ(bmem_usable_size(c, p), 0);
+	p = bmem_alloc(c, 100000, 0, 0, NULL);
+	IS(p);
+	EQ(bmem_usable_size(c, p), pages_up(100000));
+	EQ(bmem_usable_size(c, p + PAGE), pages_up(100000));
+	EQ(bmem_usable_size(c, p + 50000), pages_up(100000));
+	EQ(bmem_usable_size(c, p + pages_up(100000)), 0);
+	EQ(bmem_free(c, p), 0);
+	EQ(bmem_usable_size(c, p), 0);
+	EQ(bmem_usable_size(c, p + PAGE), 0);
 }
 
 /* ---- realloc ---- */
@@ -533,6 +553,7 @@ static void batch_none(size_t nr, size_t bad, size_t size, size_t align,
 	for (i = 0; i < nr; i++)
 		EQ((uintptr_t)r[i].ptr, 0);
 	LIVE(c, 0, 0);
+	EQ(bmem_flush(c), 0);
 	EQ(stats_of(c).attached_bytes, stats_of(c).cached_bytes);
 	free(r);
 }
@@ -646,7 +667,7 @@ static void cache_makes_room(void **state)
 
 	(void)state;
 	SKIP_ON_DEV();
-	c = client_limit(16 * MIB);
+	c = client_cached(16 * MIB);
 	a = bmem_alloc(c, 6 * MIB, 0, 0, NULL);
 	IS(bmem_alloc(c, 2 * MIB, 0, 0, NULL));
 	b = bmem_alloc(c, 6 * MIB, 0, 0, NULL);
@@ -654,6 +675,7 @@ static void cache_makes_room(void **state)
 	IS(a && b);
 	EQ(bmem_free(c, a), 0);
 	EQ(bmem_free(c, b), 0);
+	EQ(bmem_flush(c), 0);
 	EQ(stats_of(c).attached_bytes, 16 * MIB);
 	EQ(stats_of(c).cached_bytes, 12 * MIB);
 	/* Fits neither gap, so it lies behind them, where nothing is. */

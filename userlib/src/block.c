@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * Blocks: tensors of whole pages, which the backend knows one by one.
+ *
+ * A block has a record, so that it can be used again from a stash without a
+ * call, and so that of two threads that free it one is told.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "cache.h"
+
+static struct bmem_record *record_of(const struct bmem_client *c,
+				     uint64_t name)
+{
+	return &c->ledger[name_record(name)];
+}
+
+static void held_add(struct bmem_client *c, int64_t bytes)
+{
+	__atomic_fetch_add(&c->depot->held, bytes, __ATOMIC_RELAXED);
+}
+
+static int release(struct bmem_client *c, uint64_t handle, uint64_t bytes)
+{
+	struct bmem_free_entry e = { .handle = handle };
+	struct bmem_free arg = {
+		.size = sizeof(arg),
+		.nr = 1,
+		.entries = (uintptr_t)&e,
+	};
+	int ret;
+
+	ret = call(c, BMEM_FREE, &arg);
+	if (!ret)
+		ret = e.result;
+	if (!ret)
+		held_add(c, -(int64_t)bytes);
+	return ret;
+}
+
+/**
+ * block_release() - give a block back
+ * @c: client
+ * @offset: where it begins; the caller has it
+ *
+ * Return: 0, -ENOENT when there is none, or an errno of the call.
+ */
+int block_release(struct bmem_client *c, uint64_t offset)
+{
+	uint64_t entry = span_at(c, offset);
+
+	if (!span_is_tensor(entry))
+		return -ENOENT;
+	return release(c, span_handle(entry, offset),
+		       (uint64_t)span_pages(c, entry, offset) << PAGE_SHIFT);
+}
+
+/* Can this client reach it?  Not when its space is mapped in part only. */
+static bool block_fits(const struct bmem_client *c,
+		       const struct bmem_alloc_entry *e)
+{
+	uint64_t entry;
+
+	if (e->offset % BMEM_PAGE_SIZE || e->granted < e->bytes ||
+	    e->offset >= c->len || e->granted > c->len - e->offset)
+		return false;
+	if (!(e->flags & BMEM_ALLOC_RECORD))
+		return true;
+	entry = span_at(c, e->offset);
+	return !(entry & BMEM_SPAN_RECORDED) || span_record(entry) < c->records;
+}
+
+/**
+ * blocks_get() - ask the backend for blocks, all or none
+ * @c: client
+ * @e: entries; gets %BMEM_ALLOC_RECORD where there is a ledger
+ * @nr: how many, 1 to %BMEM_BATCH_MAX
+ *
+ * Return: 0 or an errno of BMEM_ALLOC; -ENOMEM also for what is not mapped.
+ */
+int blocks_get(struct bmem_client *c, struct bmem_alloc_entry *e, uint32_t nr)
+{
+	struct bmem_alloc arg = {
+		.size = sizeof(arg),
+		.nr = nr,
+		.entries = (uintptr_t)e,
+	};
+	uint32_t i;
+	int ret;
+
+	for (i = 0; c->nr_caches && i < nr; i++)
+		e[i].flags |= BMEM_ALLOC_RECORD;
+	ret = call(c, BMEM_ALLOC, &arg);
+	/* What lies idle here may be what is missing. */
+	if ((ret == -ENOSPC || ret == -ENOMEM) && idle_flush(c))
+		ret = call(c, BMEM_ALLOC, &arg);
+	if (ret)
+		return ret;
+	for (i = 0; i < nr; i++)
+		held_add(c, (int64_t)e[i].granted);
+	for (i = 0; i < nr && block_fits(c, &e[i]); i++)
+		;
+	if (i == nr)
+		return 0;
+	while (nr--)
+		(void)release(c, e[nr].handle, e[nr].granted);
+	return -ENOMEM;
+}
+
+/* Enter a block that is used again; its record is kept at every level. */
+static void *reuse(struct bmem_client *c, uint64_t name, size_t size,
+		   unsigned int flags, uint32_t site)
+{
+	char *p = c->base + name_offset(name);
+
+	bool full = level_now(c) >= BMEM_LEVEL_STANDARD;
+
+	record_live(record_of(c, name), size, full ? site : 0,
+		    full ? ticks_now(c) : 0);
+	if (flags & BMEM_ALLOC_ZERO)
+		memset(p, 0, size);
+	return p;
+}
+
+/**
+ * block_reuse() - a block from a stash
+ * @c: client
+ * @size: as for bmem_alloc()
+ * @align: as for bmem_alloc()
+ * @flags: as for bmem_alloc()
+ * @site: as for bmem_alloc_at()
+ *
+ * The request was checked.
+ *
+ * Return: the tensor, or NULL when no stash has one that fits.
+ */
+void *block_reuse(struct bmem_client *c, size_t size, size_t align,
+		  unsigned int flags, uint32_t site)
+{
+	struct cache *m = thread_cache(c);
+	uint64_t pages, name;
+
+	if (!m)
+		return NULL;
+	if (align < BMEM_PAGE_SIZE)
+		align = BMEM_PAGE_SIZE;
+	pages = (size + BMEM_PAGE_SIZE - 1) >> PAGE_SHIFT;
+	name = stash_take(&m->stash, pages, align);
+	if (name == NAME_NONE)
+		name = stash_depot_take(c, pages, align);
+	if (name != NAME_NONE)
+		return reuse(c, name, size, flags, site);
+	cache_look(c, m);
+	stash_tighten(c, m, pages);
+	return NULL;
+}
+
+/**
+ * block_alloc() - a tensor of whole pages
+ * @c: client
+ * @size: as for bmem_alloc()
+ * @align: as for bmem_alloc()
+ * @flags: as for bmem_alloc()
+ * @site: as for bmem_alloc_at()
+ *
+ * Return: the tensor, or NULL and errno.
+ */
+void *block_alloc(struct bmem_client *c, size_t size, size_t align,
+		  unsigned int flags, uint32_t site)
+{
+	struct bmem_alloc_entry e = {
+		.bytes = size,
+		.align = (uint32_t)align,
+		.site = site,
+		.flags = flags,
+	};
+	void *p;
+	int ret;
+
+	ret = request_check(size, align, flags);
+	if (!ret) {
+		p = block_reuse(c, size, align, flags, site);
+		if (p)
+			return p;
+		ret = blocks_get(c, &e, 1);
+	}
+	if (!ret)
+		return c->base + e.offset;
+	errno = -ret;
+	return NULL;
+}
+
+static bool has_record(const struct bmem_client *c, uint64_t entry)
+{
+	return entry & BMEM_SPAN_RECORDED && span_record(entry) < c->records;
+}
+
+/**
+ * block_keep() - put a block in the stash
+ * @c: client
+ * @offset: where it begins
+ * @entry: what the span map says of that page; its record is free
+ *
+ * Without a record, or a cache, it goes back.
+ *
+ * Return: 0, or -ENOENT when it is there no more.
+ */
+int block_keep(struct bmem_client *c, uint64_t offset, uint64_t entry)
+{
+	struct cache *m = thread_cache(c);
+
+	if (!m || !has_record(c, entry))
+		return block_release(c, offset);
+	stash_put(c, m, name_of(offset, span_record(entry)),
+		  span_pages(c, entry, offset));
+	return 0;
+}
+
+/**
+ * block_free() - free a tensor of whole pages
+ * @c: client
+ * @offset: where it begins
+ * @entry: what the span map says of that page
+ *
+ * Return: 0, or -ENOENT when no tensor begins there.
+ */
+int block_free(struct bmem_client *c, uint64_t offset, uint64_t entry)
+{
+	struct bmem_record *r;
+	uint64_t head;
+	int ret;
+
+	if (!span_is_tensor(entry) || offset % BMEM_PAGE_SIZE)
+		return -ENOENT;
+	if (!has_record(c, entry))
+		return block_release(c, offset);
+	r = &c->ledger[span_record(entry)];
+	head = peek(&r->head);
+	if (!head_live(head) ||
+	    !__atomic_compare_exchange_n(&r->head, &head,
+					 head & ~BMEM_RECORD_STATE_MASK, false,
+					 __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		return -ENOENT;
+	if (level_now(c) >= BMEM_LEVEL_STANDARD)
+		record_lifetime(r, ticks_now(c));
+	ret = block_keep(c, offset, entry);
+	/* The call failed, so the tensor is still live. */
+	if (ret && ret != -ENOENT)
+		__atomic_store_n(&r->head, head, __ATOMIC_RELEASE);
+	return ret;
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
+/*
+ * Idle memory that a process keeps at hand: each thread its own, and a depot
+ * for all.
+ *
+ * All of it lies in memory that a child of fork() finds full of zeroes, and
+ * zeroes mean: nothing here, nobody holds the lock, no thread has this cache.
+ * So the child begins with nothing, and the parent keeps what is its own.
+ *
+ * Locks, outer first: the list of clients (thread.c), a depot's.  Neither is
+ * held across a call to the backend, but that thread exit and bmem_close()
+ * hold the list's.
+ */
+#ifndef BMEM_CACHE_H
+#define BMEM_CACHE_H
+
+#include <pthread.h>
+
+#include "record.h"
+#include "site.h"
+
+/* A magazine's greatest capacity, in slots, and that of a depot's shelf. */
+#define MAGAZINE_MAX	64
+#define SHELF_MAX	128
+/* Most blocks in a stash. */
+#define STASH_MAX	32
+/* Most threads that have a cache of their own at a time. */
+#define CACHES_MAX	4096
+/* Clients that a thread can go between without losing its cache of one. */
+#define TLS_SLOTS	8
+#define TLS_NONE	(~0ULL)
+/* No slot and no block has this name. */
+#define NAME_NONE	(~0ULL)
+
+/**
+ * struct stash - tensors of whole pages that were freed, oldest first
+ * @nr: how many
+ * @pages: their lengths together
+ * @len: length of each, in pages
+ * @since: when it was freed, in ticks
+ * @names: where it lies, and its record
+ */
+struct stash {
+	uint32_t nr;
+	uint64_t pages;
+	uint32_t len[STASH_MAX];
+	uint32_t since[STASH_MAX];
+	uint64_t names[STASH_MAX];
+};
+
+/**
+ * struct magazine - a stack of free slots of one class, without the slots
+ * @nr: how many
+ * @cap: how many there may be; 0 until it is first used
+ */
+struct magazine {
+	uint32_t nr;
+	uint32_t cap;
+};
+
+/**
+ * struct wear - what is known of a magazine's use
+ * @trips: refills and flushes since its capacity was last changed
+ * @used: refilled or flushed since the last sweep
+ */
+struct wear {
+	uint16_t trips;
+	uint16_t used;
+};
+
+/**
+ * struct cache - one thread's
+ * @magazines: by class
+ * @ptrs: where the free slots are
+ * @records: where their records are in the ledger, in bytes
+ * @wear: by class
+ * @stash: free tensors of whole pages
+ * @stash_limit: most pages that @stash keeps when more memory is asked for
+ * @cap_bytes: what all magazines could hold
+ * @recall: value of bmem_control.recall that was obeyed
+ * @swept: when the magazines were last swept, in ticks
+ * @refused: times that a magazine could not grow since then
+ * @sites: the call sites that the thread knows
+ *
+ * A pointer and its record are apart, and not a name, so that the pointer that
+ * is pushed does not have to wait until the record was looked up.
+ */
+struct cache {
+	struct stash stash;
+	uint64_t stash_limit;
+	uint64_t cap_bytes;
+	uint32_t recall;
+	uint32_t swept;
+	uint32_t refused;
+	struct wear wear[BMEM_CLASSES];
+	char stagger[0x340];
+	struct magazine magazines[BMEM_CLASSES];
+	char *ptrs[BMEM_CLASSES][MAGAZINE_MAX];
+	uint32_t records[BMEM_CLASSES][MAGAZINE_MAX];
+	struct site_cache sites;
+} __attribute__((aligned(4096)));
+
+/**
+ * struct shelf - idle slots of one class
+ * @nr: how many
+ * @used: taken from since the last sweep
+ * @slots: their names
+ */
+struct shelf {
+	uint32_t nr;
+	uint32_t used;
+	uint64_t slots[SHELF_MAX];
+};
+
+/**
+ * struct depot - idle memory of a process, for all its threads
+ * @lock: guards all but @held, @peak and @swept
+ * @bytes: sum of the slots on @shelves
+ * @shelves: by class
+ * @stash: tensors of whole pages
+ * @caches: which of the client's caches have a thread
+ * @threads: how many
+ * @held: what this process took from the backend less what it gave back; may
+ *	be negative in a child
+ * @peak: most that @held ever was, and would have been with blocks in stashes
+ * @swept: when the shelves were last swept, in ticks
+ */
+struct depot {
+	pthread_mutex_t lock;
+	uint64_t bytes;
+	struct shelf shelves[BMEM_CLASSES];
+	struct stash stash;
+	uint64_t caches[CACHES_MAX / 64];
+	uint32_t threads;
+	int64_t held;
+	int64_t peak;
+	uint32_t swept;
+} __attribute__((aligned(4096)));
+
+/**
+ * struct tls_slot - a thread's cache of one client
+ * @serial: the client's, %TLS_NONE while the slot is free
+ * @cache: not to be touched before @serial was compared: it may be gone
+ */
+struct tls_slot {
+	uint64_t serial;
+	struct cache *cache;
+};
+
+#pragma GCC visibility push(hidden)
+extern __thread struct tls_slot tls_slots[TLS_SLOTS]
+	__attribute__((tls_model("initial-exec")));
+#pragma GCC visibility pop
+
+/* Is the client the one that this thread used last? */
+static inline bool cache_at_hand(const struct bmem_client *c)
+{
+	return __builtin_expect(tls_slots[0].serial == peek(&c->serial), 1);
+}
+
+static inline void slot_push(struct cache *m, uint32_t class, char *ptr,
+			     uint32_t record)
+{
+	uint32_t at = m->magazines[class].nr++;
+
+	m->ptrs[class][at] = ptr;
+	m->records[class][at] = record;
+}
+
+struct cache *thread_cache(struct bmem_client *c);
+
+/* Call site of an allocation, as far as the level wants one. */
+static inline __attribute__((always_inline))
+uint32_t site_from(struct bmem_client *c, const char *label, const void *ret,
+		   const void *frame, size_t bytes)
+{
+	struct cache *m = cache_at_hand(c) ? tls_slots[0].cache :
+					     thread_cache(c);
+	uint32_t level = level_now(c);
+
+	if (__builtin_expect(m != NULL, 1))
+		return site_of(c, &m->sites, label, ret, frame, level, bytes);
+	return level < BMEM_LEVEL_STANDARD ? 0 : site_at(c, label, ret);
+}
+
+/* thread.c */
+int thread_client_add(struct bmem_client *c);
+void thread_client_remove(struct bmem_client *c);
+struct cache *thread_cache_peek(const struct bmem_client *c);
+
+/* magazine.c */
+void cache_flush(struct bmem_client *c, struct cache *m);
+void cache_look(struct bmem_client *c, struct cache *m);
+int magazine_refill(struct bmem_client *c, struct cache *m, uint32_t class);
+void magazine_spill(struct bmem_client *c, struct cache *m, uint32_t class);
+
+/* slots.c */
+int slots_get(struct bmem_client *c, uint32_t class, uint64_t *names,
+	      uint32_t nr, uint32_t *got);
+void slots_put(struct bmem_client *c, uint64_t *names, uint32_t nr,
+	       uint64_t bytes);
+
+/* depot.c */
+int depot_init(struct bmem_client *c);
+void depot_fini(struct bmem_client *c);
+uint32_t depot_take(struct bmem_client *c, uint32_t class, uint64_t *names,
+		    uint32_t nr);
+void depot_give(struct bmem_client *c, uint32_t class, uint64_t *names,
+		uint32_t nr);
+void depot_flush(struct bmem_client *c);
+void depot_sweep(struct bmem_client *c);
+bool idle_flush(struct bmem_client *c);
+
+/* stash.c */
+uint64_t stash_take(struct stash *s, uint64_t pages, uint64_t align);
+uint64_t stash_depot_take(struct bmem_client *c, uint64_t pages,
+			  uint64_t align);
+void stash_put(struct bmem_client *c, struct cache *m, uint64_t name,
+	       uint32_t pages);
+void stash_empty(struct bmem_client *c, struct cache *m);
+void stash_tighten(struct bmem_client *c, struct cache *m, uint64_t pages);
+void stash_depot_flush(struct bmem_client *c);
+void stash_age(struct bmem_client *c, struct cache *m);
+
+/* block.c */
+void *block_alloc(struct bmem_client *c, size_t size, size_t align,
+		  unsigned int flags, uint32_t site);
+void *block_reuse(struct bmem_client *c, size_t size, size_t align,
+		  unsigned int flags, uint32_t site);
+int blocks_get(struct bmem_client *c, struct bmem_alloc_entry *e, uint32_t nr);
+int block_free(struct bmem_client *c, uint64_t offset, uint64_t entry);
+int block_keep(struct bmem_client *c, uint64_t offset, uint64_t entry);
+int block_release(struct bmem_client *c, uint64_t offset);
+
+/* tensor.c */
+int request_check(size_t size, size_t align, unsigned int flags);
+void *tensor_alloc(struct bmem_client *c, size_t size, size_t align,
+		   unsigned int flags, uint32_t site);
+int tensor_give(struct bmem_client *c, void *ptr, uint64_t entry,
+		struct bmem_record *r);
+
+#endif /* BMEM_CACHE_H */

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later OR MIT */
+/*
+ * From an allocation to the number of its call site.
+ *
+ * A thread remembers the sites that it has seen in a struct site_cache: a hit
+ * is a few instructions; a miss asks the client's tables, and a site that is
+ * new to these gets its name and is announced to the backend.
+ */
+#ifndef BMEM_SITE_H
+#define BMEM_SITE_H
+
+#include "internal.h"
+#include "scope.h"
+
+/* From here on a tensor's site is its whole stack. */
+#define SITE_BIG	(1UL << 20)
+
+/* Powers of two. */
+#define SITE_ENTRIES	128
+#define SITE_STACKS	16
+
+/**
+ * struct site_entry - a site that a thread knows by return address or hash
+ * @key: return address; or, of a whole stack, struct twin's key
+ * @check: scope, or hash of label and scope; or struct twin's check
+ * @site: its number
+ * @left: until the next sample, in allocations, large ones count more
+ */
+struct site_entry {
+	uint64_t key;
+	uint64_t check;
+	uint32_t site;
+	uint32_t left;
+};
+
+/**
+ * struct site_stack - a stack as it lies in memory, and its site
+ * @frame: where it begins; the frames above are at @frame + @off
+ * @what: as in struct site_entry
+ * @end: saved frame pointer of the last frame, which leads no further
+ * @site: its number
+ * @left: as in struct site_entry, where @whole is false
+ * @nr: frames
+ * @whole: the frame pointers led to the beginning of the thread
+ * @off: frame pointers, relative to @frame
+ * @pcs: return addresses
+ *
+ * When all of these are found unchanged in memory, a walk from @frame would
+ * give the same stack.  The loads do not wait for each other, as those of a
+ * walk do, so that looking is several times as fast as walking.
+ */
+struct site_stack {
+	const void *frame;
+	uint64_t what;
+	uintptr_t end;
+	uint32_t site;
+	uint32_t left;
+	uint32_t nr;
+	bool whole;
+	uint32_t off[BMEM_FRAMES_MAX];
+	uintptr_t pcs[BMEM_FRAMES_MAX];
+};
+
+/**
+ * struct site_cache - what one thread knows of the sites of one client
+ * @meter: what it measured of its tracking
+ * @low: lowest address of the thread's stack
+ * @high: first address above it; 0 until it is known, 1 when that cannot be
+ * @random: state of the sampler's generator
+ * @loads: module_loads() when the rest was entered
+ * @entries: direct-mapped by return address or hash
+ * @stacks: direct-mapped by return address and frame
+ *
+ * All zero is empty.  Before it goes away, or another thread or client uses it,
+ * site_cache_flush() hands on what was measured and makes it all zero again.
+ */
+struct site_cache {
+	struct meter meter;
+	uintptr_t low;
+	uintptr_t high;
+	uint64_t random;
+	uint64_t loads;
+	struct site_entry entries[SITE_ENTRIES];
+	struct site_stack stacks[SITE_STACKS];
+};
+
+static inline struct site_entry *site_entry(struct site_cache *sc, uint64_t key,
+					    uint64_t check)
+{
+	uint64_t h = (key ^ check << 32) * 0x9e3779b97f4a7c15ULL;
+
+	return &sc->entries[h >> 57];
+}
+
+_Static_assert(SITE_ENTRIES == 1 << (64 - 57), "index of an entry");
+
+/* Large tensors are sampled more often: from 16 KiB on in proportion. */
+static inline uint32_t site_weight(size_t bytes)
+{
+	return 1 + (uint32_t)(bytes >> 14);
+}
+
+uint32_t site_slow(struct bmem_client *c, struct site_cache *sc,
+		   const char *label, const void *ret, const void *frame,
+		   uint32_t level, size_t bytes);
+void site_cache_flush(struct bmem_client *c, struct site_cache *sc);
+
+/* By return address: the thread's entry if it knows and no sample is due. */
+static inline struct site_entry *site_hit(struct site_cache *sc,
+					  const void *ret, uint32_t weight)
+{
+	uint64_t scope = bmem_scope_id();
+	struct site_entry *e = site_entry(sc, (uintptr_t)ret, scope);
+
+	if (__builtin_expect(e->key == (uintptr_t)ret && e->check == scope &&
+			     e->left > weight, 1)) {
+		e->left -= weight;
+		return e;
+	}
+	return NULL;
+}
+
+/**
+ * site_of() - the call site of an allocation
+ * @c: client
+ * @sc: the calling thread's cache for this client
+ * @label: what the memory is for, or NULL
+ * @ret: return address of the allocating function
+ * @frame: its __builtin_frame_address(0)
+ * @level: enum bmem_level that holds
+ * @bytes: size of the tensor
+ *
+ * Keeps errno.
+ *
+ * Return: the site's number; 0 below %BMEM_LEVEL_STANDARD, or when there is no
+ * room for another site.
+ */
+static inline uint32_t site_of(struct bmem_client *c, struct site_cache *sc,
+			       const char *label, const void *ret,
+			       const void *frame, uint32_t level, size_t bytes)
+{
+	struct site_entry *e;
+
+	if (level < BMEM_LEVEL_STANDARD)
+		return 0;
+	if (__builtin_expect(level == BMEM_LEVEL_STANDARD && !label &&
+			     bytes < SITE_BIG && sc->meter.left, 1)) {
+		e = site_hit(sc, ret, site_weight(bytes));
+		if (e) {
+			sc->meter.left--;
+			return e->site;
+		}
+	}
+	return site_slow(c, sc, label, ret, frame, level, bytes);
+}
+
+/**
+ * site_timed() - is the allocation that site_of() was asked for timed?
+ * @sc: the calling thread's cache
+ *
+ * If so, its record is stored between meter_now() and site_timed_record(), and
+ * site_timed_end() is called at the end, whatever came of it.
+ *
+ * Return: true for about one in two thousand.
+ */
+static inline bool site_timed(const struct site_cache *sc)
+{
+	return __builtin_expect(sc->meter.timing, 0);
+}
+
+/**
+ * site_timed_record() - a record was stored, in an allocation that is timed
+ * @sc: the calling thread's cache
+ * @from: meter_now() before the store
+ */
+static inline void site_timed_record(struct site_cache *sc, uint64_t from)
+{
+	meter_scaled(&sc->meter, BMEM_OVERHEAD_RECORD, from);
+}
+
+/**
+ * site_timed_end() - an allocation that is timed has ended
+ * @sc: the calling thread's cache
+ */
+static inline void site_timed_end(struct site_cache *sc)
+{
+	meter_done(&sc->meter);
+}
+
+#endif /* BMEM_SITE_H */

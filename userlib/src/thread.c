@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * Threads and their caches: which thread has which, and what becomes of it
+ * when the thread ends.
+ *
+ * A thread finds its cache by the client's serial, which is never used again:
+ * when a client is closed its caches are unmapped, and what threads still have
+ * of them is a serial that no client answers to.  A child of fork() has
+ * inherited the numbers of its parent, but gives the client a new serial,
+ * since the old one was wiped.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "cache.h"
+
+__thread struct tls_slot tls_slots[TLS_SLOTS] = {
+	[0 ... TLS_SLOTS - 1] = { .serial = TLS_NONE },
+};
+
+/* All clients that are open; a thread that ends may still have their slots. */
+static pthread_mutex_t clients_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct bmem_client *clients;
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t key;
+static int set_up_ret;
+
+static uint64_t next_serial(void)
+{
+	static _Atomic uint64_t last;
+
+	return atomic_fetch_add(&last, 1) + 1;
+}
+
+/* An open client by its serial; clients_lock is held. */
+static struct bmem_client *client_by_serial(uint64_t serial)
+{
+	struct bmem_client *c = clients;
+
+	while (c && peek(&c->serial) != serial)
+		c = c->next;
+	return c;
+}
+
+/* Take what a thread has of a client, which it uses no more. */
+static void cache_clear(struct bmem_client *c, struct cache *m)
+{
+	cache_flush(c, m);
+	site_cache_flush(c, &m->sites);
+	memset(&m->sites, 0, sizeof(m->sites));
+}
+
+static void detach(struct bmem_client *c, struct cache *m)
+{
+	uint32_t at = (uint32_t)(m - c->caches);
+
+	cache_clear(c, m);
+	pthread_mutex_lock(&c->depot->lock);
+	c->depot->caches[at / 64] &= ~(1ULL << (at % 64));
+	poke(&c->depot->threads, c->depot->threads - 1);
+	pthread_mutex_unlock(&c->depot->lock);
+}
+
+/* Give up the cache of a client that may have been closed since. */
+static void slot_drop(struct tls_slot *s)
+{
+	struct bmem_client *c;
+
+	if (s->serial == TLS_NONE)
+		return;
+	pthread_mutex_lock(&clients_lock);
+	c = client_by_serial(s->serial);
+	if (c)
+		detach(c, s->cache);
+	pthread_mutex_unlock(&clients_lock);
+	s->serial = TLS_NONE;
+}
+
+static void thread_end(void *arg)
+{
+	uint32_t i;
+
+	(void)arg;
+	for (i = 0; i < TLS_SLOTS; i++)
+		slot_drop(&tls_slots[i]);
+}
+
+/* The list must be whole, and nobody's, in the child. */
+static void before_fork(void)
+{
+	pthread_mutex_lock(&clients_lock);
+}
+
+static void after_fork(void)
+{
+	pthread_mutex_unlock(&clients_lock);
+}
+
+static void set_up(void)
+{
+	set_up_ret = -pthread_key_create(&key, thread_end);
+	if (!set_up_ret)
+		set_up_ret = -pthread_atfork(before_fork, after_fork,
+					     after_fork);
+}
+
+/**
+ * thread_client_add() - a client is open from now on
+ * @c: client
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int thread_client_add(struct bmem_client *c)
+{
+	pthread_once(&once, set_up);
+	if (set_up_ret)
+		return -ENOMEM;
+	pthread_mutex_lock(&clients_lock);
+	c->serial = next_serial();
+	c->next = clients;
+	clients = c;
+	pthread_mutex_unlock(&clients_lock);
+	return 0;
+}
+
+/* Caches of threads that are still there, which use the client no more. */
+static void detach_all(struct bmem_client *c)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->nr_caches; i++)
+		if (c->depot->caches[i / 64] >> (i % 64) & 1)
+			cache_clear(c, &c->caches[i]);
+}
+
+/**
+ * thread_client_remove() - a client is about to be closed
+ * @c: client
+ *
+ * Gives back what threads and the depot have of it: another process may go on
+ * with the client.
+ */
+void thread_client_remove(struct bmem_client *c)
+{
+	struct bmem_client **at = &clients;
+
+	pthread_mutex_lock(&clients_lock);
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
+	detach_all(c);
+	pthread_mutex_unlock(&clients_lock);
+	depot_flush(c);
+}
+
+/* A child of fork() finds no serial, and threads of it may race for one. */
+static uint64_t serial_get(struct bmem_client *c)
+{
+	uint64_t serial = peek(&c->serial), mine;
+
+	if (serial)
+		return serial;
+	mine = next_serial();
+	if (__atomic_compare_exchange_n(&c->serial, &serial, mine, false,
+					__ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		return mine;
+	return serial;
+}
+
+static struct cache *cache_claim(struct bmem_client *c)
+{
+	struct depot *d = c->depot;
+	struct cache *m = NULL;
+	uint32_t i;
+
+	pthread_mutex_lock(&d->lock);
+	for (i = 0; i < c->nr_caches; i++) {
+		if (d->caches[i / 64] >> (i % 64) & 1)
+			continue;
+		d->caches[i / 64] |= 1ULL << (i % 64);
+		poke(&d->threads, d->threads + 1);
+		m = &c->caches[i];
+		break;
+	}
+	pthread_mutex_unlock(&d->lock);
+	return m;
+}
+
+/* Make a slot the first, where the fast path looks. */
+static void slot_first(uint32_t i)
+{
+	struct tls_slot s = tls_slots[i];
+
+	memmove(tls_slots + 1, tls_slots, i * sizeof(s));
+	tls_slots[0] = s;
+}
+
+/**
+ * thread_cache_peek() - this thread's cache of a client, if it has one
+ * @c: client
+ *
+ * Return: the cache, or NULL.
+ */
+struct cache *thread_cache_peek(const struct bmem_client *c)
+{
+	uint64_t serial = peek(&c->serial);
+	uint32_t i;
+
+	for (i = 0; i < TLS_SLOTS; i++) {
+		if (tls_slots[i].serial != serial)
+			continue;
+		if (i)
+			slot_first(i);
+		return tls_slots[0].cache;
+	}
+	return NULL;
+}
+
+/**
+ * thread_cache() - this thread's cache of a client
+ * @c: client
+ *
+ * Takes the place of the cache of the client that was not used for longest, if
+ * need be.
+ *
+ * Return: the cache, or NULL when the client can have no more of them.
+ */
+struct cache *thread_cache(struct bmem_client *c)
+{
+	struct cache *m = thread_cache_peek(c);
+
+	if (m || !c->nr_caches)
+		return m;
+	slot_drop(&tls_slots[TLS_SLOTS - 1]);
+	/* Without it nobody would give back what is in the cache. */
+	if (pthread_setspecific(key, tls_slots))
+		return NULL;
+	m = cache_claim(c);
+	if (!m)
+		return NULL;
+	m->recall = peek(&c->control->recall);
+	slot_first(TLS_SLOTS - 1);
+	tls_slots[0].cache = m;
+	tls_slots[0].serial = serial_get(c);
+	return m;
+}
