@@ -57,6 +57,17 @@ struct wrong {
 	WE(ALLOC, IN_ALLOC_ENTRY, bmem_alloc_entry, field, value, err)
 
 static const struct wrong wrongs[] = {
+	WF(BIND, BMEM_BIND_LEVEL, bmem_bind, level, BMEM_LEVEL_FULL + 1, EINVAL),
+	WF(BIND, BMEM_BIND_POLICY, bmem_bind, policy, BMEM_PLACE_BUDDY + 1, EINVAL),
+	W(SLOTS_GET, bmem_slots, size_class, BMEM_CLASSES, EINVAL),
+	W(SLOTS_GET, bmem_slots, size_class, 0xffffffff, EINVAL),
+	W(SLOTS_GET, bmem_slots, nr, 0, EINVAL),
+	W(SLOTS_GET, bmem_slots, nr, BMEM_BATCH_MAX + 1, EINVAL),
+	W(SLOTS_GET, bmem_slots, slots, 0, EFAULT),
+	W(SLOTS_PUT, bmem_slots, size_class, 1, EINVAL),
+	W(SLOTS_PUT, bmem_slots, nr, 0, EINVAL),
+	W(SLOTS_PUT, bmem_slots, nr, BMEM_BATCH_MAX + 1, EINVAL),
+	W(SLOTS_PUT, bmem_slots, slots, 0, EFAULT),
 	W(BIND, bmem_bind, flags, 0, EINVAL),
 	W(BIND, bmem_bind, __reserved, 1, EOPNOTSUPP),
 	W(BIND, bmem_bind, __reserved, 0x80000000, EOPNOTSUPP),
@@ -82,7 +93,7 @@ static const struct wrong wrongs[] = {
 	WA(align, 2 * BMEM_ALIGN_MAX, EINVAL),
 	WA(align, 0x80000000, EINVAL),
 	WA(align, 0xffffffff, EINVAL),
-	WA(flags, 1U << 1, EOPNOTSUPP),
+	WA(flags, 1U << 2, EOPNOTSUPP),
 	WA(flags, 1U << 31, EOPNOTSUPP),
 	WA(__reserved, 1, EOPNOTSUPP),
 	WA(__reserved, 0x80000000, EOPNOTSUPP),
@@ -148,6 +159,42 @@ static const struct wrong wrongs[] = {
 	W(POOL_STATS, bmem_pool_stats, nid, 1, EINVAL),
 	WF(POOL_STATS, BMEM_STATS_NODE, bmem_pool_stats, nid, 4096, EINVAL),
 	WF(POOL_STATS, BMEM_STATS_NODE, bmem_pool_stats, nid, 0xffffffff, EINVAL),
+
+	W(SITE, bmem_site, __reserved2, 1, EOPNOTSUPP),
+	W(SITE, bmem_site, nr_frames, BMEM_FRAMES_MAX + 1, EINVAL),
+	W(SITE, bmem_site, nr_frames, 0xffffffff, EINVAL),
+	W(SITE, bmem_site, frames, 0, EFAULT),
+	W(SITE, bmem_site, frames, ~0ULL, EFAULT),
+
+	W(MODULE, bmem_module, module, 0, EINVAL),
+	W(MODULE, bmem_module, module, BMEM_MODULES_MAX + 1, EINVAL),
+	W(MODULE, bmem_module, module, 0xffffffff, EINVAL),
+	W(MODULE, bmem_module, build_id_len, 19, EINVAL),
+	W(MODULE, bmem_module, build_id_len, BMEM_BUILD_ID_MAX + 1, EINVAL),
+	W(MODULE, bmem_module, build_id_len, 0xffffffff, EINVAL),
+
+	W(MODULE_INFO, bmem_module_info, module, 0, ENOENT),
+	W(MODULE_INFO, bmem_module_info, module, 2, ENOENT),
+	W(MODULE_INFO, bmem_module_info, module, 0xffffffff, ENOENT),
+	W(MODULE_INFO, bmem_module_info, client_id, ~0ULL, ENOENT),
+
+	W(SITE_LIST, bmem_site_list, client_id, ~0ULL, ENOENT),
+	W(SITE_LIST, bmem_site_list, row_size, 0, EINVAL),
+	W(SITE_LIST, bmem_site_list, row_size,
+	  sizeof(struct bmem_site_row) - 1, EINVAL),
+	W(SITE_LIST, bmem_site_list, row_size, BMEM_PAGE_SIZE + 1, EINVAL),
+	W(SITE_LIST, bmem_site_list, nr, 0, EINVAL),
+	W(SITE_LIST, bmem_site_list, nr, BMEM_BATCH_MAX + 1, EINVAL),
+	W(SITE_LIST, bmem_site_list, rows, 0, EFAULT),
+	W(SITE_LIST, bmem_site_list, rows, ~0ULL, EFAULT),
+
+	W(SITE_FRAMES, bmem_site_frames, client_id, ~0ULL, ENOENT),
+	W(SITE_FRAMES, bmem_site_frames, site, 0, ENOENT),
+	W(SITE_FRAMES, bmem_site_frames, site, 2, ENOENT),
+	W(SITE_FRAMES, bmem_site_frames, nr, BMEM_FRAMES_MAX + 1, EINVAL),
+	W(SITE_FRAMES, bmem_site_frames, nr, FRAMES - 1, EMSGSIZE),
+	W(SITE_FRAMES, bmem_site_frames, frames, 0, EFAULT),
+	W(SITE_FRAMES, bmem_site_frames, frames, ~0ULL, EFAULT),
 };
 
 /* ---- the fixture ---------------------------------------------------------- */
@@ -233,7 +280,7 @@ TEST_F_TIMEOUT(abi, unknown_number, BT_SLOW)
 	unsigned int nr;
 
 	for (nr = 0; nr < 256; nr++) {
-		if (nr >= _IOC_NR(BMEM_QUERY) && nr <= _IOC_NR(BMEM_POOL_STATS))
+		if (nr >= _IOC_NR(BMEM_QUERY) && nr <= _IOC_NR(BMEM_SITE_FRAMES))
 			continue;
 		EXPECT_EQ(-ENOTTY, bt_call(self->x.c.fd, _IO(BMEM_IOC_TYPE, nr), page)) {
 			TH_LOG("number %#x", nr);
@@ -241,7 +288,7 @@ TEST_F_TIMEOUT(abi, unknown_number, BT_SLOW)
 	}
 	EXPECT_EQ(-ENOTTY, bt_call(self->x.c.fd, _IO(0xBD, 0x40), page));
 	EXPECT_EQ(-ENOTTY, bt_call(self->x.c.fd,
-				   _IO(BMEM_IOC_TYPE, 0x4e), NULL));
+				   _IO(BMEM_IOC_TYPE, 0x54), NULL));
 }
 
 TEST_F_TIMEOUT(abi, short_struct, BT_SLOW)
@@ -251,7 +298,7 @@ TEST_F_TIMEOUT(abi, short_struct, BT_SLOW)
 	int i;
 
 	for (i = 0; i < CALLS; i++) {
-		for (size = 0; size < calls[i].size; size++) {
+		for (size = 0; size < calls[i].min; size++) {
 			make_good(&self->x, i, &a);
 			a.size = size;
 			EXPECT_FAILS(EINVAL, attempt(&self->x, i, &a, &a),
@@ -810,7 +857,7 @@ TEST_F_TIMEOUT(abi, batch_all_or_nothing, BT_SLOW)
 		int err;
 	} last[] = {
 		{ 0, 0, 0, EINVAL }, { 1, 3, 0, EINVAL },
-		{ 1, 0, 2, EOPNOTSUPP }, { POOL_LIMIT + 1, 0, 0, EFBIG },
+		{ 1, 0, 4, EOPNOTSUPP }, { POOL_LIMIT + 1, 0, 0, EFBIG },
 		{ POOL_LIMIT - 6 * BT_MIB, 0, 0, ENOSPC },
 	};
 	struct bt_snap before, after;

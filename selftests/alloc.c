@@ -163,6 +163,72 @@ TEST_F_TIMEOUT(alloc, alignments, BT_SLOW)
 	EXPECT_SOUND(self->c.fd);
 }
 
+/* What debugfs says of this client's only line, before there is a selector. */
+static const char *placed_by(int fd, const char *column, char *text, size_t size)
+{
+	struct bmem_query q;
+	char id[24];
+
+	if (bt_query(fd, &q))
+		return "?";
+	snprintf(id, sizeof(id), "%llu", q.client_id);
+	return bt_table_text("placement", "client", id, column, text, size) ? "?" :
+	       text;
+}
+
+TEST_F_TIMEOUT(alloc, policies, BT_SLOW)
+{
+	static const char * const names[] = { "first", "first", "best", "buddy" };
+	struct bmem_alloc_entry e[4], gap;
+	__u64 pages;
+	char text[32];
+	__u32 policy;
+	int i;
+
+	for (policy = BMEM_PLACE_AUTO; policy <= BMEM_PLACE_BUDDY; policy++) {
+		ASSERT_EQ(0, bt_bind_policy(self->c.fd, policy));
+		EXPECT_STREQ(names[policy], placed_by(self->c.fd, "policy", text,
+						      sizeof(text)));
+		EXPECT_STREQ(policy ? "pinned" : "default",
+			     placed_by(self->c.fd, "why", text, sizeof(text)));
+		/* Gaps of 20 and, behind it, of 10 pages: 9 fit both. */
+		ASSERT_EQ(0, bt_alloc1(self->c.fd, 20 * BT_PAGE, &e[0]));
+		ASSERT_EQ(0, bt_alloc1(self->c.fd, BT_PAGE, &e[1]));
+		ASSERT_EQ(0, bt_alloc1(self->c.fd, 10 * BT_PAGE, &e[2]));
+		ASSERT_EQ(0, bt_alloc1(self->c.fd, BT_PAGE, &e[3]));
+		ASSERT_EQ(0, bt_free1(self->c.fd, e[0].handle));
+		ASSERT_EQ(0, bt_free1(self->c.fd, e[2].handle));
+		ASSERT_EQ(0, bt_alloc1(self->c.fd, 9 * BT_PAGE, &gap));
+		pages = gap.granted / BT_PAGE;
+		EXPECT_EQ(policy == BMEM_PLACE_BUDDY ? 16 : 9, pages);
+		if (policy == BMEM_PLACE_BUDDY) {
+			EXPECT_EQ(0, gap.offset % gap.granted);
+		} else {
+			EXPECT_EQ(e[policy == BMEM_PLACE_BEST ? 2 : 0].offset,
+				  gap.offset);
+		}
+		EXPECT_SOUND(self->c.fd);
+		for (i = 1; i < 4; i += 2)
+			EXPECT_EQ(0, bt_free1(self->c.fd, e[i].handle));
+		EXPECT_EQ(0, bt_free1(self->c.fd, gap.handle));
+		EXPECT_SOUND(self->c.fd);
+	}
+}
+
+/* What a policy would round up to does not count: what was asked for fits. */
+TEST_F_TIMEOUT(alloc, rounding_refuses_nothing, BT_SLOW)
+{
+	struct bmem_alloc_entry e[2];
+
+	ASSERT_EQ(0, bt_bind_policy(self->c.fd, BMEM_PLACE_BUDDY));
+	ASSERT_EQ(0, bt_alloc1(self->c.fd, BT_MIB, &e[0]));
+	ASSERT_EQ(0, bt_alloc1(self->c.fd, POOL_LIMIT - BT_MIB - BT_MIB / 2, &e[1]));
+	EXPECT_SOUND(self->c.fd);
+	EXPECT_EQ(0, bt_free1(self->c.fd, e[0].handle));
+	EXPECT_EQ(0, bt_free1(self->c.fd, e[1].handle));
+	EXPECT_SOUND(self->c.fd);
+}
+
 TEST_F_TIMEOUT(alloc, zero_flag, BT_SLOW)
 {
 	struct bmem_alloc_entry e, z;
@@ -286,6 +352,9 @@ static const char *model_step(struct model *m, struct bt_client *c, int step)
 		return model_alloc(m, c);
 	if (what < 96)
 		return model_free(m, c);
+	if (what < 97)
+		return bt_bind_policy(c->fd, bt_random(&m->rnd) % 4) ?
+		       "pinning a policy failed" : NULL;
 	if (what < 98)
 		return bt_trim(c->fd, 0, bt_random(&m->rnd) % (32 * BT_MIB), NULL) ?
 		       "trim failed" : NULL;

@@ -54,6 +54,15 @@ int bt_bind_label(int fd, const char *label)
 	return bt_call(fd, BMEM_BIND, &b);
 }
 
+int bt_bind_policy(int fd, __u32 policy)
+{
+	struct bmem_bind b = {
+		.size = sizeof(b), .flags = BMEM_BIND_POLICY, .policy = policy,
+	};
+
+	return bt_call(fd, BMEM_BIND, &b);
+}
+
 int bt_bind_cache(int fd, __u64 bytes)
 {
 	struct bmem_bind b = {
@@ -131,7 +140,10 @@ int bt_info_at(int fd, __u64 offset, struct bmem_tensor_info *info)
 
 int bt_client_stats(int fd, __u64 id, struct bmem_client_stats *st)
 {
-	*st = (struct bmem_client_stats){ .size = sizeof(*st), .client_id = id };
+	*st = (struct bmem_client_stats){
+		.size = sizeof(*st), .client_id = id,
+		.flags = BMEM_STATS_LEDGER,
+	};
 	return bt_call(fd, BMEM_CLIENT_STATS, st);
 }
 
@@ -308,11 +320,16 @@ static const char *bt_sum_rows(const struct bmem_tensor *rows, int nr,
 static const char *bt_check_client(const struct bmem_client_stats *st, int nr,
 				   const struct bt_sums *sums)
 {
+	__u64 held = st->attached_bytes - st->cached_bytes;
+
 	if (st->live_tensors != (__u64)nr || st->live_bytes != sums->bytes ||
-	    st->granted_bytes != sums->granted)
-		return BT_FAIL("stats say %llu tensors, %llu live, %llu granted; the list %d, %llu, %llu",
+	    st->granted_bytes - st->idle_bytes != sums->granted)
+		return BT_FAIL("stats say %llu tensors, %llu live, %llu granted, of this %llu idle; the list %d, %llu, %llu",
 			       st->live_tensors, st->live_bytes, st->granted_bytes,
-			       nr, sums->bytes, sums->granted);
+			       st->idle_bytes, nr, sums->bytes, sums->granted);
+	if (st->slot_bytes > st->granted_bytes || st->slot_bytes > st->span_bytes)
+		return BT_FAIL("slots of %llu in %llu granted and spans of %llu",
+			       st->slot_bytes, st->granted_bytes, st->span_bytes);
 	if (st->allocs - st->frees != st->live_tensors)
 		return BT_FAIL("%llu allocated - %llu freed is not %llu live",
 			       st->allocs, st->frees, st->live_tensors);
@@ -327,8 +344,10 @@ static const char *bt_check_client(const struct bmem_client_stats *st, int nr,
 	if (st->cached_bytes > st->cache_limit_bytes)
 		return BT_FAIL("cached %llu above its bound %llu",
 			       st->cached_bytes, st->cache_limit_bytes);
-	if (!st->base_bytes &&
-	    st->attached_bytes - st->cached_bytes != sums->chunks * BT_HUGE)
+	/* Idle slots, and those that are in, lie in huge pages, too. */
+	if (!st->base_bytes && (st->spans || st->idle_bytes ?
+				held < sums->chunks * BT_HUGE :
+				held != sums->chunks * BT_HUGE))
 		return BT_FAIL("tensors lie in %llu huge pages, attached %llu - cached %llu says otherwise",
 			       sums->chunks, st->attached_bytes, st->cached_bytes);
 	if (st->peak_live_bytes < st->live_bytes ||

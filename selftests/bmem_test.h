@@ -53,6 +53,7 @@ int bt_query(int fd, struct bmem_query *q);
 int bt_bind_pool(int fd, int pool);
 int bt_bind_label(int fd, const char *label);
 int bt_bind_cache(int fd, __u64 bytes);
+int bt_bind_policy(int fd, __u32 policy);
 int bt_site(int fd, __u32 site, const char *label);
 int bt_alloc(int fd, struct bmem_alloc_entry *e, unsigned int nr,
 	     unsigned int *failed);

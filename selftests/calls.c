@@ -21,9 +21,39 @@ static void good_bind(struct ctx *x, union any *a)
 
 static void good_site(struct ctx *x, union any *a)
 {
-	(void)x;
 	a->site.site = 1;
 	strcpy(a->site.label, "a site");
+	a->site.nr_frames = FRAMES;
+	a->site.frames = (uintptr_t)x->frames;
+}
+
+static void good_module(struct ctx *x, union any *a)
+{
+	(void)x;
+	a->module.module = 1;
+	a->module.build_id_len = 20;
+	memset(a->module.build_id, 7, 20);
+	strcpy(a->module.path, "/a/program");
+}
+
+static void good_module_info(struct ctx *x, union any *a)
+{
+	(void)x;
+	a->module_info.module = 1;
+}
+
+static void good_site_list(struct ctx *x, union any *a)
+{
+	a->site_list.row_size = sizeof(*x->sites);
+	a->site_list.nr = 2;
+	a->site_list.rows = (uintptr_t)x->sites;
+}
+
+static void good_site_frames(struct ctx *x, union any *a)
+{
+	a->site_frames.site = 1;
+	a->site_frames.nr = BMEM_FRAMES_MAX;
+	a->site_frames.frames = (uintptr_t)x->stack;
 }
 
 static void good_alloc(struct ctx *x, union any *a)
@@ -127,6 +157,42 @@ static void good_pool_stats(struct ctx *x, union any *a)
 	a->pool_stats.pool = x->c.pool;
 }
 
+static void slots_call(struct ctx *x, unsigned long cmd, unsigned int nr)
+{
+	struct bmem_slots arg = {
+		.size = sizeof(arg), .nr = nr, .slots = (uintptr_t)x->slots,
+	};
+
+	bt_call(x->c.fd, cmd, &arg);
+}
+
+static void good_slots_get(struct ctx *x, union any *a)
+{
+	a->slots.size_class = 7;
+	a->slots.nr = SLOTS;
+	a->slots.slots = (uintptr_t)x->slots;
+}
+
+static void undo_slots_get(struct ctx *x, union any *a, bool done)
+{
+	if (done)
+		slots_call(x, BMEM_SLOTS_PUT, a->slots.nr);
+}
+
+static void good_slots_put(struct ctx *x, union any *a)
+{
+	slots_call(x, BMEM_SLOTS_GET, SLOTS);
+	a->slots.nr = SLOTS;
+	a->slots.slots = (uintptr_t)x->slots;
+}
+
+static void undo_slots_put(struct ctx *x, union any *a, bool done)
+{
+	(void)a;
+	if (!done)
+		slots_call(x, BMEM_SLOTS_PUT, SLOTS);
+}
+
 static void undo_nothing(struct ctx *x, union any *a, bool done)
 {
 	(void)x;
@@ -134,43 +200,54 @@ static void undo_nothing(struct ctx *x, union any *a, bool done)
 	(void)done;
 }
 
+#define END(type, field) (offsetof(struct type, field) + sizeof(((struct type *)0)->field))
+#define CALL(number, type, ...)						\
+	{ #number, BMEM_##number, sizeof(struct type), sizeof(struct type), __VA_ARGS__ }
+/* One whose struct has grown since its first version, which ended with @last. */
+#define GROWN(number, type, last, ...)					\
+	{ #number, BMEM_##number, sizeof(struct type), END(type, last), __VA_ARGS__ }
+
 const struct call calls[CALLS] = {
-	[QUERY] = { "QUERY", BMEM_QUERY, sizeof(struct bmem_query), 0, true,
-		    good_plain, undo_nothing },
-	[BIND] = { "BIND", BMEM_BIND, sizeof(struct bmem_bind), 7, false,
-		   good_bind, undo_nothing },
-	[SITE] = { "SITE", BMEM_SITE, sizeof(struct bmem_site), 0, false,
-		   good_site, undo_nothing },
-	[ALLOC] = { "ALLOC", BMEM_ALLOC, sizeof(struct bmem_alloc), 0, true,
-		    good_alloc, undo_alloc },
-	[FREE] = { "FREE", BMEM_FREE, sizeof(struct bmem_free), 0, true,
-		   good_free, undo_free },
-	[INFO] = { "TENSOR_INFO", BMEM_TENSOR_INFO,
-		   sizeof(struct bmem_tensor_info), 1, true,
-		   good_info, undo_nothing },
-	[LIST] = { "TENSOR_LIST", BMEM_TENSOR_LIST,
-		   sizeof(struct bmem_tensor_list), 1, true,
-		   good_list, undo_nothing },
-	[STATS] = { "CLIENT_STATS", BMEM_CLIENT_STATS,
-		    sizeof(struct bmem_client_stats), 0, true,
-		    good_plain, undo_nothing },
-	[TRIM] = { "TRIM", BMEM_TRIM, sizeof(struct bmem_trim), 1, true,
-		   good_trim, undo_nothing },
-	[CREATE] = { "POOL_CREATE", BMEM_POOL_CREATE,
-		     sizeof(struct bmem_pool_create), 0, true,
-		     good_create, undo_create },
-	[DESTROY] = { "POOL_DESTROY", BMEM_POOL_DESTROY,
-		      sizeof(struct bmem_pool_destroy), 0, false,
-		      good_destroy, undo_destroy },
-	[RESIZE] = { "POOL_RESIZE", BMEM_POOL_RESIZE,
-		     sizeof(struct bmem_pool_resize), 3, false,
-		     good_resize, undo_nothing },
-	[POOLS] = { "POOL_LIST", BMEM_POOL_LIST,
-		    sizeof(struct bmem_pool_list), 0, true,
-		    good_pools, undo_nothing },
-	[POOL_STATS] = { "POOL_STATS", BMEM_POOL_STATS,
-			 sizeof(struct bmem_pool_stats), 1, true,
-			 good_pool_stats, undo_nothing },
+	[QUERY] = GROWN(QUERY, bmem_query, pool, 0, true,
+		good_plain, undo_nothing),
+	[BIND] = GROWN(BIND, bmem_bind, label, 31, false,
+		good_bind, undo_nothing),
+	[SITE] = GROWN(SITE, bmem_site, label, 0, false,
+		good_site, undo_nothing),
+	[ALLOC] = CALL(ALLOC, bmem_alloc, 0, true,
+		good_alloc, undo_alloc),
+	[FREE] = CALL(FREE, bmem_free, 0, true,
+		good_free, undo_free),
+	[INFO] = CALL(TENSOR_INFO, bmem_tensor_info, 1, true,
+		good_info, undo_nothing),
+	[LIST] = CALL(TENSOR_LIST, bmem_tensor_list, 1, true,
+		good_list, undo_nothing),
+	[STATS] = GROWN(CLIENT_STATS, bmem_client_stats, escaped_bytes, 2, true,
+		good_plain, undo_nothing),
+	[TRIM] = CALL(TRIM, bmem_trim, 1, true,
+		good_trim, undo_nothing),
+	[CREATE] = CALL(POOL_CREATE, bmem_pool_create, 0, true,
+		good_create, undo_create),
+	[DESTROY] = CALL(POOL_DESTROY, bmem_pool_destroy, 0, false,
+		good_destroy, undo_destroy),
+	[RESIZE] = CALL(POOL_RESIZE, bmem_pool_resize, 3, false,
+		good_resize, undo_nothing),
+	[POOLS] = CALL(POOL_LIST, bmem_pool_list, 0, true,
+		good_pools, undo_nothing),
+	[POOL_STATS] = CALL(POOL_STATS, bmem_pool_stats, 1, true,
+		good_pool_stats, undo_nothing),
+	[SLOTS_GET] = CALL(SLOTS_GET, bmem_slots, 0, true,
+		good_slots_get, undo_slots_get),
+	[SLOTS_PUT] = CALL(SLOTS_PUT, bmem_slots, 0, true,
+		good_slots_put, undo_slots_put),
+	[MODULE] = CALL(MODULE, bmem_module, 0, false,
+		good_module, undo_nothing),
+	[MODULE_INFO] = CALL(MODULE_INFO, bmem_module_info, 0, true,
+		good_module_info, undo_nothing),
+	[SITE_LIST] = CALL(SITE_LIST, bmem_site_list, 0, true,
+		good_site_list, undo_nothing),
+	[SITE_FRAMES] = CALL(SITE_FRAMES, bmem_site_frames, 0, true,
+		good_site_frames, undo_nothing),
 };
 
 void make_good(struct ctx *x, int i, union any *a)
@@ -183,10 +260,16 @@ void make_good(struct ctx *x, int i, union any *a)
 int ctx_open(struct ctx *x, int pool)
 {
 	static const __u64 sizes[LIVE] = { 3 * BT_MIB, 4096, 1, 700000 };
+	static const int first[] = { MODULE, SITE };
 	int i, ret = bt_client_open(&x->c, pool);
+	union any a;
 
-	if (!ret)
-		ret = bt_site(x->c.fd, 1, "a site");
+	for (i = 0; i < FRAMES; i++)
+		x->frames[i] = (struct bmem_frame){ i ? 1 : 0, 0, 4096 * i + 5 };
+	for (i = 0; i < 2 && !ret; i++) {
+		make_good(x, first[i], &a);
+		ret = bt_call(x->c.fd, calls[first[i]].cmd, &a);
+	}
 	for (i = 0; i < LIVE && !ret; i++)
 		ret = bt_alloc1(x->c.fd, sizes[i], &x->live[i]);
 	return ret;

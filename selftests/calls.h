@@ -10,6 +10,8 @@
 #include "bmem_test.h"
 
 #define LIVE	4
+#define FRAMES	3
+#define SLOTS	4
 
 /* Any argument, with room for the tail of a longer struct. */
 union any {
@@ -31,6 +33,11 @@ union any {
 	struct bmem_pool_resize resize;
 	struct bmem_pool_list pools;
 	struct bmem_pool_stats pool_stats;
+	struct bmem_slots slots;
+	struct bmem_module module;
+	struct bmem_module_info module_info;
+	struct bmem_site_list site_list;
+	struct bmem_site_frames site_frames;
 	unsigned char bytes[8192];
 };
 
@@ -42,6 +49,10 @@ union any {
  * @gone: what FREE is given
  * @rows: where TENSOR_LIST writes
  * @ids: where POOL_LIST writes
+ * @slots: where SLOTS_GET writes, and what SLOTS_PUT is given
+ * @frames: what SITE is given
+ * @stack: where SITE_FRAMES writes
+ * @sites: where SITE_LIST writes
  */
 struct ctx {
 	struct bt_client c;
@@ -50,6 +61,10 @@ struct ctx {
 	struct bmem_free_entry gone[2];
 	struct bmem_tensor rows[LIVE];
 	__u32 ids[BMEM_POOLS_MAX];
+	__u64 slots[SLOTS];
+	struct bmem_frame frames[FRAMES];
+	struct bmem_frame stack[BMEM_FRAMES_MAX];
+	struct bmem_site_row sites[2];
 };
 
 /**
@@ -57,6 +72,7 @@ struct ctx {
  * @name: how messages call it
  * @cmd: its number
  * @size: of its struct
+ * @min: of its struct's first version
  * @known: flag bits that are defined
  * @writes: has out fields that success writes
  * @good: completes a zeroed argument so that the call succeeds
@@ -66,6 +82,7 @@ struct call {
 	const char *name;
 	unsigned long cmd;
 	size_t size;
+	size_t min;
 	__u32 known;
 	bool writes;
 	void (*good)(struct ctx *x, union any *a);
@@ -74,7 +91,8 @@ struct call {
 
 enum call_index {
 	QUERY, BIND, SITE, ALLOC, FREE, INFO, LIST, STATS, TRIM, CREATE,
-	DESTROY, RESIZE, POOLS, POOL_STATS, CALLS,
+	DESTROY, RESIZE, POOLS, POOL_STATS, SLOTS_GET, SLOTS_PUT, MODULE,
+	MODULE_INFO, SITE_LIST, SITE_FRAMES, CALLS,
 };
 
 extern const struct call calls[CALLS];

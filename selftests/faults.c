@@ -80,6 +80,16 @@ static bool excusable(int ret)
 	return !ret || ret == -ENOMEM || ret == -EFAULT;
 }
 
+/* What GET takes back when it cannot tell of it was there for a moment. */
+static void forget_peaks(struct bt_snap *before, const struct bt_snap *after)
+{
+	before->client.peak_attached_bytes = after->client.peak_attached_bytes;
+	before->pool.peak_attached_bytes = after->pool.peak_attached_bytes;
+	before->pool.huge_taken = after->pool.huge_taken;
+	before->pool.huge_given = after->pool.huge_given;
+	before->pool.fallbacks = after->pool.fallbacks;
+}
+
 /* One call with its @n-th chance of a fault taken; false when it had fewer. */
 static bool sweep_one(struct __test_metadata *_metadata, FIXTURE_DATA(faults) *self,
 		      int i, int n)
@@ -99,8 +109,10 @@ static bool sweep_one(struct __test_metadata *_metadata, FIXTURE_DATA(faults) *s
 	EXPECT_TRUE(excusable(ret)) {
 		TH_LOG("%s, fault %d: %d", calls[i].name, n, ret);
 	}
-	/* FREE says that it has freed when it cannot tell the results. */
-	changed = ret && (i != FREE || ret != -EFAULT) ?
+	if (i == SLOTS_GET)
+		forget_peaks(&before, &after);
+	/* FREE and PUT have done it when they cannot tell the results. */
+	changed = ret && ((i != FREE && i != SLOTS_PUT) || ret != -EFAULT) ?
 		  bt_snap_diff(&before, &after) : NULL;
 	EXPECT_EQ(NULL, changed) {
 		TH_LOG("%s, fault %d: %d, changed %s", calls[i].name, n, ret, changed);
@@ -177,6 +189,54 @@ TEST_F_TIMEOUT(faults, large_batch, 2 * BT_SLOW)
 	}
 	EXPECT_LT(10, n);
 	TH_LOG("%d places to fail", n - 2);
+}
+
+/*
+ * Slots of many new spans: each needs memory, a part of the span map and of
+ * the ledger.  As many as could be had are given; none is kept back.
+ */
+TEST_F_TIMEOUT(faults, many_slots, 2 * BT_SLOW)
+{
+	static const __u32 classes[] = { 0, 15, BMEM_CLASSES - 1 };
+	__u64 names[300];
+	struct bmem_slots s = { .size = sizeof(s), .slots = (uintptr_t)names };
+	struct bt_snap before, after;
+	const char *changed;
+	size_t k;
+	bool hit;
+	int n, ret;
+
+	for (k = 0; k < ARRAY_SIZE(classes); k++) {
+		for (n = 1, hit = true; n < SWEEP_MAX && hit; n++) {
+			s.size_class = classes[k];
+			s.nr = ARRAY_SIZE(names);
+			bt_snap(self->x.c.fd, &before);
+			arm(self->nth, n);
+			ret = bt_call(self->x.c.fd, BMEM_SLOTS_GET, &s);
+			hit = fired(self->nth);
+			EXPECT_TRUE(excusable(ret)) {
+				TH_LOG("fault %d: %d", n, ret);
+			}
+			bt_snap(self->x.c.fd, &after);
+			forget_peaks(&before, &after);
+			changed = ret ? bt_snap_diff(&before, &after) : NULL;
+			EXPECT_EQ(NULL, changed) {
+				TH_LOG("fault %d: %d, changed %s", n, ret, changed);
+			}
+			EXPECT_EQ(before.client.slots + (ret ? 0 : s.nr),
+				  after.client.slots);
+			s.size_class = 0;
+			if (!ret)
+				EXPECT_EQ(0, bt_call(self->x.c.fd, BMEM_SLOTS_PUT, &s));
+			bt_snap(self->x.c.fd, &after);
+			EXPECT_EQ(before.client.slots, after.client.slots);
+			EXPECT_EQ(before.client.spans, after.client.spans);
+			EXPECT_EQ(before.client.attached_bytes,
+				  after.client.attached_bytes);
+		}
+		EXPECT_LT(4, n);
+		TH_LOG("class %u: %d places to fail", classes[k], n - 2);
+	}
 }
 
 TEST_F_TIMEOUT(faults, open_device, BT_SLOW)

@@ -65,7 +65,7 @@ check unload_after_the_reader rmmod bmem
 
 for bad in reserve_mib=3 limit_mib=7 "reserve_mib=64 limit_mib=32" space_gib=3 \
 	space_gib=4294967295 tombstones=65537 tombstones=-1 cache_mib=65537 \
-	promote_ms=9 promote_ms=3600001 huge=perhaps reserve_mib=x; do
+	promote_ms=9 promote_ms=3600001 huge=perhaps level=most level=4 reserve_mib=x; do
 	name=$(echo "refuses_$bad" | tr -c 'a-z0-9_=\n' _)
 	# shellcheck disable=SC2086 # several parameters
 	refuses "$name" "invalid" insmod "$ko" $bad
@@ -97,5 +97,11 @@ check load_without_ring insmod "$ko" tombstones=0 reserve_mib=0 huge=N
 echo Y >/sys/module/bmem/parameters/huge
 check ring_of_0 "$bin/life" -r life.ring_is_bounded
 check unload_without_ring rmmod bmem
+check load_without_tracking insmod "$ko" level=off
+check level_is_off [ "$(cat /sys/module/bmem/parameters/level)" = off ]
+check alloc_without_tracking "$bin/sites" -r sites.tombstone_when_off
+check tracking_at_run_time sh -c 'echo full >/sys/module/bmem/parameters/level'
+check figures_then "$bin/sites" -r sites.figures_of_tensors
+check unload_without_tracking rmmod bmem
 check load_again insmod "$ko"
 finish

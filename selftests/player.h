@@ -29,6 +29,7 @@ struct player;
 /**
  * struct backend - how a player reaches the memory
  * @name: what messages call it
+ * @slots: small tensors are in slots, so that the kernel's peak counts idle ones
  * @open: makes the player's client
  * @alloc: fills @addr, @handle and @granted of a block whose rest is set
  * @free: frees a block
@@ -42,6 +43,7 @@ struct player;
  */
 struct backend {
 	const char *name;
+	bool slots;
 	int (*open)(struct player *p, const char *label, int pool);
 	int (*alloc)(struct player *p, struct block *b, __u32 align);
 	int (*free)(struct player *p, struct block *b);

@@ -57,6 +57,7 @@ static void lib_close(struct player *p)
 }
 
 static const struct backend lib = {
+	.slots = true,
 	.name = "libbmem",
 	.open = lib_open,
 	.alloc = lib_alloc,

@@ -35,6 +35,9 @@ FIXTURE_VARIANT(replay) {
 
 FIXTURE_VARIANT_ADD(replay, cnn) { .file = "cnn-tensor.trace.zst" };
 FIXTURE_VARIANT_ADD(replay, kv) { .file = "kv-tensor.trace.zst" };
+FIXTURE_VARIANT_ADD(replay, cnn_heap) { .file = "cnn-heap.trace.zst" };
+FIXTURE_VARIANT_ADD(replay, kv_heap) { .file = "kv-heap.trace.zst" };
+FIXTURE_VARIANT_ADD(replay, numpy) { .file = "numpy-heap.trace.zst" };
 
 FIXTURE_SETUP(replay)
 {

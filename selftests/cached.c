@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The library's magazines and stash on the real device: what it does without
+ * a call the kernel reads from the ledger, to the byte; threads that end and
+ * processes that are killed leave nothing behind.
+ */
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "kselftest_harness.h"
+
+#include <bmem.h>
+
+#include "bmem_test.h"
+#include "trace.h"
+
+#define POOL_LIMIT	(512 * BT_MIB)
+#define PLAYERS		2
+#define EVERY		1000
+#define EVENTS		120000
+/* The debug kernel is there for what it says in its log. */
+#define DEBUG_EVENTS	12000
+/* One block of so many is freed by the other thread. */
+#define HANDED		16
+
+#ifndef TRACES
+#define TRACES		"traces"
+#endif
+
+static bool debug_kernel(void)
+{
+	return !access("/sys/kernel/debug/kmemleak", F_OK);
+}
+
+static int lib_open(struct bmem_client **c, int pool)
+{
+	struct bmem_options options = {
+		.sz = sizeof(options), .pool = pool,
+		.backend = BMEM_BACKEND_DEV, .label = "cached",
+	};
+
+	return bmem_open(c, &options);
+}
+
+static int ledger_stats(struct bmem_client *c, struct bmem_client_stats *st)
+{
+	*st = (struct bmem_client_stats){
+		.size = sizeof(*st), .flags = BMEM_STATS_LEDGER,
+	};
+	return bmem_stats(c, st);
+}
+
+FIXTURE(cached) {
+	struct bmem_client *c;
+	int admin;
+	int pool;
+};
+
+FIXTURE_SETUP(cached)
+{
+	self->admin = bt_open();
+	ASSERT_LE(0, self->admin);
+	self->pool = bt_pool_create(self->admin, "cached", POOL_LIMIT, 0);
+	ASSERT_LE(0, self->pool);
+	ASSERT_EQ(0, lib_open(&self->c, self->pool));
+}
+
+FIXTURE_TEARDOWN(cached)
+{
+	struct bmem_pool_stats st;
+
+	bmem_close(self->c);
+	EXPECT_TRUE(BT_WAIT(!bt_pool_stats(self->admin, self->pool, &st) &&
+			    !st.total_bytes, 5000));
+	EXPECT_EQ(0, bt_pool_destroy(self->admin, self->pool));
+	close(self->admin);
+}
+
+/* ---- replays ------------------------------------------------------------------ */
+
+/**
+ * struct part - one thread's replay
+ * @c: client, both threads'
+ * @trace: what it plays
+ * @blocks: its live blocks
+ * @bytes: their sizes
+ * @given: blocks that it has to free for the other
+ * @given_id: the numbers that they were tagged with
+ * @given_bytes: their sizes
+ * @nr_given: how many
+ * @other: the other thread's part
+ * @meet: where both wait for each other
+ * @events: how many to play
+ * @live: its live blocks, those that it has given away too
+ * @live_bytes: what they asked for
+ * @bad: what went wrong
+ */
+struct part {
+	struct bmem_client *c;
+	struct trace trace;
+	void **blocks;
+	__u64 *bytes;
+	void *given[EVERY];
+	__u64 given_id[EVERY];
+	__u64 given_bytes[EVERY];
+	int nr_given;
+	struct part *other;
+	pthread_barrier_t *meet;
+	size_t events;
+	__u64 live;
+	__u64 live_bytes;
+	char bad[256];
+};
+
+#define PART_BAD(p, ...) do {						\
+	if (!(p)->bad[0])						\
+		snprintf((p)->bad, sizeof((p)->bad), __VA_ARGS__);	\
+} while (0)
+
+static void part_alloc(struct part *p, const struct trace_event *ev)
+{
+	size_t align = ev->align < BMEM_ALIGN_MIN ? 0 : ev->align;
+	void *at = bmem_alloc(p->c, ev->bytes, align, 0, NULL);
+
+	if (!at) {
+		PART_BAD(p, "block %u of %llu bytes: %s", ev->id, ev->bytes,
+			 strerror(errno));
+		return;
+	}
+	bt_tag(at, ev->bytes, ev->id);
+	p->blocks[ev->id] = at;
+	p->bytes[ev->id] = ev->bytes;
+	p->live++;
+	p->live_bytes += ev->bytes;
+}
+
+static void part_release(struct part *p, void *at, __u64 bytes, __u64 id)
+{
+	long long changed = bt_tag_verify(at, bytes, id);
+	int ret;
+
+	if (changed >= 0)
+		PART_BAD(p, "block %llu of %llu bytes changed at %lld", id,
+			 bytes, changed);
+	ret = bmem_free(p->c, at);
+	if (ret)
+		PART_BAD(p, "freeing block %llu: %s", id, strerror(-ret));
+}
+
+static void part_free(struct part *p, __u32 id)
+{
+	struct part *to = p->other;
+
+	p->live--;
+	p->live_bytes -= p->bytes[id];
+	if (id % HANDED) {
+		part_release(p, p->blocks[id], p->bytes[id], id);
+	} else {
+		to->given[to->nr_given] = p->blocks[id];
+		to->given_bytes[to->nr_given] = p->bytes[id];
+		to->given_id[to->nr_given++] = id;
+	}
+	p->blocks[id] = NULL;
+}
+
+static void part_free_given(struct part *p)
+{
+	while (p->nr_given--)
+		part_release(p, p->given[p->nr_given],
+			     p->given_bytes[p->nr_given],
+			     p->given_id[p->nr_given]);
+	p->nr_given = 0;
+}
+
+static int count_tensor(const struct bmem_tensor_desc *d, void *arg)
+{
+	__u64 *sums = arg;
+
+	sums[0]++;
+	sums[1] += d->bytes;
+	return 0;
+}
+
+/* Nobody does anything meanwhile: the kernel knows each tensor to the byte. */
+static void compare(struct part *p)
+{
+	__u64 live = p->live + p->other->live, sums[2] = { 0 };
+	__u64 bytes = p->live_bytes + p->other->live_bytes;
+	struct bmem_client_stats st;
+
+	if (ledger_stats(p->c, &st)) {
+		PART_BAD(p, "no statistics");
+		return;
+	}
+	if (st.live_tensors != live || st.live_bytes != bytes || st.ledger_bad)
+		PART_BAD(p, "model %llu tensors, %llu bytes; ledger %llu, %llu, %llu bad",
+			 live, bytes, st.live_tensors, st.live_bytes, st.ledger_bad);
+	if (st.live_bytes + st.idle_bytes > st.granted_bytes ||
+	    st.granted_bytes > st.attached_bytes ||
+	    st.slot_bytes > st.span_bytes)
+		PART_BAD(p, "live %llu + idle %llu, granted %llu, attached %llu, slots %llu in spans %llu",
+			 st.live_bytes, st.idle_bytes, st.granted_bytes,
+			 st.attached_bytes, st.slot_bytes, st.span_bytes);
+	if (bmem_foreach(p->c, count_tensor, sums) || sums[0] != live ||
+	    sums[1] != bytes)
+		PART_BAD(p, "listed %llu, %llu bytes; model %llu, %llu", sums[0],
+			 sums[1], live, bytes);
+}
+
+/* Both threads come here; the first one of both looks. */
+static void part_meet(struct part *p, bool first)
+{
+	pthread_barrier_wait(p->meet);
+	part_free_given(p);
+	pthread_barrier_wait(p->meet);
+	if (first)
+		compare(p);
+	pthread_barrier_wait(p->meet);
+}
+
+static void *part_play(void *arg)
+{
+	struct part *p = arg;
+	size_t i;
+
+	for (i = 0; i < p->events; i++) {
+		const struct trace_event *ev = &p->trace.events[i];
+
+		if (ev->bytes)
+			part_alloc(p, ev);
+		else if (p->blocks[ev->id])
+			part_free(p, ev->id);
+		if ((i + 1) % EVERY == 0)
+			part_meet(p, p < p->other);
+	}
+	return NULL;
+}
+
+static void part_drain(struct part *p)
+{
+	size_t i;
+
+	for (i = 0; i < p->trace.ids; i++)
+		if (p->blocks[i])
+			part_release(p, p->blocks[i], p->bytes[i], i);
+}
+
+TEST_F_TIMEOUT(cached, two_threads, 4 * BT_SLOW)
+{
+	static const char *const names[PLAYERS] = { "cnn-tensor", "kv-heap" };
+	static struct part parts[PLAYERS];
+	pthread_barrier_t meet;
+	pthread_t threads[PLAYERS];
+	struct bmem_client_stats st;
+	char path[PATH_MAX];
+	int i;
+
+	pthread_barrier_init(&meet, NULL, PLAYERS);
+	for (i = 0; i < PLAYERS; i++) {
+		struct part *p = &parts[i];
+
+		snprintf(path, sizeof(path), "%s/%s.trace.zst", TRACES, names[i]);
+		ASSERT_EQ(0, trace_load(&p->trace, path));
+		p->c = self->c;
+		p->blocks = calloc(p->trace.ids, sizeof(*p->blocks));
+		p->bytes = calloc(p->trace.ids, sizeof(*p->bytes));
+		p->other = &parts[!i];
+		p->meet = &meet;
+		p->events = debug_kernel() ? DEBUG_EVENTS : EVENTS;
+	}
+	for (i = 0; i < PLAYERS; i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, part_play, &parts[i]));
+	for (i = 0; i < PLAYERS; i++) {
+		pthread_join(threads[i], NULL);
+		EXPECT_STREQ("", parts[i].bad);
+	}
+	ASSERT_EQ(0, ledger_stats(self->c, &st));
+	TH_LOG("%llu allocations, %llu slots, %llu KiB of ledger; peak %llu attached of %llu live",
+	       st.allocs, st.slots, st.ledger_bytes / BT_KIB,
+	       st.peak_attached_bytes, st.peak_live_bytes);
+	for (i = 0; i < PLAYERS; i++) {
+		part_drain(&parts[i]);
+		EXPECT_STREQ("", parts[i].bad);
+	}
+	ASSERT_EQ(0, ledger_stats(self->c, &st));
+	EXPECT_EQ(0, st.live_tensors);
+	EXPECT_EQ(0, st.live_bytes);
+	EXPECT_EQ(0, bmem_flush(self->c));
+	ASSERT_EQ(0, ledger_stats(self->c, &st));
+	EXPECT_EQ(0, st.slots + st.spans + st.recorded + st.granted_bytes);
+}
+
+/* ---- threads that come and go --------------------------------------------------- */
+
+#define THREADS		1000
+#define AT_ONCE		8
+/* By then a few have left all that they may. */
+#define EARLY		(25 * AT_ONCE)
+
+static void *come_and_go(void *arg)
+{
+	struct bmem_client *c = arg;
+	__u64 rnd = (uintptr_t)&rnd;
+	void *p[20];
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		p[i] = bmem_alloc(c, 1 + bt_random(&rnd) % 40000, 0, 0, NULL);
+		if (!p[i])
+			return (void *)1;
+	}
+	for (i = 0; i < 20; i++)
+		if (bmem_free(c, p[i]))
+			return (void *)2;
+	return NULL;
+}
+
+TEST_F_TIMEOUT(cached, thousand_threads, BT_SLOW)
+{
+	pthread_t threads[AT_ONCE];
+	struct bmem_client_stats st, early = { 0 };
+	void *result;
+	int n, i;
+
+	for (n = 0; n < THREADS; n += AT_ONCE) {
+		for (i = 0; i < AT_ONCE; i++)
+			ASSERT_EQ(0, pthread_create(&threads[i], NULL,
+						    come_and_go, self->c));
+		for (i = 0; i < AT_ONCE; i++) {
+			pthread_join(threads[i], &result);
+			ASSERT_EQ(NULL, result);
+		}
+		if (n == EARLY)
+			ASSERT_EQ(0, ledger_stats(self->c, &early));
+	}
+	ASSERT_EQ(0, ledger_stats(self->c, &st));
+	EXPECT_EQ(0, st.live_tensors);
+	/* What threads leave to others does not grow with their number. */
+	TH_LOG("%llu idle slots, %llu idle bytes; early %llu, %llu", st.slots,
+	       st.idle_bytes, early.slots, early.idle_bytes);
+	EXPECT_LE(st.idle_bytes, 2 * early.idle_bytes + BT_MIB);
+	EXPECT_EQ(0, bmem_flush(self->c));
+	ASSERT_EQ(0, ledger_stats(self->c, &st));
+	EXPECT_EQ(0, st.slots);
+	EXPECT_EQ(0, st.idle_bytes);
+	EXPECT_EQ(0, st.granted_bytes);
+}
+
+/* ---- killed ---------------------------------------------------------------------- */
+
+#define KILLS		100
+#define HELD		256
+
+static void *rage(void *arg)
+{
+	struct bmem_client *c = arg;
+	__u64 rnd = (uintptr_t)&rnd + getpid(), what;
+	void *p[HELD] = { 0 };
+
+	for (;;) {
+		what = bt_random(&rnd) % HELD;
+		if (p[what])
+			bmem_free(c, p[what]);
+		p[what] = bmem_alloc(c, 1 + bt_random(&rnd) %
+				     (what ? 20000 : 3 * BT_MIB), 0, 0, "rage");
+		if (p[what])
+			*(volatile char *)p[what] = 1;
+		if (bt_random(&rnd) % 500 == 0)
+			bmem_flush(c);
+	}
+	return NULL;
+}
+
+static int rage_all(void *arg)
+{
+	struct bmem_client *c;
+	pthread_t thread;
+
+	if (lib_open(&c, *(int *)arg) || pthread_create(&thread, NULL, rage, c))
+		return 1;
+	rage(c);
+	return 2;
+}
+
+TEST_F_TIMEOUT(cached, killed, BT_SLOW)
+{
+	struct bmem_pool_stats st;
+	__u64 rnd = 11;
+	pid_t pid;
+	int i, kills = debug_kernel() ? KILLS / 4 : KILLS;
+
+	for (i = 0; i < kills; i++) {
+		pid = bt_spawn(rage_all, &self->pool);
+		ASSERT_LT(0, pid);
+		usleep(bt_random(&rnd) % 100000);
+		kill(pid, SIGKILL);
+		ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+		ASSERT_TRUE(BT_WAIT(!bt_pool_stats(self->admin, self->pool, &st) &&
+				    !st.attached_bytes && !st.total_bytes, 5000)) {
+			TH_LOG("kill %d: %llu attached, %llu in all", i,
+			       st.attached_bytes, st.total_bytes);
+		}
+		EXPECT_EQ(1, st.clients);
+		EXPECT_EQ(NULL, bt_check_pool(self->admin, self->pool));
+	}
+}
+
+TEST_HARNESS_MAIN
