@@ -69,8 +69,11 @@ check-matrix:
 
 bench:
 	$(TOP)scripts/setup --quiet --kernels
+	$(TOP)scripts/setup --quiet --bench || \
+		echo "bench: what is missing is left out" >&2
 	$(MAKE) --no-print-directory -s tests
-	$(MAKE) -C $(TOP)userlib O=$(O) bench
+	$(MAKE) --no-print-directory -s -C $(TOP)userlib O=$(O) all bench
+	O=$(O) $(TOP)scripts/bench
 
 # ---- install ---------------------------------------------------------------------
 
@@ -100,7 +103,7 @@ make check            build, and test natively and on 6.1 and 6.12 in VMs
 make check-debug      the same tests on a KASAN and lockdep kernel, KUnit, kmemleak
 make check-matrix     build for and test on the newest kernel (not in CI)
 make check-style      checkpatch, sparse, W=1, kernel-doc
-make bench            figures
+make bench            figures, native and in a VM; build/bench/results.json
 make install          library, headers and manuals to DESTDIR and PREFIX
 make modules_install  bmem.ko for KDIR's kernel
 make uninstall        removes what install and modules_install put there
