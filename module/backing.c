@@ -496,6 +496,8 @@ void bmem_backing_release(struct bmem_client *client, u32 page, u32 pages)
  * @client: client, locked
  * @keep: how many may stay
  *
+ * A fatal signal ends it.
+ *
  * Return: how many pages went back.
  */
 unsigned long bmem_backing_trim(struct bmem_client *client, unsigned long keep)
@@ -509,6 +511,8 @@ unsigned long bmem_backing_trim(struct bmem_client *client, unsigned long keep)
 					 cached);
 		detach_huge(client, chunk);
 		pages += BMEM_HUGE_PAGES;
+		if (fatal_signal_pending(current))
+			break;
 		cond_resched();
 	}
 	return pages;

@@ -472,11 +472,15 @@ enum meta_kind {
 extern unsigned int bmem_cache_mib;
 extern u64 bmem_clients_opened;
 
+/* Patience of one report with busy clients: half a second in all. */
+#define BMEM_REPORT_TRIES	100
+
 struct bmem_client *bmem_client_open(void);
 void bmem_client_close(struct bmem_client *client);
 void bmem_client_put(struct bmem_client *client);
 struct bmem_client *bmem_client_get(u64 id);
-struct bmem_client *bmem_client_next(u64 id);
+u64 bmem_clients_last(void);
+struct bmem_client *bmem_client_next(u64 id, u64 last);
 struct bmem_client *bmem_client_visible(struct bmem_client *self, u64 id);
 unsigned int bmem_clients_count(void);
 int bmem_client_bind(struct bmem_client *client, struct bmem_bind *cmd);
@@ -488,7 +492,8 @@ void bmem_client_meta(struct bmem_client *client, u64 *meta);
 int bmem_client_query(struct bmem_client *self, struct bmem_client_stats *st);
 bool bmem_client_report(struct bmem_client *client,
 			struct bmem_client_stats *st,
-			struct bmem_identity *who, char *pool);
+			struct bmem_identity *who, char *pool,
+			unsigned int *tries);
 int bmem_client_alloc(struct bmem_client *client, struct bmem_alloc *cmd);
 int bmem_client_slots(struct bmem_client *client, struct bmem_slots *cmd,
 		      u32 __user *nr);
@@ -498,7 +503,7 @@ void bmem_clients_update(void);
 unsigned long bmem_clients_trim(struct bmem_pool *pool, unsigned long keep,
 				bool recall);
 int bmem_text_check(const char *text, size_t size);
-int bmem_client_lock(struct bmem_client *client, bool patient);
+int bmem_client_lock(struct bmem_client *client, unsigned int *tries);
 int bmem_label_check(const char *label);
 
 /* ---- extent, span map, control ------------------------------------------- */
@@ -627,6 +632,7 @@ void bmem_placement_removed(struct bmem_client *client,
 void bmem_placement_pin(struct bmem_client *client);
 size_t bmem_placement_bytes(const struct bmem_client *client);
 void bmem_placement_release(struct bmem_client *client);
+void bmem_placement_free(struct bmem_client *client);
 void bmem_placelist_debugfs(struct dentry *dir);
 
 /* ---- tensor ------------------------------------------------------------- */
@@ -653,7 +659,8 @@ int bmem_tensor_free(struct bmem_client *client, struct bmem_free *cmd);
 int bmem_tensor_info(struct bmem_client *client, struct bmem_tensor_info *cmd);
 int bmem_tensor_list(struct bmem_client *client, struct bmem_tensor_list *cmd);
 unsigned int bmem_tensor_records(struct bmem_client *client, u64 *cursor,
-				 struct tensor_record *rec, unsigned int nr);
+				 struct tensor_record *rec, unsigned int nr,
+				 unsigned int *tries);
 void bmem_tensors_release(struct bmem_client *client);
 size_t bmem_tensor_size(void);
 bool bmem_tensor_view(struct bmem_client *client, const struct tensor *t,

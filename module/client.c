@@ -20,13 +20,12 @@
  * Unmapping costs in proportion to a client's mappings; nobody else waits for
  * a client that has more than this.
  */
-#define TRIM_MAPS_MAX	64
+#define TRIM_MAPS_MAX	128
 
 /* At most so often do callers without memory empty the caches of others. */
 #define TRIM_PERIOD	(HZ / 10)
 
-/* How long a report tries to get a busy client's lock. */
-#define REPORT_TRIES	20
+/* How long one try to get a busy client's lock takes. */
 #define REPORT_MS	5
 
 unsigned int bmem_cache_mib = 16;
@@ -209,6 +208,7 @@ static void client_free(struct kref *ref)
 	struct bmem_client *client = container_of(ref, struct bmem_client, ref);
 
 	bmem_control_destroy(client);
+	bmem_placement_free(client);
 	/* Workers that look at the client charge what they need to its group. */
 	mem_cgroup_put(client->memcg);
 	mutex_destroy(&client->lock);
@@ -281,18 +281,30 @@ struct bmem_client *bmem_client_get(u64 id)
 }
 
 /**
+ * bmem_clients_last() - where a walk over all clients ends
+ *
+ * Return: id of the client that was opened last.
+ */
+u64 bmem_clients_last(void)
+{
+	return READ_ONCE(bmem_clients_opened);
+}
+
+/**
  * bmem_client_next() - walk over all clients
  * @id: 0 to begin, else the id of the last
+ * @last: bmem_clients_last() when the walk began: else those who come and go
+ *	all the time would keep it from its end
  *
  * Return: the client with the next higher id, for bmem_client_put(), or NULL.
  */
-struct bmem_client *bmem_client_next(u64 id)
+struct bmem_client *bmem_client_next(u64 id, u64 last)
 {
 	struct bmem_client *client;
 	unsigned long index = id;
 
 	mutex_lock(&bmem_registry_lock);
-	client = xa_find_after(&clients, &index, ULONG_MAX, XA_PRESENT);
+	client = xa_find_after(&clients, &index, last, XA_PRESENT);
 	if (client)
 		kref_get(&client->ref);
 	mutex_unlock(&bmem_registry_lock);
@@ -324,27 +336,34 @@ struct bmem_client *bmem_client_visible(struct bmem_client *self, u64 id)
 	return NULL;
 }
 
+/* False when it cannot be had while there are tries left, or when killed. */
+static bool lock_trying(struct bmem_client *client, unsigned int *tries)
+{
+	while (!mutex_trylock(&client->lock)) {
+		if (!*tries || fatal_signal_pending(current))
+			return false;
+		--*tries;
+		msleep(REPORT_MS);
+	}
+	return true;
+}
+
 /**
  * bmem_client_lock() - lock a client to look at it
  * @client: client
- * @patient: wait for it for as long as it takes, unless killed
+ * @tries: times that the caller sleeps for it yet, counted down: one budget for
+ *	all the clients that it looks at; NULL to wait until killed
  *
- * Return: 0, locked; -EINTR; -EBUSY when it is busy and @patient is not set;
+ * Return: 0, locked; -EINTR; -EBUSY when it is busy and there is no try left;
  * -ENOENT when it is dead.
  */
-int bmem_client_lock(struct bmem_client *client, bool patient)
+int bmem_client_lock(struct bmem_client *client, unsigned int *tries)
 {
-	unsigned int tries = 0;
-
-	if (patient) {
+	if (!tries) {
 		if (mutex_lock_killable(&client->lock))
 			return -EINTR;
-	} else {
-		while (!mutex_trylock(&client->lock)) {
-			if (tries++ == REPORT_TRIES)
-				return -EBUSY;
-			msleep(REPORT_MS);
-		}
+	} else if (!lock_trying(client, tries)) {
+		return -EBUSY;
 	}
 	if (!client->dead)
 		return 0;
@@ -372,6 +391,9 @@ static int bind_pool(struct bmem_client *client, struct bmem_pool **pool)
 	if (client->place.pages_used)
 		return -EBUSY;
 	bmem_backing_trim(client, 0);
+	/* Killed: what is left belongs to the old pool. */
+	if (client->nr_cached)
+		return -EINTR;
 	swap(*pool, client->pool);
 	return 0;
 }
@@ -534,7 +556,8 @@ static void stats_from_ledger(struct bmem_client *client,
 	st->live_bytes = min(st->live_bytes, st->granted_bytes);
 	/* A block that is used again may hold more than ALLOC was asked for. */
 	st->peak_live_bytes = max(st->peak_live_bytes, st->live_bytes);
-	st->idle_bytes = sums->idle_bytes;
+	st->idle_bytes = min(sums->idle_bytes,
+			     st->granted_bytes - st->live_bytes);
 	st->ledger_bad = sums->bad;
 	st->allocs = client->allocs - client->recorded_allocs + client->uses +
 		     sums->uses;
@@ -651,6 +674,7 @@ static void report_ledger(struct bmem_client *client,
  * @st: out
  * @who: out
  * @pool: out, name of its pool, %BMEM_POOL_NAME_LEN bytes
+ * @tries: as for bmem_client_lock(), not NULL
  *
  * A client may be busy for as long as its owner likes, and a report must not
  * wait for that: when its lock cannot be had soon, each figure is right for
@@ -661,14 +685,11 @@ static void report_ledger(struct bmem_client *client,
  */
 bool bmem_client_report(struct bmem_client *client,
 			struct bmem_client_stats *st,
-			struct bmem_identity *who, char *pool)
+			struct bmem_identity *who, char *pool,
+			unsigned int *tries)
 {
-	unsigned int tries = 0;
-	bool locked, there;
+	bool locked = lock_trying(client, tries), there;
 
-	while (!(locked = mutex_trylock(&client->lock)) &&
-	       tries++ < REPORT_TRIES)
-		msleep(REPORT_MS);
 	fill_stats(client, st);
 	if (locked)
 		report_ledger(client, st);
@@ -690,9 +711,9 @@ bool bmem_client_report(struct bmem_client *client,
 void bmem_clients_update(void)
 {
 	struct bmem_client *client;
-	u64 id = 0;
+	u64 id = 0, last = bmem_clients_last();
 
-	while ((client = bmem_client_next(id))) {
+	while ((client = bmem_client_next(id, last))) {
 		id = client->who.id;
 		bmem_control_update(client);
 		bmem_sweep_soon(client);
@@ -717,11 +738,11 @@ unsigned long bmem_clients_trim(struct bmem_pool *pool, unsigned long keep,
 				bool recall)
 {
 	struct bmem_client *client;
+	u64 id = 0, last = bmem_clients_last();
 	unsigned long pages = 0;
-	u64 id = 0;
 
 	while (!fatal_signal_pending(current) &&
-	       (client = bmem_client_next(id))) {
+	       (client = bmem_client_next(id, last))) {
 		id = client->who.id;
 		if (atomic_read(&client->maps) <= TRIM_MAPS_MAX &&
 		    mutex_trylock(&client->lock)) {

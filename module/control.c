@@ -160,7 +160,7 @@ vm_fault_t bmem_control_fault(struct bmem_client *client, struct vm_fault *vmf)
 {
 	unsigned long index = vmf->pgoff - (BMEM_CONTROL_OFFSET >> PAGE_SHIFT);
 
-	if (index > 1)
+	if (index > 1 || page_ref_count(clock_page) > INT_MAX / 2)
 		return VM_FAULT_SIGBUS;
 	/* Both are there for as long as anybody can map them. */
 	vmf->page = index ? client->control : clock_page;

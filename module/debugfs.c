@@ -52,17 +52,19 @@ void bmem_show_text(struct seq_file *m, const char *text)
 
 static void sum_clients(struct bmem_client_stats *sum)
 {
+	u64 id = 0, last = bmem_clients_last();
+	unsigned int tries = BMEM_REPORT_TRIES;
 	struct bmem_client *client;
-	u64 id = 0;
 
-	while ((client = bmem_client_next(id))) {
+	while (!fatal_signal_pending(current) &&
+	       (client = bmem_client_next(id, last))) {
 		struct bmem_client_stats st = {};
 		char pool[BMEM_POOL_NAME_LEN];
 		struct bmem_identity who;
 		bool there;
 
 		id = client->who.id;
-		there = bmem_client_report(client, &st, &who, pool);
+		there = bmem_client_report(client, &st, &who, pool, &tries);
 		bmem_client_put(client);
 		if (!there)
 			continue;
@@ -178,11 +180,21 @@ DEFINE_SHOW_ATTRIBUTE(pools);
 struct clients_iter {
 	loff_t pos;
 	u64 id;
+	u64 last;
+	unsigned int tries;
 };
+
+static void clients_rewind(struct clients_iter *iter)
+{
+	iter->pos = 0;
+	iter->id = 0;
+	iter->last = bmem_clients_last();
+	iter->tries = BMEM_REPORT_TRIES;
+}
 
 static struct bmem_client *clients_advance(struct clients_iter *iter)
 {
-	struct bmem_client *client = bmem_client_next(iter->id);
+	struct bmem_client *client = bmem_client_next(iter->id, iter->last);
 
 	/* At the end no id follows, so that it stays the end. */
 	iter->id = client ? client->who.id : U64_MAX;
@@ -196,8 +208,7 @@ static void *clients_start(struct seq_file *m, loff_t *pos)
 	struct bmem_client *client;
 
 	if (!*pos) {
-		iter->pos = 0;
-		iter->id = 0;
+		clients_rewind(iter);
 		return SEQ_START_TOKEN;
 	}
 	if (iter->pos == *pos) {
@@ -207,8 +218,7 @@ static void *clients_start(struct seq_file *m, loff_t *pos)
 			return client;
 		iter->pos--;
 	} else if (iter->pos > *pos) {
-		iter->pos = 0;
-		iter->id = 0;
+		clients_rewind(iter);
 	}
 	do {
 		client = clients_advance(iter);
@@ -234,6 +244,7 @@ static void clients_stop(struct seq_file *m, void *v)
 
 static int clients_show(struct seq_file *m, void *v)
 {
+	struct clients_iter *iter = m->private;
 	struct bmem_client *client = v;
 	struct bmem_client_stats st = {};
 	struct bmem_identity who;
@@ -243,7 +254,7 @@ static int clients_show(struct seq_file *m, void *v)
 		seq_puts(m, "# id tgid uid comm pool age_ms tensors live granted attached base cached peak_live peak_attached allocs frees failed promoted escaped meta maps sites cgroup label\n");
 		return 0;
 	}
-	if (!bmem_client_report(client, &st, &who, pool))
+	if (!bmem_client_report(client, &st, &who, pool, &iter->tries))
 		return SEQ_SKIP;
 
 	seq_printf(m, "%llu %d %u ", who.id, who.tgid,
@@ -295,11 +306,15 @@ static const struct file_operations clients_fops = {
  * @cursor: where its next batch begins
  * @at: entry of the batch
  * @nr: entries in the batch
+ * @last: id of the last client
+ * @tries: patience that is left
  * @rec: the batch
  */
 struct tensors_iter {
 	loff_t pos;
 	u64 client;
+	u64 last;
+	unsigned int tries;
 	u64 cursor;
 	unsigned int at;
 	unsigned int nr;
@@ -316,13 +331,13 @@ static bool tensors_fetch(struct tensors_iter *iter)
 		iter->nr = 0;
 		if (client) {
 			iter->nr = bmem_tensor_records(client, &iter->cursor,
-						       iter->rec,
-						       TENSORS_BATCH);
+						       iter->rec, TENSORS_BATCH,
+						       &iter->tries);
 			bmem_client_put(client);
 		}
 		if (iter->nr)
 			return true;
-		client = bmem_client_next(iter->client);
+		client = bmem_client_next(iter->client, iter->last);
 		if (!client)
 			return false;
 		iter->client = client->who.id;
@@ -345,8 +360,11 @@ static void *tensors_start(struct seq_file *m, loff_t *pos)
 	struct tensors_iter *iter = m->private;
 	struct tensor_record *rec;
 
-	if (!*pos || *pos < iter->pos)
+	if (!*pos || *pos < iter->pos) {
 		memset(iter, 0, sizeof(*iter));
+		iter->last = bmem_clients_last();
+		iter->tries = BMEM_REPORT_TRIES;
+	}
 	if (!*pos)
 		return SEQ_START_TOKEN;
 	if (*pos == iter->pos)

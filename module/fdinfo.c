@@ -21,11 +21,12 @@ static void show_kib(struct seq_file *m, const char *key, const char *pool,
 void bmem_show_fdinfo(struct seq_file *m, struct file *file)
 {
 	struct bmem_client *client = file->private_data;
+	unsigned int tries = BMEM_REPORT_TRIES;
 	struct bmem_client_stats st = {};
 	struct bmem_identity who;
 	char pool[BMEM_POOL_NAME_LEN];
 
-	if (!bmem_client_report(client, &st, &who, pool))
+	if (!bmem_client_report(client, &st, &who, pool, &tries))
 		return;
 
 	seq_printf(m, "bmem-client-id:\t%llu\n", st.client_id);

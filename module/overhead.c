@@ -55,11 +55,11 @@ struct costs {
 /* A figure of a busy client may be a moment older than the next. */
 static void sum_costs(struct costs *sum)
 {
+	u64 id = 0, last = bmem_clients_last();
 	struct bmem_client *client;
 	unsigned int i;
-	u64 id = 0;
 
-	while ((client = bmem_client_next(id))) {
+	while ((client = bmem_client_next(id, last))) {
 		u64 meta[META_KINDS];
 
 		id = client->who.id;

@@ -59,13 +59,13 @@ static void show_plain(struct seq_file *m, u64 client, u32 policy)
 }
 
 static void client_show(struct seq_file *m, struct bmem_client *client,
-			struct selector_report *reports)
+			struct selector_report *reports, unsigned int *tries)
 {
 	u32 i, policy;
 	bool measured;
 
 	/* One that is busy now is left out. */
-	if (bmem_client_lock(client, false))
+	if (bmem_client_lock(client, tries))
 		return;
 	policy = client->policy;
 	measured = client->selector;
@@ -81,17 +81,18 @@ static void client_show(struct seq_file *m, struct bmem_client *client,
 
 static int placement_show(struct seq_file *m, void *v)
 {
+	u64 id = 0, last = bmem_clients_last();
+	unsigned int tries = BMEM_REPORT_TRIES;
 	struct selector_report *reports;
 	struct bmem_client *client;
-	u64 id = 0;
 
 	reports = kmalloc_array(SELECTOR_RANGES, sizeof(*reports), GFP_KERNEL);
 	if (!reports)
 		return -ENOMEM;
 	seq_puts(m, "# client min_bytes max_bytes policy why since_ms switches epochs before after first best buddy\n");
-	while ((client = bmem_client_next(id))) {
+	while ((client = bmem_client_next(id, last))) {
 		id = client->who.id;
-		client_show(m, client, reports);
+		client_show(m, client, reports, &tries);
 		bmem_client_put(client);
 		if (fatal_signal_pending(current))
 			break;

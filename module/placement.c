@@ -169,7 +169,7 @@ void bmem_placement_pin(struct bmem_client *client)
 
 /**
  * bmem_placement_bytes() - memory for placement
- * @client: client, locked
+ * @client: client; locked, or the figure may be a moment old
  *
  * Return: bytes.
  */
@@ -185,15 +185,24 @@ size_t bmem_placement_bytes(const struct bmem_client *client)
 }
 
 /**
- * bmem_placement_release() - the client is gone
- * @client: client, locked, with nothing in its arena
+ * bmem_placement_free() - nobody looks at the client any more
+ * @client: client
  */
-void bmem_placement_release(struct bmem_client *client)
+void bmem_placement_free(struct bmem_client *client)
 {
 	if (client->selector)
 		kvfree(client->selector->table);
 	kfree(client->selector);
-	client->selector = NULL;
+}
+
+/**
+ * bmem_placement_release() - the client is gone
+ * @client: client, locked, with nothing in its arena
+ *
+ * The selector stays for those who look at its size without a lock.
+ */
+void bmem_placement_release(struct bmem_client *client)
+{
 	kvfree(place_table(&client->place));
 	memset(&client->place, 0, sizeof(client->place));
 }

@@ -56,11 +56,11 @@ static void promote_client(struct bmem_client *client)
 
 static void promote_work(struct work_struct *work)
 {
+	u64 id = 0, last = bmem_clients_last();
 	struct bmem_client *client;
 	bool left = false;
-	u64 id = 0;
 
-	while ((client = bmem_client_next(id))) {
+	while ((client = bmem_client_next(id, last))) {
 		id = client->who.id;
 		if (READ_ONCE(client->nr_base_chunks))
 			promote_client(client);

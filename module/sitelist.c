@@ -203,6 +203,8 @@ struct site_rank {
  * @nr: entries in @rank
  * @at: entry that comes next
  * @there: @row is to be shown; else the reader is at the end
+ * @last: id of the last client
+ * @tries: patience that is left
  * @strange: its struct site_table.strange for site 0, else 0
  * @row: the entry
  */
@@ -213,6 +215,8 @@ struct sites_iter {
 	u32 nr;
 	u32 at;
 	bool there;
+	u64 last;
+	unsigned int tries;
 	u64 strange;
 	struct bmem_site_row row;
 };
@@ -255,7 +259,7 @@ static int rank_make(struct bmem_client *client, struct sites_iter *iter)
 	iter->rank = kvmalloc_array(room, sizeof(*iter->rank), GFP_KERNEL);
 	if (!iter->rank)
 		return -ENOMEM;
-	if (bmem_client_lock(client, false))
+	if (bmem_client_lock(client, &iter->tries))
 		return 0;
 	rank_fill(client, iter, room);
 	mutex_unlock(&client->lock);
@@ -287,7 +291,7 @@ static bool sites_fetch(struct bmem_client *client, struct sites_iter *iter)
 	bool found = false;
 
 	while (!found && iter->at < iter->nr) {
-		if (bmem_client_lock(client, false)) {
+		if (bmem_client_lock(client, &iter->tries)) {
 			iter->at = iter->nr;
 			break;
 		}
@@ -315,7 +319,7 @@ static struct sites_iter *sites_advance(struct sites_iter *iter)
 		}
 		if (iter->there)
 			return iter;
-		client = bmem_client_next(iter->client);
+		client = bmem_client_next(iter->client, iter->last);
 		if (!client || fatal_signal_pending(current))
 			break;
 		iter->client = client->who.id;
@@ -338,8 +342,11 @@ static void *sites_start(struct seq_file *m, loff_t *pos)
 {
 	struct sites_iter *iter = m->private, *row;
 
-	if (!*pos || *pos < iter->pos)
+	if (!*pos || *pos < iter->pos) {
 		sites_rewind(iter);
+		iter->last = bmem_clients_last();
+		iter->tries = BMEM_REPORT_TRIES;
+	}
 	if (!*pos)
 		return SEQ_START_TOKEN;
 	/* The row was fetched, but there was no room to print it. */

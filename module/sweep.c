@@ -28,6 +28,9 @@
 #define SLICE_EXTENTS	256
 #define SLICE_SITES	1024
 
+/* A sweep that is not patient sleeps so often for a client that is busy. */
+#define SLICE_TRIES	1
+
 /* Sites that may be added while a sweep is under way, and still count. */
 #define TALLY_SLACK	64
 
@@ -146,11 +149,11 @@ static void gens_trim(struct bmem_client *client)
 	u16 *piece;
 
 	xa_for_each(&client->sites.gens, index, piece) {
+		cond_resched();
 		if (bmem_window_at(&client->ledger, index))
 			continue;
 		xa_erase(&client->sites.gens, index);
 		kfree(piece);
-		cond_resched();
 		client->sites.bytes -= GENS_PIECE * sizeof(*piece);
 	}
 }
@@ -278,7 +281,8 @@ void bmem_sites_settle(struct bmem_client *client)
 static int walk_slice(struct sweep *sw, u64 *cursor, bool patient, bool *done)
 {
 	struct bmem_client *client = sw->client;
-	int rc = bmem_client_lock(client, patient);
+	unsigned int tries = SLICE_TRIES;
+	int rc = bmem_client_lock(client, patient ? NULL : &tries);
 	u64 start;
 
 	if (rc)
@@ -308,7 +312,8 @@ static void publish_site(struct sweep *sw, struct site *site)
 static int publish_slice(struct sweep *sw, u64 *id, bool patient, bool *done)
 {
 	struct bmem_client *client = sw->client;
-	int rc = bmem_client_lock(client, patient);
+	unsigned int tries = SLICE_TRIES;
+	int rc = bmem_client_lock(client, patient ? NULL : &tries);
 	struct site *site = NULL;
 	unsigned int i;
 	u64 start;
@@ -425,11 +430,11 @@ static bool sweep_turn(struct bmem_client *client, unsigned int nr, u64 now)
 static void sweep_work(struct work_struct *work)
 {
 	static unsigned int last_nr = 1;
-	u64 id = 0, now = ktime_get_ns();
+	u64 id = 0, last = bmem_clients_last(), now = ktime_get_ns();
 	struct bmem_client *client;
 	unsigned int nr = 0;
 
-	while ((client = bmem_client_next(id))) {
+	while ((client = bmem_client_next(id, last))) {
 		id = client->who.id;
 		nr += sweep_turn(client, last_nr, now);
 		bmem_client_put(client);

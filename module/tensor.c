@@ -926,17 +926,20 @@ int bmem_tensor_list(struct bmem_client *client, struct bmem_tensor_list *cmd)
  * @cursor: 0 to begin; where the next call goes on
  * @rec: array
  * @nr: its length
+ * @tries: as for bmem_client_lock()
  *
- * Return: how many there were; fewer than @nr at the end, or when killed.
+ * Return: how many there were; fewer than @nr at the end, when the client stays
+ * busy, or when killed.
  */
 unsigned int bmem_tensor_records(struct bmem_client *client, u64 *cursor,
-				 struct tensor_record *rec, unsigned int nr)
+				 struct tensor_record *rec, unsigned int nr,
+				 unsigned int *tries)
 {
 	unsigned int n = 0, seen;
 	struct walker w;
 
 	while (n < nr) {
-		if (mutex_lock_killable(&client->lock))
+		if (bmem_client_lock(client, tries))
 			return n;
 		walker_init(&w, client, *cursor);
 		for (seen = 0; w.e && n < nr && seen < LIST_STRIDE; seen++) {

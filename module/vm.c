@@ -110,8 +110,10 @@ static vm_fault_t bmem_spans_fault(struct vm_fault *vmf)
 	return bmem_window_fault(&client->span_map, vmf);
 }
 
-/* What is not of the space is not counted: trimming does not unmap it. */
+/* Counted, as those of the space are: what is trimmed is unmapped from both. */
 static const struct vm_operations_struct bmem_spans_ops = {
+	.open = bmem_vm_open,
+	.close = bmem_vm_close,
 	.fault = bmem_spans_fault,
 };
 
