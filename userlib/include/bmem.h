@@ -202,6 +202,25 @@ void *bmem_alloc_at(struct bmem_client *client, size_t size, size_t align,
 		    unsigned int flags, uint32_t site);
 
 /**
+ * bmem_alloc_from() - allocate a tensor for the caller of an allocator
+ * @client: client
+ * @size: as for bmem_alloc()
+ * @align: as for bmem_alloc()
+ * @flags: as for bmem_alloc()
+ * @label: as for bmem_alloc()
+ * @ret: return address of the allocator's function that the program called
+ * @frame: that function's __builtin_frame_address(0); it has not returned
+ *
+ * For allocators on top of this library, which want their own caller to be the
+ * call site.
+ *
+ * Return: as for bmem_alloc().
+ */
+void *bmem_alloc_from(struct bmem_client *client, size_t size, size_t align,
+		      unsigned int flags, const char *label, const void *ret,
+		      const void *frame);
+
+/**
  * struct bmem_request - one tensor of a batch
  * @size: in, as for bmem_alloc()
  * @align: in, as for bmem_alloc()
@@ -286,6 +305,22 @@ int bmem_free_batch(struct bmem_client *client, void *const *ptrs, size_t nr);
  */
 void *bmem_realloc(struct bmem_client *client, void *ptr, size_t size,
 		   unsigned int flags);
+
+/**
+ * bmem_resize() - give a tensor another size where it is
+ * @client: client
+ * @ptr: live tensor
+ * @size: new exact size, 1 or more
+ *
+ * What lies beyond the old size is as it was.
+ *
+ * Return: 0, or a negative errno and the tensor is as it was:
+ *
+ * * -ERANGE - @size is more than was granted, or would leave more than half of
+ *   that unused, or the books cannot be changed: allocate another tensor
+ * * -EINVAL, -ENOENT - as for bmem_free(); -EINVAL also: @size is 0
+ */
+int bmem_resize(struct bmem_client *client, void *ptr, size_t size);
 
 /**
  * bmem_owns() - does an address lie in a client's space?
@@ -430,6 +465,35 @@ struct bmem_site_sums {
  */
 int bmem_site_stats(struct bmem_client *client, uint32_t site,
 		    struct bmem_site_sums *sums);
+
+/**
+ * bmem_site_list() - call sites of this or another client
+ * @client: client
+ * @list: in and out, see struct bmem_site_list; the caller sets @list->size
+ *
+ * Return: 0, -EINVAL, -E2BIG, -EOPNOTSUPP, -ENOENT, -ENOMEM or -EINTR.
+ */
+int bmem_site_list(struct bmem_client *client, struct bmem_site_list *list);
+
+/**
+ * bmem_site_frames() - the stack of one call site
+ * @client: client
+ * @frames: in and out, see struct bmem_site_frames; the caller sets
+ *	@frames->size
+ *
+ * Return: 0, -EINVAL, -E2BIG, -EOPNOTSUPP, -ENOENT or -EMSGSIZE.
+ */
+int bmem_site_frames(struct bmem_client *client,
+		     struct bmem_site_frames *frames);
+
+/**
+ * bmem_module_info() - a program file that stacks refer to
+ * @client: client
+ * @info: in and out, see struct bmem_module_info; the caller sets @info->size
+ *
+ * Return: 0, -EINVAL, -E2BIG, -EOPNOTSUPP or -ENOENT.
+ */
+int bmem_module_info(struct bmem_client *client, struct bmem_module_info *info);
 
 /**
  * bmem_stats() - the sums over a client

@@ -100,6 +100,21 @@ int bmem_tensor_list(struct bmem_client *c, struct bmem_tensor_list *list)
 	return call(c, BMEM_TENSOR_LIST, list);
 }
 
+int bmem_site_list(struct bmem_client *c, struct bmem_site_list *list)
+{
+	return call(c, BMEM_SITE_LIST, list);
+}
+
+int bmem_site_frames(struct bmem_client *c, struct bmem_site_frames *frames)
+{
+	return call(c, BMEM_SITE_FRAMES, frames);
+}
+
+int bmem_module_info(struct bmem_client *c, struct bmem_module_info *info)
+{
+	return call(c, BMEM_MODULE_INFO, info);
+}
+
 static int visit_part(struct bmem_client *c, const struct bmem_tensor *t,
 		      uint32_t nr, bmem_visit_fn fn, void *arg)
 {

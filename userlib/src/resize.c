@@ -119,11 +119,23 @@ static void zero_tail(char *p, size_t from, size_t to, unsigned int flags)
 		memset(p + from, 0, to - from);
 }
 
-static void *in_place(struct extent *x, size_t size, unsigned int flags)
+/* What would leave more than half of it empty had better move. */
+static bool fits_well(const struct extent *x, size_t size)
+{
+	return fits(x, size) && (size == x->bytes || size > x->granted / 2);
+}
+
+static int size_set(struct extent *x, size_t size)
 {
 	uint64_t head = (x->head & (GEN_BITS | BMEM_RECORD_STATE_MASK)) |
 			(uint64_t)size << BMEM_RECORD_SIZE_SHIFT;
-	int ret = head_set(x, head);
+
+	return head_set(x, head);
+}
+
+static void *in_place(struct extent *x, size_t size, unsigned int flags)
+{
+	int ret = size_set(x, size);
 
 	if (ret) {
 		errno = -ret;
@@ -184,10 +196,22 @@ void *bmem_realloc(struct bmem_client *c, void *ptr, size_t size,
 		errno = -ret;
 		return NULL;
 	}
-	/* What would leave more than half of it empty had better move. */
-	if (fits(&x, size) && (size == x.bytes || size > x.granted / 2))
+	if (fits_well(&x, size))
 		return in_place(&x, size, flags);
 	to = move(c, &x, size, flags);
 	return to || errno == ENOENT || !fits(&x, size) ?
 	       to : in_place(&x, size, flags);
+}
+
+int bmem_resize(struct bmem_client *c, void *ptr, size_t size)
+{
+	struct extent x;
+	int ret;
+
+	if (!size)
+		return -EINVAL;
+	ret = extent_of(c, &x, ptr);
+	if (ret)
+		return ret;
+	return fits_well(&x, size) ? size_set(&x, size) : -ERANGE;
 }

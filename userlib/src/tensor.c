@@ -154,12 +154,12 @@ static cold void *alloc_timed(struct bmem_client *c, size_t size, size_t align,
 	return p;
 }
 
-__attribute__((noinline))
-void *bmem_alloc(struct bmem_client *c, size_t size, size_t align,
-		 unsigned int flags, const char *label)
+static inline __attribute__((always_inline))
+void *alloc_from(struct bmem_client *c, size_t size, size_t align,
+		 unsigned int flags, const char *label, const void *ret,
+		 const void *frame)
 {
-	uint32_t site = site_from(c, label, __builtin_return_address(0),
-				  __builtin_frame_address(0), size);
+	uint32_t site = site_from(c, label, ret, frame, size);
 
 	if (unlikely(!cache_at_hand(c) ||
 		     site_timed(&tls_slots[0].cache->sites)))
@@ -167,6 +167,22 @@ void *bmem_alloc(struct bmem_client *c, size_t size, size_t align,
 		       alloc_timed(c, size, align, flags, site) :
 		       alloc_slow(c, size, align, flags, site);
 	return alloc_fast(c, size, align, flags, site);
+}
+
+__attribute__((noinline))
+void *bmem_alloc(struct bmem_client *c, size_t size, size_t align,
+		 unsigned int flags, const char *label)
+{
+	return alloc_from(c, size, align, flags, label,
+			  __builtin_return_address(0),
+			  __builtin_frame_address(0));
+}
+
+void *bmem_alloc_from(struct bmem_client *c, size_t size, size_t align,
+		      unsigned int flags, const char *label, const void *ret,
+		      const void *frame)
+{
+	return alloc_from(c, size, align, flags, label, ret, frame);
 }
 
 void *bmem_alloc_at(struct bmem_client *c, size_t size, size_t align,
