@@ -23,8 +23,14 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE	23
 #endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE	25
+#endif
 
 #define HUGE_DIR	"/sys/kernel/mm/hugepages/hugepages-2048kB/"
+
+/* Where no huge page is to be had, so many times none is asked for. */
+#define PLAIN_TIMES	64
 
 static unsigned long read_number(const char *path)
 {
@@ -151,6 +157,49 @@ static int populate(char *p, size_t len)
 	return 0;
 }
 
+/*
+ * Make huge pages of chunks that have their first page.  They read as zero.
+ *
+ * This works whatever the system's setting for shared memory is, since it is
+ * asked for.  Getting one huge page takes a third of the time of 512 others,
+ * giving it back a fortieth.
+ */
+static bool collapse(struct backing *bk, size_t off, size_t len)
+{
+	if (!madvise(bk->base + off, len, MADV_COLLAPSE))
+		return true;
+	bk->plain = errno == EINVAL ? UINT32_MAX : PLAIN_TIMES;
+	return false;
+}
+
+static bool try_collapse(struct backing *bk)
+{
+	if (bk->huge || bk->plain == UINT32_MAX)
+		return false;
+	if (!bk->plain)
+		return true;
+	bk->plain--;
+	return false;
+}
+
+/* Memory for a part of the file; some may be there where that fails. */
+static int fill_file(struct backing *bk, size_t off, size_t len)
+{
+	size_t at;
+	int ret;
+
+	if (try_collapse(bk)) {
+		for (at = off; at < off + len; at += BMEM_HUGE_SIZE) {
+			ret = change_file(bk, 0, at, BMEM_PAGE_SIZE);
+			if (ret)
+				return ret;
+		}
+		if (collapse(bk, off, len))
+			return 0;
+	}
+	return change_file(bk, 0, off, len);
+}
+
 /**
  * backing_attach() - put memory under chunks that have none
  * @bk: backing
@@ -172,8 +221,7 @@ int backing_attach(struct backing *bk, uint32_t chunk, uint32_t nr)
 		(void)madvise(bk->base + off, len, MADV_REMOVE);
 		return -ENOMEM;
 	}
-	/* All or nothing, in tmpfs; hugetlbfs keeps what it got. */
-	if (change_file(bk, 0, off, len)) {
+	if (fill_file(bk, off, len)) {
 		(void)backing_detach(bk, chunk, nr);
 		return -ENOMEM;
 	}

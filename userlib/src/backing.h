@@ -15,12 +15,14 @@
  * @len: its length
  * @fd: memfd, or -1 where there are none (anonymous memory)
  * @huge: made of huge pages
+ * @plain: times that ordinary pages are not made huge ones; UINT32_MAX for ever
  */
 struct backing {
 	char *base;
 	size_t len;
 	int fd;
 	bool huge;
+	uint32_t plain;
 };
 
 int backing_open(struct backing *bk, size_t len);
