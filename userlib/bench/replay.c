@@ -3,7 +3,7 @@
  * replay: what a recorded program's allocations and frees cost, and how much
  * memory they hold.
  *
- * usage: replay NAME cost|held TRACE
+ * usage: replay NAME cost|held|where TRACE
  *
  * cost prints "replay/TRACE/first/NAME VALUE ns" and .../again/...: CPU time an
  * event, the loop's own included (NAME loop is that alone), the first time in a
@@ -15,6 +15,10 @@
  * the others, by how much the process has grown, when one byte is written in
  * each page.  For libbmem also .../meta/..., bookkeeping over live bytes in
  * percent.
+ *
+ * where says what libbmem holds it for: a table, in percent of live bytes, in the
+ * mean and at the first moment when most is held, and how often chunks came
+ * and went.  The columns add up to held/live.
  *
  * Every call site of the trace is one of 256 in this program, below
  * a stack of some depth.  One thread plays all threads' events in their order.
@@ -253,6 +257,127 @@ static void play_held(struct replay *r, struct sums *s)
 	}
 }
 
+/* ---- where ------------------------------------------------------------------ */
+
+enum part {
+	LIVE, ROUNDING, IDLE_SLOTS, IDLE_BLOCKS, SPAN_GAPS, PAGE_GAPS, CACHED,
+	PARTS
+};
+
+static const char *const part_names[PARTS] = {
+	[LIVE] = "live: what the program has",
+	[ROUNDING] = "rounding to slots and pages",
+	[IDLE_SLOTS] = "slots in magazines and the depot",
+	[IDLE_BLOCKS] = "blocks in stashes",
+	[SPAN_GAPS] = "slots in their spans, and what is lost there",
+	[PAGE_GAPS] = "free pages of chunks in use",
+	[CACHED] = "chunks not in use",
+};
+
+/**
+ * struct shares - what is held, by what for
+ * @sum: of every look
+ * @peak: of the one with most
+ * @held: at that one
+ * @small: bytes of live slots
+ * @large: bytes of live blocks
+ * @live: bytes that were asked for
+ */
+struct shares {
+	double sum[PARTS];
+	uint64_t peak[PARTS];
+	uint64_t held;
+	uint64_t small;
+	uint64_t large;
+	uint64_t live;
+};
+
+/* The two kinds are told apart by where sizes of slots end. */
+static void share_count(struct shares *s, size_t bytes, size_t usable, int sign)
+{
+	s->live += sign * (int64_t)bytes;
+	*(usable <= BMEM_SLOT_MAX ? &s->small : &s->large) +=
+		sign * (int64_t)usable;
+}
+
+static void look_where(struct replay *r, struct shares *s)
+{
+	struct bmem_client_stats st = { .size = sizeof(st) };
+	uint64_t blocks, now[PARTS];
+	int i;
+
+	if (bmem_stats(r->client, &st))
+		die("replay: bmem_stats");
+	blocks = st.granted_bytes - st.slot_bytes;
+	now[LIVE] = s->live;
+	now[ROUNDING] = s->small + s->large - s->live;
+	now[IDLE_SLOTS] = st.slot_bytes - s->small;
+	now[IDLE_BLOCKS] = blocks - s->large;
+	now[SPAN_GAPS] = st.span_bytes - st.slot_bytes;
+	now[CACHED] = st.cached_bytes;
+	now[PAGE_GAPS] = st.attached_bytes - st.cached_bytes - st.span_bytes -
+			 blocks;
+	for (i = 0; i < PARTS; i++)
+		s->sum[i] += (double)now[i];
+	if (st.attached_bytes <= s->held)
+		return;
+	s->held = st.attached_bytes;
+	memcpy(s->peak, now, sizeof(now));
+}
+
+static void play_where(struct replay *r, struct shares *s, uint64_t *live_peak)
+{
+	size_t *bytes = pages(r->trace->ids * 2 * sizeof(*bytes)), i;
+	const struct trace_event *ev = r->trace->events;
+	size_t *usable = bytes + r->trace->ids;
+
+	for (i = 0; i < r->trace->nr; i++, ev++) {
+		if (ev->bytes) {
+			r->blocks[ev->id] = acquire(r, ev);
+			bytes[ev->id] = ev->bytes;
+			usable[ev->id] = bmem_usable_size(r->client,
+							  r->blocks[ev->id]);
+			share_count(s, bytes[ev->id], usable[ev->id], 1);
+		} else {
+			release(r, r->blocks[ev->id]);
+			r->blocks[ev->id] = NULL;
+			share_count(s, bytes[ev->id], usable[ev->id], -1);
+		}
+		if (s->live > *live_peak)
+			*live_peak = s->live;
+		if (i % LOOK_BMEM == 0)
+			look_where(r, s);
+	}
+}
+
+static void where(struct replay *r, const char *name)
+{
+	struct bmem_pool_stats pool = { .size = sizeof(pool) };
+	double mean = 0, peak = 0, share;
+	struct shares s = { 0 };
+	uint64_t live_peak = 0;
+	int i;
+
+	play_where(r, &s, &live_peak);
+	if (bmem_pool_stats(r->client, &pool))
+		die("replay: bmem_pool_stats");
+	printf("%s, %s: %% of live bytes    mean   peak\n", r->trace->name,
+	       name);
+	for (i = 0; i < PARTS; i++) {
+		share = 100 * s.sum[i] / s.sum[LIVE];
+		mean += share;
+		peak += 100 * (double)s.peak[i] / (double)live_peak;
+		printf("%-46s %6.1f %6.1f\n", part_names[i], share,
+		       100 * (double)s.peak[i] / (double)live_peak);
+	}
+	printf("%-46s %6.1f %6.1f\n", "all that is held", mean, peak);
+	printf("%-46s %6llu %6llu\n", "chunks that came and went",
+	       (unsigned long long)(pool.huge_taken + pool.fallbacks),
+	       (unsigned long long)(pool.huge_taken + pool.fallbacks -
+				    pool.attached_bytes / BMEM_HUGE_SIZE));
+	drain(r);
+}
+
 static void held(struct replay *r, const char *name)
 {
 	const char *trace = r->trace->name;
@@ -310,14 +435,19 @@ int main(int argc, char **argv)
 	};
 	struct replay r = { 0 };
 
-	if (argc != 4 || (strcmp(argv[2], "cost") && strcmp(argv[2], "held"))) {
-		fputs("usage: replay NAME cost|held TRACE\n", stderr);
+	if (argc != 4 || (strcmp(argv[2], "cost") && strcmp(argv[2], "held") &&
+			  strcmp(argv[2], "where"))) {
+		fputs("usage: replay NAME cost|held|where TRACE\n", stderr);
 		return 2;
 	}
 	r.trace = load(argv[3]);
 	r.source = source_of(argv[1]);
 	if (r.source == NOTHING && !strcmp(argv[2], "held")) {
 		fputs("replay: a loop holds nothing\n", stderr);
+		return 2;
+	}
+	if (r.source != BMEM && !strcmp(argv[2], "where")) {
+		fputs("replay: only libbmem says where\n", stderr);
 		return 2;
 	}
 	r.sites = sites[r.source];
@@ -329,6 +459,8 @@ int main(int argc, char **argv)
 		r.client = client_open();
 	if (!strcmp(argv[2], "cost"))
 		cost(&r, argv[1]);
+	else if (!strcmp(argv[2], "where"))
+		where(&r, argv[1]);
 	else
 		held(&r, argv[1]);
 	bmem_close(r.client);
