@@ -622,6 +622,35 @@ void bmem_scope_push(const char *name);
 void bmem_scope_pop(void);
 
 /**
+ * typedef bmem_caller_fn - where is the calling thread, for its interpreter?
+ * @name: out, where to write what people call the place, "train.py:42" say;
+ *	NULL when only the key is wanted, which is nearly always
+ * @len: length of @name, terminating zero included; what is longer is cut
+ *
+ * Called in the middle of an allocation, in any thread: must not allocate from
+ * a client, take no lock that may be held around an allocation, be fast.
+ *
+ * Return: a number that is the same whenever the thread is at this place, and
+ * only then; 0 where the thread runs nothing that the interpreter can name.
+ */
+typedef uint64_t (*bmem_caller_fn)(char *name, size_t len);
+
+/**
+ * bmem_set_caller() - have call sites named by an interpreter
+ * @fn: whom to ask, or NULL for nobody
+ *
+ * From then on, what would have its stack taken, and everything from 64 KiB on,
+ * has a site of this place instead: its name is "label @ " and what @fn wrote,
+ * its frames are those of the first allocation there.  Where @fn answers 0 all
+ * is as without it.
+ *
+ * Need not be called in a program that is CPython 3.11, 3.13 or 3.14: places
+ * in its code are found without, unless BMEM_PYTHON=off is in the environment.
+ * @fn stays in use for as long as the process lives, if not replaced.
+ */
+void bmem_set_caller(bmem_caller_fn fn);
+
+/**
  * bmem_set_overhead() - how much CPU time may tracking take?
  * @client: client
  * @permille: share of the threads' CPU time, 1 to 1000

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cache.h"
+#include "caller.h"
 
 #define OPEN_FLAGS	(BMEM_OPEN_QUIET | BMEM_OPEN_CACHE | BMEM_OPEN_LEVEL)
 
@@ -200,6 +201,7 @@ int bmem_open(struct bmem_client **client, const struct bmem_options *options)
 		scratch_put(c, sizeof(*c));
 		return ret;
 	}
+	caller_look();
 	*client = c;
 	return 0;
 }

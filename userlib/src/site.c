@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "caller.h"
 #include "module.h"
 #include "sample.h"
 #include "site.h"
@@ -21,6 +22,8 @@
 
 /* One allocation in so many is timed, on average. */
 #define TIMED_EVERY	2048
+/* Room for an interpreter's name of a place behind a label. */
+#define PLACE_LEN	48
 /* How many looks are timed together, where one is too short; and how often. */
 #define TIMED_SHORT	16
 #define TIMED_LONG	4
@@ -35,8 +38,10 @@
  * @frame: of the function that has it
  * @scope: the thread's
  * @what: hash of @label and @scope
+ * @caller: key of the interpreter's place, 0 for none
  * @weight: what it counts for the next sample; 0 to look without counting
  * @full: its site is the whole stack
+ * @ask: an interpreter's place comes before its stack
  * @missed: the thread did not know the site, or a sample was due
  */
 struct origin {
@@ -47,8 +52,10 @@ struct origin {
 	const void *frame;
 	uint32_t scope;
 	uint64_t what;
+	uint64_t caller;
 	uint32_t weight;
 	bool full;
+	bool ask;
 	bool missed;
 };
 
@@ -70,6 +77,14 @@ static struct twin stack_key(const struct stack *st, uint64_t what)
 	for (i = 0; i < st->nr; i++)
 		t = twin_add(t, st->pcs[i]);
 	return twin_end(t);
+}
+
+/* Of a place that an interpreter has named: whatever the stack is. */
+static struct twin place_key(const struct origin *o)
+{
+	struct twin t = { ~0ULL, o->what };
+
+	return twin_end(twin_add(twin_add(t, o->caller), o->what));
 }
 
 static bool number_ok(uint32_t site)
@@ -164,8 +179,23 @@ static void text_of(char text[BMEM_LABEL_LEN], uint32_t scope,
 	label_copy(text + n, label, BMEM_LABEL_LEN - 1 - n);
 }
 
+/* "label @ file:line"; what is cut is the label. */
+static void place_name(char name[BMEM_LABEL_LEN], const char *label,
+			      const char *place)
+{
+	size_t room = BMEM_LABEL_LEN - 1;
+
+	if (*label) {
+		name += label_copy(name, label,
+				   room - strlen(" @ ") - strlen(place));
+		name = stpcpy(name, " @ ");
+	}
+	label_copy(name, place, strlen(place));
+}
+
+/* @place: what an interpreter calls the caller, empty where none is asked */
 static uint32_t site_make(struct bmem_client *c, const struct stack *st,
-			  uint32_t scope, const char *label)
+			  uint32_t scope, const char *label, const char *place)
 {
 	struct bmem_frame frames[BMEM_FRAMES_MAX];
 	struct bmem_site arg = {
@@ -178,8 +208,13 @@ static uint32_t site_make(struct bmem_client *c, const struct stack *st,
 
 	module_look();
 	text_of(text, scope, label);
-	site_name(arg.label, text, st->nr ? (void *)st->pcs[0] : NULL);
+	if (*place)
+		place_name(arg.label, text, place);
+	else
+		site_name(arg.label, text, st->nr ? (void *)st->pcs[0] : NULL);
 	t = frames_of(c, st, frames, name_key(arg.label));
+	if (*place)
+		t = name_key(arg.label);
 	arg.site = number_of(&c->sites, t);
 	if (arg.site == SITE_LOST || call(c, BMEM_SITE, &arg))
 		return SITE_LOST;
@@ -220,12 +255,12 @@ static uint32_t site_lost(struct sites *s)
 
 static uint32_t slot_name(struct bmem_client *c, struct site_slot *slot,
 			  const struct stack *st, uint32_t scope,
-			  const char *label)
+			  const char *label, const char *place)
 {
 	int saved = errno;
 	uint32_t site;
 
-	site = site_make(c, st, scope, label);
+	site = site_make(c, st, scope, label, place);
 	atomic_store_explicit(&slot->interval, SAMPLE_FIRST,
 			      memory_order_relaxed);
 	atomic_store_explicit(&slot->site, site, memory_order_release);
@@ -244,28 +279,6 @@ struct known {
 	uint32_t site;
 	bool news;
 };
-
-static struct known lookup(struct origin *o, const struct stack *st,
-			   struct twin t)
-{
-	struct known k = { .slot = slot_get(&o->c->sites, t) };
-	struct meter *m = &o->sc->meter;
-	uint64_t from;
-
-	o->missed = true;
-	if (!k.slot)
-		return k;
-	k.site = atomic_load_explicit(&k.slot->site, memory_order_acquire);
-	if (k.site == SITE_PENDING) {
-		from = meter_now();
-		k.news = true;
-		k.site = slot_name(o->c, k.slot, st, o->scope, o->label);
-		meter_whole(m, BMEM_OVERHEAD_REGISTER, from);
-	}
-	if (k.site == SITE_LOST)
-		k.site = 0;
-	return k;
-}
 
 static uint32_t draw(struct origin *o, const struct known *k)
 {
@@ -316,6 +329,35 @@ static void capture(struct origin *o, struct stack *st)
 	meter_whole(m, BMEM_OVERHEAD_UNWIND, from);
 }
 
+/* With a place of an interpreter, @st is taken only where the site is new. */
+static struct known lookup(struct origin *o, struct stack *st,
+			   struct twin t)
+{
+	struct known k = { .slot = slot_get(&o->c->sites, t) };
+	struct meter *m = &o->sc->meter;
+	char place[BMEM_LABEL_LEN] = "";
+	uint64_t from;
+
+	o->missed = true;
+	if (!k.slot)
+		return k;
+	k.site = atomic_load_explicit(&k.slot->site, memory_order_acquire);
+	if (k.site == SITE_PENDING) {
+		if (o->caller) {
+			capture(o, st);
+			caller_name(place, o->what ? PLACE_LEN : sizeof(place));
+		}
+		from = meter_now();
+		k.news = true;
+		k.site = slot_name(o->c, k.slot, st, o->scope, o->label,
+				   place);
+		meter_whole(m, BMEM_OVERHEAD_REGISTER, from);
+	}
+	if (k.site == SITE_LOST)
+		k.site = 0;
+	return k;
+}
+
 /* A sample is due at the site @at: the tensor is counted under its stack. */
 static uint32_t sample(struct origin *o, struct known *at)
 {
@@ -323,8 +365,10 @@ static uint32_t sample(struct origin *o, struct known *at)
 	struct known k;
 	struct stack st;
 
-	capture(o, &st);
-	k = lookup(o, &st, stack_key(&st, o->what));
+	o->caller = caller_key();
+	if (!o->caller)
+		capture(o, &st);
+	k = lookup(o, &st, o->caller ? place_key(o) : stack_key(&st, o->what));
 	sample_learn(&at->slot->interval, k.news);
 	atomic_fetch_add_explicit(&costs->samples, 1, memory_order_relaxed);
 	return k.site ? k.site : at->site;
@@ -462,6 +506,23 @@ static uint32_t site_full(struct origin *o)
 	return due ? sample(o, &k) : k.site;
 }
 
+/* By the interpreter's place, which a thread finds where its stacks are. */
+static uint32_t site_place(struct origin *o)
+{
+	struct twin t = place_key(o);
+	struct site_entry *e = site_entry(o->sc, t.key, t.check);
+	struct stack st = { .nr = 0 };
+	struct known k;
+
+	if (e->key == t.key && e->check == t.check)
+		return e->site;
+	k = lookup(o, &st, t);
+	if (!k.site)
+		return site_lost(&o->c->sites);
+	*e = (struct site_entry) { t.key, t.check, k.site, ~0U };
+	return k.site;
+}
+
 static uint32_t site_find(struct origin *o)
 {
 	struct site_cache *sc = o->sc;
@@ -473,6 +534,9 @@ static uint32_t site_find(struct origin *o)
 		memset(sc->stacks, 0, sizeof(sc->stacks));
 		sc->loads = module_loads();
 	}
+	o->caller = o->ask ? caller_key() : 0;
+	if (o->caller)
+		return site_place(o);
 	return o->full ? site_full(o) : site_flat(o);
 }
 
@@ -494,7 +558,7 @@ static void find_again(struct origin *o)
 {
 	struct site_entry *e;
 
-	if (o->label) {
+	if (o->label || o->caller) {
 		(void)site_find(o);
 	} else if (o->full) {
 		(void)site_known(o->sc, o->ret, o->frame, 0);
@@ -507,7 +571,8 @@ static void find_again(struct origin *o)
 /* Note what a look takes: the median, so that no interrupt counts. */
 static void time_looks(struct origin *o, struct meter *m, uint32_t source)
 {
-	uint32_t looks = o->full || o->label ? TIMED_LONG : TIMED_SHORT;
+	uint32_t looks = o->full || o->label || o->caller ? TIMED_LONG :
+							    TIMED_SHORT;
 	uint64_t at[TIMED_TURNS + 1];
 	uint32_t i, k;
 
@@ -528,7 +593,8 @@ static void time_looks(struct origin *o, struct meter *m, uint32_t source)
  */
 static uint32_t site_with_timer(struct origin *o)
 {
-	uint32_t source = o->full ? BMEM_OVERHEAD_WALK : BMEM_OVERHEAD_LOOKUP;
+	uint32_t source = o->full || o->ask ? BMEM_OVERHEAD_WALK :
+					      BMEM_OVERHEAD_LOOKUP;
 	struct meter *m = &o->sc->meter;
 	uint64_t from;
 	uint32_t site;
@@ -569,12 +635,13 @@ uint32_t site_slow(struct bmem_client *c, struct site_cache *sc,
 	const struct governor *g = &c->sites.costs.governor;
 	uint32_t weight = site_weight(bytes), site;
 	struct origin o;
-	bool full;
+	bool full, ask;
 
 	full = bytes >= SITE_BIG ||
 	       (level == BMEM_LEVEL_FULL &&
 		!atomic_load_explicit(&g->reduced, memory_order_relaxed));
-	if (full && !label && sc->meter.left) {
+	ask = (full || bytes >= CALLER_BYTES) && caller_on();
+	if (full && !ask && !label && sc->meter.left) {
 		site = site_known(sc, ret, frame, weight);
 		if (site) {
 			sc->meter.left--;
@@ -589,6 +656,7 @@ uint32_t site_slow(struct bmem_client *c, struct site_cache *sc,
 		.frame = frame,
 		.weight = weight,
 		.full = full,
+		.ask = ask,
 	};
 	sc->meter.timing = false;
 	if (!sc->meter.left)
@@ -624,7 +692,7 @@ uint32_t site_at(struct bmem_client *c, const char *label, const void *ret)
 		return site_lost(&c->sites);
 	site = atomic_load_explicit(&slot->site, memory_order_acquire);
 	if (site == SITE_PENDING)
-		site = slot_name(c, slot, &st, scope, label);
+		site = slot_name(c, slot, &st, scope, label, "");
 	return site == SITE_LOST ? site_lost(&c->sites) : site;
 }
 

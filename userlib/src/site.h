@@ -9,6 +9,7 @@
 #ifndef BMEM_SITE_H
 #define BMEM_SITE_H
 
+#include "caller.h"
 #include "internal.h"
 #include "scope.h"
 
@@ -144,7 +145,7 @@ static inline uint32_t site_of(struct bmem_client *c, struct site_cache *sc,
 	if (level < BMEM_LEVEL_STANDARD)
 		return 0;
 	if (__builtin_expect(level == BMEM_LEVEL_STANDARD && !label &&
-			     bytes < SITE_BIG && sc->meter.left, 1)) {
+			     bytes < CALLER_BYTES && sc->meter.left, 1)) {
 		e = site_hit(sc, ret, site_weight(bytes));
 		if (e) {
 			sc->meter.left--;
