@@ -18,6 +18,7 @@
 
 #include "record.h"
 #include "site.h"
+#include "tls.h"
 
 /* A magazine's greatest capacity, in slots, and that of a depot's shelf. */
 #define MAGAZINE_MAX	64
@@ -26,9 +27,6 @@
 #define STASH_MAX	32
 /* Most threads that have a cache of their own at a time. */
 #define CACHES_MAX	4096
-/* Clients that a thread can go between without losing its cache of one. */
-#define TLS_SLOTS	8
-#define TLS_NONE	(~0ULL)
 /* No slot and no block has this name. */
 #define NAME_NONE	(~0ULL)
 
@@ -49,13 +47,38 @@ struct stash {
 };
 
 /**
+ * struct idle - a free slot
+ * @ptr: where it is
+ * @record: its record
+ *
+ * Both, and not a name, so that the pointer that is pushed does not have to
+ * wait until the record was looked up.
+ */
+struct idle {
+	char *ptr;
+	struct bmem_record *record;
+};
+
+/**
  * struct magazine - a stack of free slots of one class, without the slots
- * @nr: how many
- * @cap: how many there may be; 0 until it is first used
+ * @top: the first place without a slot
+ * @bottom: the first place; NULL until the magazine is first used
+ * @end: behind the last place that may have a slot
+ * @inverse: for slot_index(), of the class's size
+ * @shift: likewise
+ * @slots: slots in a span of the class
+ * @weight: site_weight() of the class's size
+ *
+ * All zero is empty and full at once, and of a class that has no slots.
  */
 struct magazine {
-	uint32_t nr;
-	uint32_t cap;
+	struct idle *top;
+	struct idle *bottom;
+	struct idle *end;
+	uint32_t inverse;
+	uint8_t shift;
+	uint8_t slots;
+	uint16_t weight;
 };
 
 /**
@@ -71,8 +94,8 @@ struct wear {
 /**
  * struct cache - one thread's
  * @magazines: by class
- * @ptrs: where the free slots are
- * @records: where their records are in the ledger, in bytes
+ * @idle: their slots, by class; one place more than are used, so that not all
+ *	begin at the same place of a page
  * @wear: by class
  * @stash: free tensors of whole pages
  * @stash_limit: most pages that @stash keeps when more memory is asked for
@@ -81,9 +104,6 @@ struct wear {
  * @swept: when the magazines were last swept, in ticks
  * @refused: times that a magazine could not grow since then
  * @sites: the call sites that the thread knows
- *
- * A pointer and its record are apart, and not a name, so that the pointer that
- * is pushed does not have to wait until the record was looked up.
  */
 struct cache {
 	struct stash stash;
@@ -95,8 +115,7 @@ struct cache {
 	struct wear wear[BMEM_CLASSES];
 	char stagger[0x340];
 	struct magazine magazines[BMEM_CLASSES];
-	char *ptrs[BMEM_CLASSES][MAGAZINE_MAX];
-	uint32_t records[BMEM_CLASSES][MAGAZINE_MAX];
+	struct idle idle[BMEM_CLASSES][MAGAZINE_MAX + 1];
 	struct site_cache sites;
 } __attribute__((aligned(4096)));
 
@@ -137,34 +156,48 @@ struct depot {
 	uint32_t swept;
 } __attribute__((aligned(4096)));
 
-/**
- * struct tls_slot - a thread's cache of one client
- * @serial: the client's, %TLS_NONE while the slot is free
- * @cache: not to be touched before @serial was compared: it may be gone
- */
-struct tls_slot {
-	uint64_t serial;
-	struct cache *cache;
-};
-
-#pragma GCC visibility push(hidden)
-extern __thread struct tls_slot tls_slots[TLS_SLOTS]
-	__attribute__((tls_model("initial-exec")));
-#pragma GCC visibility pop
-
 /* Is the client the one that this thread used last? */
 static inline bool cache_at_hand(const struct bmem_client *c)
 {
-	return __builtin_expect(tls_slots[0].serial == peek(&c->serial), 1);
+	return __builtin_expect(tls.slots[0].serial == glance(&c->serial), 1);
 }
 
-static inline void slot_push(struct cache *m, uint32_t class, char *ptr,
-			     uint32_t record)
+/**
+ * slot_index() - which slot of a span begins at an offset
+ * @mag: magazine of the span's class
+ * @inside: offset from the span's first byte
+ *
+ * An odd number has an inverse modulo 2^32, and a class's size is an odd number
+ * times a power of two: multiplying by the one and rotating by the other divides
+ * what is a multiple of the size, and takes everything else to where no quotient
+ * is, since both can be undone.
+ *
+ * Return: the slot, or @mag->slots or more where none begins.
+ */
+static inline uint32_t slot_index(const struct magazine *mag, uint32_t inside)
 {
-	uint32_t at = m->magazines[class].nr++;
+	uint32_t n = inside * mag->inverse;
 
-	m->ptrs[class][at] = ptr;
-	m->records[class][at] = record;
+	return n >> mag->shift | n << (-mag->shift & 31);
+}
+
+static inline uint32_t magazine_nr(const struct magazine *mag)
+{
+	return (uint32_t)(mag->top - mag->bottom);
+}
+
+static inline uint32_t magazine_cap(const struct magazine *mag)
+{
+	return (uint32_t)(mag->end - mag->bottom);
+}
+
+/* @top is the magazine's; there is room. */
+static inline void slot_push(struct magazine *mag, struct idle *top, char *ptr,
+			     struct bmem_record *record)
+{
+	top->ptr = ptr;
+	top->record = record;
+	mag->top = top + 1;
 }
 
 struct cache *thread_cache(struct bmem_client *c);
@@ -174,7 +207,7 @@ static inline __attribute__((always_inline))
 uint32_t site_from(struct bmem_client *c, const char *label, const void *ret,
 		   const void *frame, size_t bytes)
 {
-	struct cache *m = cache_at_hand(c) ? tls_slots[0].cache :
+	struct cache *m = cache_at_hand(c) ? tls.slots[0].cache :
 					     thread_cache(c);
 	uint32_t level = level_now(c);
 

@@ -53,8 +53,8 @@ struct backend {
  * @backend: which one it is
  * @base: where the space is mapped, a multiple of %BMEM_HUGE_SIZE
  * @len: how much of it is mapped
- * @clock: the clock that everybody shares
- * @control: what the kernel asks of this client
+ * @clock: the clock that everybody shares, a page of its own
+ * @control: what the kernel asks of this client, in the page behind @clock
  * @spans: span map, 8 bytes a page of what is mapped of the space
  * @ledger: records
  * @records: how many of them are mapped; 0 when the process may not map them:

@@ -53,28 +53,47 @@ static uint64_t cap_limit(const struct bmem_client *c)
 	return share < CAP_CEILING ? share : CAP_CEILING;
 }
 
+static uint32_t odd_inverse(uint32_t n)
+{
+	uint32_t x = n, i;
+
+	/* Newton's step doubles the bits that are right, three at first. */
+	for (i = 3; i < 32; i *= 2)
+		x *= 2 - n * x;
+	return x;
+}
+
+static void set_up(struct cache *m, uint32_t class)
+{
+	const struct slab_class *k = &slab_classes[class];
+	struct magazine *mag = &m->magazines[class];
+
+	mag->shift = (uint8_t)__builtin_ctz(k->bytes);
+	mag->inverse = odd_inverse(k->bytes >> mag->shift);
+	mag->slots = (uint8_t)k->slots;
+	mag->weight = (uint16_t)site_weight(k->bytes);
+	mag->bottom = m->idle[class];
+	mag->top = mag->bottom;
+	mag->end = mag->bottom;
+}
+
 static void cap_set(struct cache *m, uint32_t class, uint32_t cap)
 {
 	struct magazine *mag = &m->magazines[class];
 
-	m->cap_bytes += (int64_t)(cap - (int64_t)mag->cap) *
+	if (!mag->bottom)
+		set_up(m, class);
+	m->cap_bytes += (int64_t)(cap - (int64_t)magazine_cap(mag)) *
 			slab_classes[class].bytes;
-	mag->cap = cap;
+	mag->end = mag->bottom + cap;
 	m->wear[class].trips = 0;
 }
 
-static uint64_t name_at(const struct bmem_client *c, const struct cache *m,
-			uint32_t class, uint32_t i)
+static void push_name(const struct bmem_client *c, struct magazine *mag,
+		      uint64_t name)
 {
-	return name_of((uint64_t)(m->ptrs[class][i] - c->base),
-		       m->records[class][i] / sizeof(*c->ledger));
-}
-
-static void push_name(const struct bmem_client *c, struct cache *m,
-		      uint32_t class, uint64_t name)
-{
-	slot_push(m, class, c->base + name_offset(name),
-		  name_record(name) * (uint32_t)sizeof(*c->ledger));
+	slot_push(mag, mag->top, c->base + name_offset(name),
+		  &c->ledger[name_record(name)]);
 }
 
 /* Take the @nr slots that have been there longest out of a magazine. */
@@ -82,18 +101,17 @@ static void spill(struct bmem_client *c, struct cache *m, uint32_t class,
 		  uint32_t nr)
 {
 	struct magazine *mag = &m->magazines[class];
+	struct idle *s = mag->bottom;
 	uint64_t names[MAGAZINE_MAX];
 	uint32_t i;
 
 	if (!nr)
 		return;
 	for (i = 0; i < nr; i++)
-		names[i] = name_at(c, m, class, i);
-	mag->nr -= nr;
-	memmove(m->ptrs[class], m->ptrs[class] + nr,
-		mag->nr * sizeof(*m->ptrs[class]));
-	memmove(m->records[class], m->records[class] + nr,
-		mag->nr * sizeof(*m->records[class]));
+		names[i] = name_of((uint64_t)(s[i].ptr - c->base),
+				   (uint64_t)(s[i].record - c->ledger));
+	mag->top -= nr;
+	memmove(s, s + nr, (size_t)((char *)mag->top - (char *)s));
 	depot_give(c, class, names, nr);
 }
 
@@ -101,17 +119,19 @@ static void spill(struct bmem_client *c, struct cache *m, uint32_t class,
 static void sweep(struct bmem_client *c, struct cache *m)
 {
 	struct magazine *mag;
-	uint32_t class, cap;
+	uint32_t class, cap, nr;
 
 	for (class = 0; class < BMEM_CLASSES; class++) {
 		mag = &m->magazines[class];
-		if (m->wear[class].used || !mag->cap) {
+		cap = magazine_cap(mag);
+		if (m->wear[class].used || !cap) {
 			m->wear[class].used = 0;
 			continue;
 		}
-		cap = mag->cap / 2 >= CAP_MIN ? mag->cap / 2 : 0;
-		if (mag->nr > cap)
-			spill(c, m, class, mag->nr - cap);
+		cap = cap / 2 >= CAP_MIN ? cap / 2 : 0;
+		nr = magazine_nr(mag);
+		if (nr > cap)
+			spill(c, m, class, nr - cap);
 		cap_set(m, class, cap);
 	}
 	m->refused = 0;
@@ -121,17 +141,17 @@ static void sweep(struct bmem_client *c, struct cache *m)
 static void grow(struct bmem_client *c, struct cache *m, uint32_t class)
 {
 	uint32_t bytes = slab_classes[class].bytes, cap;
-	struct magazine *mag = &m->magazines[class];
+	uint32_t had = magazine_cap(&m->magazines[class]);
 
 	m->wear[class].used = 1;
-	if (!mag->cap) {
+	if (!had) {
 		cap_set(m, class, cap_first(bytes));
 		return;
 	}
-	if (++m->wear[class].trips < TRIPS || mag->cap >= cap_last(bytes))
+	if (++m->wear[class].trips < TRIPS || had >= cap_last(bytes))
 		return;
-	cap = clamp(mag->cap * 2U, CAP_MIN, cap_last(bytes));
-	if (m->cap_bytes + (uint64_t)(cap - mag->cap) * bytes > cap_limit(c)) {
+	cap = clamp(had * 2U, CAP_MIN, cap_last(bytes));
+	if (m->cap_bytes + (uint64_t)(cap - had) * bytes > cap_limit(c)) {
 		if (++m->refused >= SWEEP_REFUSED)
 			sweep(c, m);
 		m->wear[class].trips = 0;
@@ -150,9 +170,9 @@ void cache_flush(struct bmem_client *c, struct cache *m)
 	uint32_t class;
 
 	for (class = 0; class < BMEM_CLASSES; class++) {
-		if (!m->magazines[class].cap)
+		if (!magazine_cap(&m->magazines[class]))
 			continue;
-		spill(c, m, class, m->magazines[class].nr);
+		spill(c, m, class, magazine_nr(&m->magazines[class]));
 		cap_set(m, class, 0);
 	}
 	stash_empty(c, m);
@@ -199,7 +219,7 @@ int magazine_refill(struct bmem_client *c, struct cache *m, uint32_t class)
 
 	cache_look(c, m);
 	grow(c, m, class);
-	want = (m->magazines[class].cap + 1) / 2;
+	want = (magazine_cap(&m->magazines[class]) + 1) / 2;
 	got = depot_take(c, class, names, want);
 	if (!got) {
 		ret = slots_get(c, class, names, want, &got);
@@ -211,7 +231,7 @@ int magazine_refill(struct bmem_client *c, struct cache *m, uint32_t class)
 			return ret;
 	}
 	while (got--)
-		push_name(c, m, class, names[got]);
+		push_name(c, &m->magazines[class], names[got]);
 	return 0;
 }
 
@@ -227,6 +247,6 @@ void magazine_spill(struct bmem_client *c, struct cache *m, uint32_t class)
 
 	cache_look(c, m);
 	grow(c, m, class);
-	if (mag->nr >= mag->cap)
-		spill(c, m, class, (mag->nr + 1U) / 2);
+	if (mag->top >= mag->end)
+		spill(c, m, class, (magazine_nr(mag) + 1U) / 2);
 }

@@ -28,6 +28,16 @@ _Static_assert(SLAB_BYTES_MAX == BMEM_SLOT_MAX, "size classes");
 #define peek(p)		__atomic_load_n(p, __ATOMIC_RELAXED)
 #define poke(p, value)	__atomic_store_n(p, value, __ATOMIC_RELAXED)
 
+/*
+ * The same as peek() where it is read once and nothing is lost by reading it
+ * late: a plain load can be an operand of what is done with it.
+ */
+#ifdef __SANITIZE_THREAD__
+#define glance(p)	peek(p)
+#else
+#define glance(p)	(*(p))
+#endif
+
 /* A slot's or block's name: its offset and its record. */
 static inline uint64_t name_of(uint64_t offset, uint64_t record)
 {
@@ -44,15 +54,29 @@ static inline uint32_t name_record(uint64_t name)
 	return (uint32_t)(name >> BMEM_SLOT_PLACE_BITS);
 }
 
+/* Both pages of the control window; one pointer leads to both. */
+struct window {
+	struct bmem_clock clock;
+	char rest[BMEM_PAGE_SIZE - sizeof(struct bmem_clock)];
+	struct bmem_control control;
+};
+
+static inline const struct window *window_of(const struct bmem_client *c)
+{
+	return (const struct window *)c->clock;
+}
+
 static inline uint32_t level_now(const struct bmem_client *c)
 {
-	return peek(&c->control->level);
+	return glance(&window_of(c)->control.level);
 }
 
 /* Ticks since the client was opened. */
 static inline uint32_t ticks_now(const struct bmem_client *c)
 {
-	return peek(&c->clock->ticks) - c->control->epoch;
+	const struct window *w = window_of(c);
+
+	return glance(&w->clock.ticks) - w->control.epoch;
 }
 
 static inline bool head_live(uint64_t head)
@@ -92,15 +116,15 @@ static inline void record_live(struct bmem_record *r, uint64_t bytes,
 
 	poke(&what_of(r)->ticks, ticks);
 	poke(&what_of(r)->site, site);
-	head = ((head + GEN_ONE) & GEN_BITS) |
-	       (bytes << BMEM_RECORD_SIZE_SHIFT | BMEM_RECORD_LIVE);
+	head = ((head + GEN_ONE) & GEN_BITS) +
+	       (bytes << BMEM_RECORD_SIZE_SHIFT) + BMEM_RECORD_LIVE;
 	__atomic_store_n(&r->head, head, __ATOMIC_RELEASE);
 }
 
 /* Turn the time of a tensor that was freed into its lifetime. */
 static inline void record_lifetime(struct bmem_record *r, uint32_t now)
 {
-	poke(&what_of(r)->ticks, now - peek(&what_of(r)->ticks));
+	poke(&what_of(r)->ticks, now - glance(&what_of(r)->ticks));
 }
 
 static inline uint64_t span_at(const struct bmem_client *c, uint64_t offset)

@@ -34,8 +34,6 @@ struct scope {
 static struct scope table[SCOPES_MAX];
 static _Atomic uint32_t used;
 
-__thread struct scopes scopes;
-
 static void text_write(struct scope *s, const char *text)
 {
 	uint64_t word;
@@ -114,24 +112,30 @@ static uint32_t scope_inside(uint32_t outer, const char *name)
 	return id ? id : outer;
 }
 
+static void scope_enter(struct scopes *s, uint32_t id)
+{
+	s->id = id;
+	tls.scope_key = (uint64_t)id << SCOPE_SHIFT;
+}
+
 void bmem_scope_push(const char *name)
 {
-	struct scopes *s = &scopes;
+	struct scopes *s = &tls.scopes;
 
 	if (s->depth < SCOPE_DEPTH) {
 		s->below[s->depth] = s->id;
-		s->id = scope_inside(s->id, name);
+		scope_enter(s, scope_inside(s->id, name));
 	}
 	s->depth++;
 }
 
 void bmem_scope_pop(void)
 {
-	struct scopes *s = &scopes;
+	struct scopes *s = &tls.scopes;
 
 	if (!s->depth)
 		return;
 	s->depth--;
 	if (s->depth < SCOPE_DEPTH)
-		s->id = s->below[s->depth];
+		scope_enter(s, s->below[s->depth]);
 }

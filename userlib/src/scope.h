@@ -9,28 +9,18 @@
 
 #include <linux/bmem.h>
 
-#define SCOPE_DEPTH	32
+#include "tls.h"
+
 #define SCOPES_MAX	1024
+/* Return addresses are below this bit, numbers of scopes from it on. */
+#define SCOPE_SHIFT	53
 
-/**
- * struct scopes - the labels that a thread has pushed
- * @id: the innermost, 0 for none
- * @depth: how many were pushed
- * @below: what @id was before each push
- */
-struct scopes {
-	uint32_t id;
-	uint32_t depth;
-	uint32_t below[SCOPE_DEPTH];
-};
-
-extern __thread struct scopes scopes
-	__attribute__((tls_model("initial-exec")));
+_Static_assert(SCOPES_MAX < 1 << (64 - SCOPE_SHIFT), "numbers of scopes");
 
 /* The calling thread's scope: one load. */
 static inline uint32_t bmem_scope_id(void)
 {
-	return scopes.id;
+	return tls.scopes.id;
 }
 
 void scope_text(char text[BMEM_LABEL_LEN], uint32_t id);

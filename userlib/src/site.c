@@ -374,8 +374,48 @@ static uint32_t sample(struct origin *o, struct known *at)
 	return k.site ? k.site : at->site;
 }
 
-/* By return address alone, where the thread's @e has no answer. */
-static uint32_t flat_miss(struct origin *o, struct site_entry *e, bool due)
+/**
+ * struct flat - what the thread knows of a site by return address alone
+ * @site: its number; 0 for nothing
+ * @left: until the next sample
+ */
+struct flat {
+	uint32_t site;
+	uint32_t left;
+};
+
+static bool has_label(const struct origin *o)
+{
+	return o->what >> 63;
+}
+
+static struct flat flat_get(const struct origin *o)
+{
+	uint64_t ret = (uintptr_t)o->ret, key = site_key(o->ret);
+	const struct site_entry *e = site_entry(o->sc, ret, o->what);
+	const struct site_flat *f = site_flat(o->sc, key);
+
+	if (!has_label(o))
+		return f->key == key ? (struct flat) { f->site, f->left } :
+				       (struct flat) { 0, 0 };
+	if (e->key != ret || e->check != o->what)
+		return (struct flat) { 0, 0 };
+	return (struct flat) { e->site, e->left };
+}
+
+static void flat_set(struct origin *o, uint32_t site, uint32_t left)
+{
+	uint64_t ret = (uintptr_t)o->ret, key = site_key(o->ret);
+
+	if (has_label(o))
+		*site_entry(o->sc, ret, o->what) =
+			(struct site_entry) { ret, o->what, site, left };
+	else
+		*site_flat(o->sc, key) = (struct site_flat) { key, site, left };
+}
+
+/* By return address alone, where the thread has no answer. */
+static uint32_t flat_miss(struct origin *o, bool due)
 {
 	struct stack st = { .nr = 1, .pcs = { (uintptr_t)o->ret } };
 	struct known k = lookup(o, &st, stack_key(&st, o->what));
@@ -385,21 +425,18 @@ static uint32_t flat_miss(struct origin *o, struct site_entry *e, bool due)
 		return site_lost(&o->c->sites);
 	if (due)
 		site = sample(o, &k);
-	*e = (struct site_entry) { (uintptr_t)o->ret, o->what, k.site,
-				   draw(o, &k) };
+	flat_set(o, k.site, draw(o, &k));
 	return site;
 }
 
-static uint32_t site_flat(struct origin *o)
+static uint32_t find_flat(struct origin *o)
 {
-	uint64_t ret = (uintptr_t)o->ret;
-	struct site_entry *e = site_entry(o->sc, ret, o->what);
-	bool hit = e->key == ret && e->check == o->what;
+	struct flat f = flat_get(o);
 
-	if (!hit || e->left <= o->weight)
-		return flat_miss(o, e, hit);
-	e->left -= o->weight;
-	return e->site;
+	if (f.left <= o->weight)
+		return flat_miss(o, f.site);
+	flat_set(o, f.site, f.left - o->weight);
+	return f.site;
 }
 
 /* Does @s lie in memory as it did?  Its addresses are those of a past walk. */
@@ -530,6 +567,7 @@ static uint32_t site_find(struct origin *o)
 	o->scope = bmem_scope_id();
 	o->what = what_of(o->label, o->scope);
 	if (sc->loads != module_loads()) {
+		memset(sc->flat, 0, sizeof(sc->flat));
 		memset(sc->entries, 0, sizeof(sc->entries));
 		memset(sc->stacks, 0, sizeof(sc->stacks));
 		sc->loads = module_loads();
@@ -537,7 +575,7 @@ static uint32_t site_find(struct origin *o)
 	o->caller = o->ask ? caller_key() : 0;
 	if (o->caller)
 		return site_place(o);
-	return o->full ? site_full(o) : site_flat(o);
+	return o->full ? site_full(o) : find_flat(o);
 }
 
 /* A stack without a label that the thread knows; or 0. */
@@ -556,7 +594,7 @@ static uint32_t site_known(struct site_cache *sc, const void *ret,
 /* Look once more, the way that is taken when the thread knows the site. */
 static void find_again(struct origin *o)
 {
-	struct site_entry *e;
+	struct site_flat *e;
 
 	if (o->label || o->caller) {
 		(void)site_find(o);

@@ -21,11 +21,23 @@
 #define SITE_STACKS	16
 
 /**
- * struct site_entry - a site that a thread knows by return address or hash
- * @key: return address; or, of a whole stack, struct twin's key
- * @check: scope, or hash of label and scope; or struct twin's check
+ * struct site_flat - a site that a thread knows by return address and scope
+ * @key: both, see site_key()
  * @site: its number
  * @left: until the next sample, in allocations, large ones count more
+ */
+struct site_flat {
+	uint64_t key;
+	uint32_t site;
+	uint32_t left;
+};
+
+/**
+ * struct site_entry - a site that a thread knows by hash
+ * @key: return address; or, of a whole stack, struct twin's key
+ * @check: hash of label and scope; or struct twin's check
+ * @site: as in struct site_flat
+ * @left: likewise
  */
 struct site_entry {
 	uint64_t key;
@@ -69,7 +81,8 @@ struct site_stack {
  * @high: first address above it; 0 until it is known, 1 when that cannot be
  * @random: state of the sampler's generator
  * @loads: module_loads() when the rest was entered
- * @entries: direct-mapped by return address or hash
+ * @flat: direct-mapped by return address and scope
+ * @entries: direct-mapped by hash
  * @stacks: direct-mapped by return address and frame
  *
  * All zero is empty.  Before it goes away, or another thread or client uses it,
@@ -81,6 +94,7 @@ struct site_cache {
 	uintptr_t high;
 	uint64_t random;
 	uint64_t loads;
+	struct site_flat flat[SITE_ENTRIES];
 	struct site_entry entries[SITE_ENTRIES];
 	struct site_stack stacks[SITE_STACKS];
 };
@@ -106,15 +120,26 @@ uint32_t site_slow(struct bmem_client *c, struct site_cache *sc,
 		   uint32_t level, size_t bytes);
 void site_cache_flush(struct bmem_client *c, struct site_cache *sc);
 
-/* By return address: the thread's entry if it knows and no sample is due. */
-static inline struct site_entry *site_hit(struct site_cache *sc,
-					  const void *ret, uint32_t weight)
+/* A return address and the thread's scope, in one word. */
+static inline uint64_t site_key(const void *ret)
 {
-	uint64_t scope = bmem_scope_id();
-	struct site_entry *e = site_entry(sc, (uintptr_t)ret, scope);
+	return (uintptr_t)ret ^ tls.scope_key;
+}
 
-	if (__builtin_expect(e->key == (uintptr_t)ret && e->check == scope &&
-			     e->left > weight, 1)) {
+/* A factor that fits an instruction; its bits are those of the golden ratio. */
+static inline struct site_flat *site_flat(struct site_cache *sc, uint64_t key)
+{
+	return &sc->flat[key * 0x61c88647 >> 57];
+}
+
+/* By return address: the thread's entry if it knows and no sample is due. */
+static inline struct site_flat *site_hit(struct site_cache *sc,
+					 const void *ret, uint32_t weight)
+{
+	uint64_t key = site_key(ret);
+	struct site_flat *e = site_flat(sc, key);
+
+	if (__builtin_expect(e->key == key && e->left > weight, 1)) {
 		e->left -= weight;
 		return e;
 	}
@@ -140,7 +165,7 @@ static inline uint32_t site_of(struct bmem_client *c, struct site_cache *sc,
 			       const char *label, const void *ret,
 			       const void *frame, uint32_t level, size_t bytes)
 {
-	struct site_entry *e;
+	struct site_flat *e;
 
 	if (level < BMEM_LEVEL_STANDARD)
 		return 0;

@@ -34,18 +34,13 @@ int request_check(size_t size, size_t align, unsigned int flags)
 	return size > SIZE_MAX - BMEM_PAGE_SIZE ? -EOVERFLOW : 0;
 }
 
-static inline struct bmem_record *record_at(const struct bmem_client *c,
-					    uint32_t bytes)
-{
-	return (struct bmem_record *)((char *)c->ledger + bytes);
-}
-
 /*
  * The record of a slot that is handed out, below level standard.  At level off
  * nothing says which slots are live, so that frees have to be believed.
  */
-static cold void *slot_use_low(struct bmem_client *c, char *ptr,
-			       struct bmem_record *r, size_t size)
+static __attribute__((noinline))
+void *slot_use_low(struct bmem_client *c, char *ptr, struct bmem_record *r,
+		   size_t size)
 {
 	if (level_now(c) != BMEM_LEVEL_OFF)
 		record_live(r, size, 0, 0);
@@ -56,17 +51,24 @@ static cold void *slot_use_low(struct bmem_client *c, char *ptr,
 
 /* Hand out a slot; the magazine is not empty. */
 static inline __attribute__((always_inline))
-void *slot_pop(struct bmem_client *c, struct cache *m, uint32_t class,
-	       size_t size, uint32_t site)
+void *slot_pop(struct bmem_client *c, struct magazine *mag, size_t size,
+	       uint32_t site, bool low)
 {
-	uint32_t at = --m->magazines[class].nr;
-	struct bmem_record *r = record_at(c, m->records[class][at]);
-	char *ptr = m->ptrs[class][at];
+	struct idle *slot = --mag->top;
+	struct bmem_record *r = slot->record;
+	char *ptr = slot->ptr;
 
-	if (unlikely(level_now(c) < BMEM_LEVEL_STANDARD))
+	if (!ptr)
+		__builtin_unreachable();
+	if (unlikely(low))
 		return slot_use_low(c, ptr, r, size);
 	record_live(r, size, site, ticks_now(c));
 	return ptr;
+}
+
+static inline bool level_low(const struct bmem_client *c)
+{
+	return level_now(c) < BMEM_LEVEL_STANDARD;
 }
 
 static cold void *alloc_slow(struct bmem_client *c, size_t size, size_t align,
@@ -87,7 +89,7 @@ static cold void *alloc_slow(struct bmem_client *c, size_t size, size_t align,
 		class = slab_class_aligned(size, align ? (uint32_t)align : 1);
 	if (class == SLAB_NONE)
 		return block_alloc(c, size, align, flags, site);
-	if (!m->magazines[class].nr) {
+	if (!magazine_nr(&m->magazines[class])) {
 		ret = magazine_refill(c, m, class);
 		/* Where no span can be had, there may still be a page. */
 		if (ret == -ENOSPC && slab_classes[class].pages > 1)
@@ -97,7 +99,7 @@ static cold void *alloc_slow(struct bmem_client *c, size_t size, size_t align,
 			return NULL;
 		}
 	}
-	p = slot_pop(c, m, class, size, site);
+	p = slot_pop(c, &m->magazines[class], size, site, level_low(c));
 	if (flags & BMEM_ALLOC_ZERO)
 		memset(p, 0, size);
 	return p;
@@ -119,30 +121,23 @@ void *tensor_alloc(struct bmem_client *c, size_t size, size_t align,
 	return alloc_slow(c, size, align, flags, site);
 }
 
+/* The magazine that has a slot of this size; NULL for the slow path. */
 static inline __attribute__((always_inline))
-void *alloc_fast(struct bmem_client *c, size_t size, size_t align,
-		 unsigned int flags, uint32_t site)
+struct magazine *magazine_for(const struct bmem_client *c, size_t size)
 {
-	struct cache *m;
-	uint32_t class;
+	struct magazine *mag;
 
-	if (unlikely(size - 1 >= SLAB_BYTES_MAX ||
-		     (align & ~(size_t)BMEM_ALIGN_MIN) | flags))
-		return alloc_slow(c, size, align, flags, site);
-	class = slab_class_of((uint32_t)size);
-	if (unlikely(!cache_at_hand(c)))
-		return alloc_slow(c, size, align, flags, site);
-	m = tls_slots[0].cache;
-	if (unlikely(!m->magazines[class].nr))
-		return alloc_slow(c, size, align, flags, site);
-	return slot_pop(c, m, class, size, site);
+	if (unlikely(size - 1 >= SLAB_BYTES_MAX || !cache_at_hand(c)))
+		return NULL;
+	mag = &tls.slots[0].cache->magazines[slab_class_of((uint32_t)size)];
+	return unlikely(mag->top == mag->bottom) ? NULL : mag;
 }
 
 /* One allocation in some thousand, whose parts are timed. */
 static cold void *alloc_timed(struct bmem_client *c, size_t size, size_t align,
 			      unsigned int flags, uint32_t site)
 {
-	struct cache *m = tls_slots[0].cache;
+	struct cache *m = tls.slots[0].cache;
 	void *p = alloc_slow(c, size, align, flags, site);
 	struct bmem_record spare = { 0 };
 	uint64_t from = meter_now();
@@ -154,6 +149,7 @@ static cold void *alloc_timed(struct bmem_client *c, size_t size, size_t align,
 	return p;
 }
 
+/* All that is not done where it is asked for. */
 static inline __attribute__((always_inline))
 void *alloc_from(struct bmem_client *c, size_t size, size_t align,
 		 unsigned int flags, const char *label, const void *ret,
@@ -161,34 +157,91 @@ void *alloc_from(struct bmem_client *c, size_t size, size_t align,
 {
 	uint32_t site = site_from(c, label, ret, frame, size);
 
-	if (unlikely(!cache_at_hand(c) ||
-		     site_timed(&tls_slots[0].cache->sites)))
-		return cache_at_hand(c) ?
-		       alloc_timed(c, size, align, flags, site) :
-		       alloc_slow(c, size, align, flags, site);
-	return alloc_fast(c, size, align, flags, site);
+	if (unlikely(cache_at_hand(c) && site_timed(&tls.slots[0].cache->sites)))
+		return alloc_timed(c, size, align, flags, site);
+	return alloc_slow(c, size, align, flags, site);
+}
+
+/*
+ * The rest of bmem_alloc().  That jumps here, so that it needs no frame: this
+ * function's is then the one below the caller's.  Where it is compiled to a
+ * call, as under ThreadSanitizer, its own is that.
+ */
+static __attribute__((noinline))
+void *alloc_other(struct bmem_client *c, size_t size, size_t align,
+		  unsigned int flags, const char *label, const void *ret)
+{
+	void *const *frame = __builtin_frame_address(0);
+
+	if (unlikely(__builtin_return_address(0) != ret))
+		frame = *frame;
+	return alloc_from(c, size, align, flags, label, ret, frame);
+}
+
+static inline bool is_plain(size_t align, unsigned int flags, const char *label)
+{
+	return likely(!((align & ~(size_t)BMEM_ALIGN_MIN) | flags |
+			(uintptr_t)label));
+}
+
+/* A slot from the magazine, for a site that the thread knows; or NULL. */
+static inline __attribute__((always_inline))
+void *alloc_quick(struct bmem_client *c, size_t size, const void *ret)
+{
+	struct magazine *mag = magazine_for(c, size);
+	struct site_flat *site;
+	struct site_cache *sc;
+
+	if (unlikely(!mag))
+		return NULL;
+	if (unlikely(level_now(c) != BMEM_LEVEL_STANDARD))
+		return level_low(c) ? slot_pop(c, mag, size, 0, true) : NULL;
+	sc = &tls.slots[0].cache->sites;
+	if (unlikely(!sc->meter.left))
+		return NULL;
+	site = site_hit(sc, ret, mag->weight);
+	if (unlikely(!site))
+		return NULL;
+	sc->meter.left--;
+	return slot_pop(c, mag, size, site->site, false);
 }
 
 __attribute__((noinline))
 void *bmem_alloc(struct bmem_client *c, size_t size, size_t align,
 		 unsigned int flags, const char *label)
 {
-	return alloc_from(c, size, align, flags, label,
-			  __builtin_return_address(0),
-			  __builtin_frame_address(0));
+	const void *ret = __builtin_return_address(0);
+	void *p;
+
+	if (!is_plain(align, flags, label))
+		return alloc_other(c, size, align, flags, label, ret);
+	p = alloc_quick(c, size, ret);
+	/* Constants, so that nothing is kept that is needed here only. */
+	return likely(p) ? p : alloc_other(c, size, 0, 0, NULL, ret);
 }
 
 void *bmem_alloc_from(struct bmem_client *c, size_t size, size_t align,
 		      unsigned int flags, const char *label, const void *ret,
 		      const void *frame)
 {
-	return alloc_from(c, size, align, flags, label, ret, frame);
+	void *p = NULL;
+
+	if (is_plain(align, flags, label))
+		p = alloc_quick(c, size, ret);
+	return likely(p) ? p : alloc_from(c, size, align, flags, label, ret,
+					  frame);
 }
 
 void *bmem_alloc_at(struct bmem_client *c, size_t size, size_t align,
 		    unsigned int flags, uint32_t site)
 {
-	return alloc_fast(c, size, align, flags, site);
+	struct magazine *mag = NULL;
+
+	if (likely(!((align & ~(size_t)BMEM_ALIGN_MIN) | flags)))
+		mag = magazine_for(c, size);
+	if (unlikely(!mag))
+		return alloc_slow(c, size, align, flags, site);
+	return slot_pop(c, mag, size, site, level_low(c));
 }
 
 /* Which slot is it, counted from the span's first?  ~0 for none. */
@@ -236,10 +289,10 @@ static void slot_keep(struct bmem_client *c, uint32_t class, uint64_t offset,
 		slots_put(c, &name, 1, slab_classes[class].bytes);
 		return;
 	}
-	if (m->magazines[class].nr >= m->magazines[class].cap)
+	if (m->magazines[class].top >= m->magazines[class].end)
 		magazine_spill(c, m, class);
-	slot_push(m, class, c->base + offset,
-		  record * (uint32_t)sizeof(*c->ledger));
+	slot_push(&m->magazines[class], m->magazines[class].top,
+		  c->base + offset, &c->ledger[record]);
 }
 
 /**
@@ -287,34 +340,30 @@ int free_slow(struct bmem_client *c, void *ptr)
 
 int bmem_free(struct bmem_client *c, void *ptr)
 {
-	uint64_t offset = (uintptr_t)ptr - (uintptr_t)c->base, entry, head;
+	uint64_t offset = (uintptr_t)ptr - (uintptr_t)c->base, entry, slot, head;
 	struct bmem_record *r;
-	struct cache *m;
-	uint32_t class, slot, record;
+	struct magazine *mag;
+	struct idle *top;
 
 	if (unlikely(offset >= c->len))
 		return free_slow(c, ptr);
 	entry = span_at(c, offset);
-	class = span_class(entry);
-	if (unlikely(class >= BMEM_CLASSES || !cache_at_hand(c)))
+	if (unlikely(span_class(entry) >= BMEM_CLASSES || !cache_at_hand(c)))
 		return free_slow(c, ptr);
-	slot = slot_at(entry, offset);
-	if (unlikely(slot == ~0U))
+	mag = &tls.slots[0].cache->magazines[span_class(entry)];
+	slot = slot_index(mag, span_inside(entry, offset));
+	top = mag->top;
+	if (unlikely(slot >= mag->slots || top >= mag->end))
 		return free_slow(c, ptr);
-	record = (span_record(entry) + slot) * (uint32_t)sizeof(*r);
-	r = record_at(c, record);
-	head = peek(&r->head);
-	m = tls_slots[0].cache;
-	if (unlikely(m->magazines[class].nr >= m->magazines[class].cap))
+	r = &c->ledger[span_record(entry) + slot];
+	/* Nothing remains of the state if it was live, and nothing else. */
+	head = peek(&r->head) - BMEM_RECORD_LIVE;
+	if (unlikely(head & BMEM_RECORD_STATE_MASK))
 		return free_slow(c, ptr);
 	/* Before the push, whose address is known sooner than the record's. */
-	if (likely(head_live(head))) {
-		poke(&r->head, head - BMEM_RECORD_LIVE);
-		if (likely(level_now(c) >= BMEM_LEVEL_STANDARD))
-			record_lifetime(r, ticks_now(c));
-	} else if (!atomic_load_explicit(&c->was_off, memory_order_relaxed)) {
-		return -ENOENT;
-	}
-	slot_push(m, class, ptr, record);
+	poke(&r->head, head);
+	if (likely(!level_low(c)))
+		record_lifetime(r, ticks_now(c));
+	slot_push(mag, top, ptr, r);
 	return 0;
 }

@@ -14,8 +14,8 @@
 
 #include "cache.h"
 
-__thread struct tls_slot tls_slots[TLS_SLOTS] = {
-	[0 ... TLS_SLOTS - 1] = { .serial = TLS_NONE },
+__thread struct tls tls = {
+	.slots = { [0 ... TLS_SLOTS - 1] = { .serial = TLS_NONE } },
 };
 
 /* All clients that are open; a thread that ends may still have their slots. */
@@ -83,7 +83,7 @@ static void thread_end(void *arg)
 
 	(void)arg;
 	for (i = 0; i < TLS_SLOTS; i++)
-		slot_drop(&tls_slots[i]);
+		slot_drop(&tls.slots[i]);
 }
 
 /* The list must be whole, and nobody's, in the child. */
@@ -190,10 +190,10 @@ static struct cache *cache_claim(struct bmem_client *c)
 /* Make a slot the first, where the fast path looks. */
 static void slot_first(uint32_t i)
 {
-	struct tls_slot s = tls_slots[i];
+	struct tls_slot s = tls.slots[i];
 
-	memmove(tls_slots + 1, tls_slots, i * sizeof(s));
-	tls_slots[0] = s;
+	memmove(tls.slots + 1, tls.slots, i * sizeof(s));
+	tls.slots[0] = s;
 }
 
 /**
@@ -208,11 +208,11 @@ struct cache *thread_cache_peek(const struct bmem_client *c)
 	uint32_t i;
 
 	for (i = 0; i < TLS_SLOTS; i++) {
-		if (tls_slots[i].serial != serial)
+		if (tls.slots[i].serial != serial)
 			continue;
 		if (i)
 			slot_first(i);
-		return tls_slots[0].cache;
+		return tls.slots[0].cache;
 	}
 	return NULL;
 }
@@ -232,16 +232,16 @@ struct cache *thread_cache(struct bmem_client *c)
 
 	if (m || !c->nr_caches)
 		return m;
-	slot_drop(&tls_slots[TLS_SLOTS - 1]);
+	slot_drop(&tls.slots[TLS_SLOTS - 1]);
 	/* Without it nobody would give back what is in the cache. */
-	if (pthread_setspecific(key, tls_slots))
+	if (pthread_setspecific(key, &tls))
 		return NULL;
 	m = cache_claim(c);
 	if (!m)
 		return NULL;
 	m->recall = peek(&c->control->recall);
 	slot_first(TLS_SLOTS - 1);
-	tls_slots[0].cache = m;
-	tls_slots[0].serial = serial_get(c);
+	tls.slots[0].cache = m;
+	tls.slots[0].serial = serial_get(c);
 	return m;
 }
