@@ -33,6 +33,8 @@
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/pid.h>
+#include <linux/pid_namespace.h>
 #include <linux/rbtree.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
@@ -318,6 +320,8 @@ struct bmem_tombstone;
  * @opened: when, by ktime_get_boottime_ns()
  * @cgroup: id of the cgroup in the unified hierarchy, 0 without one
  * @tgid: process, in the initial pid namespace
+ * @ns_tgid: the same in its own
+ * @pid_ns: number of that
  * @uid: effective user
  * @comm: name of the thread that opened
  * @label: what the client calls itself, under the client's lock
@@ -327,6 +331,8 @@ struct bmem_identity {
 	u64 opened;
 	u64 cgroup;
 	pid_t tgid;
+	pid_t ns_tgid;
+	u32 pid_ns;
 	kuid_t uid;
 	char comm[TASK_COMM_LEN];
 	char label[BMEM_LABEL_LEN];
@@ -337,6 +343,7 @@ struct bmem_identity {
  * @ref: the open file's, and those who look at it through the registry
  * @who: identity
  * @memcg: charged for memory that a worker attaches
+ * @pid: process that opened it
  * @inode: its i_mapping holds all mappings of this client and no other's
  * @maps: VMAs
  * @chunks: struct bmem_chunk by number; entries change under @lock and its
@@ -389,6 +396,7 @@ struct bmem_client {
 	struct kref ref;
 	struct bmem_identity who;
 	struct mem_cgroup *memcg;
+	struct pid *pid;
 	struct inode *inode;
 	atomic_t maps;
 	struct xarray chunks;
@@ -494,6 +502,9 @@ bool bmem_client_report(struct bmem_client *client,
 			struct bmem_client_stats *st,
 			struct bmem_identity *who, char *pool,
 			unsigned int *tries);
+bool bmem_client_describe(struct bmem_client *client,
+			  struct bmem_identity *who, u32 *pool,
+			  unsigned int *tries);
 int bmem_client_alloc(struct bmem_client *client, struct bmem_alloc *cmd);
 int bmem_client_slots(struct bmem_client *client, struct bmem_slots *cmd,
 		      u32 __user *nr);
@@ -671,10 +682,17 @@ bool bmem_tensor_view(struct bmem_client *client, const struct tensor *t,
 extern unsigned int bmem_tombstones_max;
 
 struct bmem_tombstone *bmem_tombstone_alloc(void);
-void bmem_tombstone_free(struct bmem_tombstone *t);
+void bmem_tombstone_put(struct bmem_tombstone *t);
 void bmem_tombstone_write(struct bmem_client *client);
 void bmem_tombstone_bury(struct bmem_client *client);
-struct bmem_tombstone *bmem_tombstone_copy(u64 serial);
+struct bmem_tombstone *bmem_tombstone_get(u64 serial);
+const struct bmem_identity *bmem_tombstone_who(const struct bmem_tombstone *t);
+void bmem_tombstone_row(const struct bmem_tombstone *t,
+			struct bmem_tombstone_row *row);
+bool bmem_tombstone_site(const struct bmem_tombstone *t, u32 at,
+			 struct bmem_tombstone_site *row);
+const struct progfile *bmem_tombstone_file(const struct bmem_tombstone *t,
+					   u32 module);
 u64 bmem_tombstone_serial(const struct bmem_tombstone *t);
 void bmem_tombstone_show(struct seq_file *m, const struct bmem_tombstone *t);
 void bmem_tombstones_count(u64 *buried, u64 *dropped);
@@ -775,6 +793,13 @@ int bmem_vm_init(void);
 void bmem_vm_exit(void);
 struct inode *bmem_vm_inode(void);
 int bmem_mmap(struct file *file, struct vm_area_struct *vma);
+
+/* ---- lists by ioctl ------------------------------------------------------------- */
+
+int bmem_client_rows(struct bmem_client_list *cmd);
+int bmem_tombstone_rows(struct bmem_tombstone_list *cmd);
+int bmem_tombstone_sites(struct bmem_tombstone_sites *cmd);
+int bmem_tombstone_module(struct bmem_tombstone_module *cmd);
 
 /* ---- debugfs, fdinfo ------------------------------------------------------------ */
 

@@ -71,6 +71,8 @@ static void identify(struct bmem_identity *who)
 	who->opened = ktime_get_boottime_ns();
 	who->cgroup = bmem_current_cgroup();
 	who->tgid = task_tgid_nr(current);
+	who->ns_tgid = task_tgid_vnr(current);
+	who->pid_ns = task_active_pid_ns(current)->ns.inum;
 	who->uid = current_euid();
 	get_task_comm(who->comm, current);
 }
@@ -115,7 +117,7 @@ static int client_init(struct bmem_client *client)
 	return 0;
 
 err_tombstone:
-	bmem_tombstone_free(client->tombstone);
+	bmem_tombstone_put(client->tombstone);
 err_control:
 	bmem_control_destroy(client);
 err_span_map:
@@ -183,6 +185,7 @@ struct bmem_client *bmem_client_open(void)
 	if (rc)
 		goto err_free;
 	client->memcg = get_mem_cgroup_from_mm(current->mm);
+	client->pid = get_pid(task_tgid(current));
 	rc = client_publish(client);
 	if (rc)
 		goto err_memcg;
@@ -193,9 +196,10 @@ struct bmem_client *bmem_client_open(void)
 	return client;
 
 err_memcg:
+	put_pid(client->pid);
 	mem_cgroup_put(client->memcg);
 	iput(client->inode);
-	bmem_tombstone_free(client->tombstone);
+	bmem_tombstone_put(client->tombstone);
 	bmem_control_destroy(client);
 	bmem_window_destroy(&client->span_map);
 err_free:
@@ -211,6 +215,7 @@ static void client_free(struct kref *ref)
 	bmem_placement_free(client);
 	/* Workers that look at the client charge what they need to its group. */
 	mem_cgroup_put(client->memcg);
+	put_pid(client->pid);
 	mutex_destroy(&client->lock);
 	kfree(client);
 }
@@ -699,6 +704,35 @@ bool bmem_client_report(struct bmem_client *client,
 	there = !client->dead && client->pool;
 	if (there)
 		strscpy(pool, client->pool->name, BMEM_POOL_NAME_LEN);
+	mutex_unlock(&bmem_registry_lock);
+	if (locked)
+		mutex_unlock(&client->lock);
+	return there;
+}
+
+/**
+ * bmem_client_describe() - who a client is, and which pool it is in
+ * @client: client
+ * @who: out
+ * @pool: out, id of its pool
+ * @tries: as for bmem_client_lock(), not NULL; the label of a client that stays
+ *	busy may be half of an old and half of a new one
+ *
+ * Return: false when the client is gone.
+ */
+bool bmem_client_describe(struct bmem_client *client,
+			  struct bmem_identity *who, u32 *pool,
+			  unsigned int *tries)
+{
+	bool locked = lock_trying(client, tries), there;
+
+	*who = client->who;
+	who->label[sizeof(who->label) - 1] = 0;
+	/* With the registry locked, the pool that it is in stays. */
+	mutex_lock(&bmem_registry_lock);
+	there = !client->dead && client->pool;
+	if (there)
+		*pool = client->pool->id;
 	mutex_unlock(&bmem_registry_lock);
 	if (locked)
 		mutex_unlock(&client->lock);

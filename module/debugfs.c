@@ -428,24 +428,23 @@ static const struct file_operations tensors_fops = {
 /* A position is the serial number of the next tombstone. */
 static void *tombstones_start(struct seq_file *m, loff_t *pos)
 {
-	struct bmem_tombstone *t = bmem_tombstone_copy(*pos);
+	struct bmem_tombstone *t = bmem_tombstone_get(*pos);
 
-	if (!IS_ERR_OR_NULL(t))
+	if (t)
 		*pos = bmem_tombstone_serial(t);
 	return t;
 }
 
 static void *tombstones_next(struct seq_file *m, void *v, loff_t *pos)
 {
-	bmem_tombstone_free(v);
+	bmem_tombstone_put(v);
 	++*pos;
 	return tombstones_start(m, pos);
 }
 
 static void tombstones_stop(struct seq_file *m, void *v)
 {
-	if (!IS_ERR(v))
-		bmem_tombstone_free(v);
+	bmem_tombstone_put(v);
 }
 
 static int tombstones_show(struct seq_file *m, void *v)

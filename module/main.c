@@ -208,6 +208,10 @@ union bmem_cmd {
 	struct bmem_module_info module_info;
 	struct bmem_site_list site_list;
 	struct bmem_site_frames site_frames;
+	struct bmem_client_list client_list;
+	struct bmem_tombstone_list tombstone_list;
+	struct bmem_tombstone_sites tombstone_sites;
+	struct bmem_tombstone_module tombstone_module;
 	u32 size;
 };
 
@@ -291,6 +295,10 @@ BMEM_OP_FN(module, bmem_progfile_name(client, &cmd->module))
 BMEM_OP_FN(module_info, bmem_progfile_info(client, &cmd->module_info))
 BMEM_OP_FN(site_list, bmem_site_list(client, &cmd->site_list))
 BMEM_OP_FN(site_frames, bmem_site_frames(client, &cmd->site_frames))
+BMEM_OP_FN(client_list, bmem_client_rows(&cmd->client_list))
+BMEM_OP_FN(tombstone_list, bmem_tombstone_rows(&cmd->tombstone_list))
+BMEM_OP_FN(tombstone_sites, bmem_tombstone_sites(&cmd->tombstone_sites))
+BMEM_OP_FN(tombstone_module, bmem_tombstone_module(&cmd->tombstone_module))
 
 /* Slots that the caller is not told of are taken back. */
 static int op_slots_get(struct bmem_client *client, union bmem_cmd *cmd,
@@ -353,15 +361,22 @@ static const struct bmem_op ops[] = {
 	BMEM_OP(BMEM_MODULE_INFO, module_info, path, OUT_DONE, false),
 	BMEM_OP(BMEM_SITE_LIST, site_list, rows, OUT_DONE, false),
 	BMEM_OP(BMEM_SITE_FRAMES, site_frames, frames, OUT_ALWAYS, false),
+	BMEM_OP(BMEM_CLIENT_LIST, client_list, rows, OUT_DONE, false),
+	BMEM_OP(BMEM_TOMBSTONE_LIST, tombstone_list, rows, OUT_DONE, false),
+	BMEM_OP(BMEM_TOMBSTONE_SITES, tombstone_sites, rows, OUT_ALWAYS, false),
+	BMEM_OP(BMEM_TOMBSTONE_MODULE, tombstone_module, path, OUT_DONE, false),
 };
 
 static const struct bmem_op *find_op(unsigned int cmd)
 {
 	unsigned int nr = _IOC_NR(cmd) - _IOC_NR(BMEM_QUERY);
+	const struct bmem_op *op;
 
 	if (cmd != _IO(BMEM_IOC_TYPE, _IOC_NR(cmd)) || nr >= ARRAY_SIZE(ops))
 		return NULL;
-	return &ops[array_index_nospec(nr, ARRAY_SIZE(ops))];
+	op = &ops[array_index_nospec(nr, ARRAY_SIZE(ops))];
+	/* There are numbers in between that no call has. */
+	return op->fn ? op : NULL;
 }
 
 static long bmem_ioctl(struct file *file, unsigned int nr, unsigned long arg)

@@ -96,6 +96,45 @@ int bmem_progfile_name(struct bmem_client *client,
 }
 
 /**
+ * bmem_progfile_tell() - what is known of a program file, as in the ABI
+ * @file: file
+ * @build_id_len: out
+ * @build_id: out, %BMEM_BUILD_ID_MAX bytes
+ * @path: out, %BMEM_PATH_LEN bytes
+ */
+void bmem_progfile_tell(const struct progfile *file, u32 *build_id_len,
+			u8 *build_id, char *path)
+{
+	*build_id_len = file->build_id_len;
+	memcpy(build_id, file->build_id, BMEM_BUILD_ID_MAX);
+	strscpy_pad(path, file->path, BMEM_PATH_LEN);
+}
+
+/**
+ * bmem_progfile_size() - memory that one takes
+ * @file: file
+ *
+ * Return: bytes from @file on.
+ */
+size_t bmem_progfile_size(const struct progfile *file)
+{
+	return struct_size(file, path, strlen(file->path) + 1);
+}
+
+/**
+ * bmem_progfile_take() - take a program file from a client that dies
+ * @client: client, locked
+ * @module: its number
+ *
+ * Return: the file, for kfree(); NULL for none.
+ */
+struct progfile *bmem_progfile_take(struct bmem_client *client, u32 module)
+{
+	lockdep_assert_held(&client->lock);
+	return xa_erase(&client->sites.progfiles, module);
+}
+
+/**
  * bmem_progfile_info() - BMEM_MODULE_INFO
  * @self: caller
  * @cmd: as in the ABI
@@ -118,13 +157,11 @@ int bmem_progfile_info(struct bmem_client *self, struct bmem_module_info *cmd)
 		return -EINTR;
 	}
 	file = xa_load(&client->sites.progfiles, cmd->module);
-	if (file) {
-		cmd->build_id_len = file->build_id_len;
-		memcpy(cmd->build_id, file->build_id, sizeof(cmd->build_id));
-		strscpy_pad(cmd->path, file->path, sizeof(cmd->path));
-	} else {
+	if (file)
+		bmem_progfile_tell(file, &cmd->build_id_len, cmd->build_id,
+				   cmd->path);
+	else
 		rc = -ENOENT;
-	}
 	mutex_unlock(&client->lock);
 	bmem_client_put(client);
 	return rc;

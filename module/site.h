@@ -17,6 +17,7 @@
 
 struct bmem_client;
 struct ledger_view;
+struct progfile;
 
 /* Samples of a site's live bytes: the history that its class is made from. */
 #define SITE_SAMPLES	16
@@ -143,6 +144,10 @@ int bmem_progfile_name(struct bmem_client *client,
 		       const struct bmem_module *cmd);
 int bmem_progfile_info(struct bmem_client *self, struct bmem_module_info *cmd);
 bool bmem_progfile_known(struct bmem_client *client, u32 module);
+void bmem_progfile_tell(const struct progfile *file, u32 *build_id_len,
+			u8 *build_id, char *path);
+size_t bmem_progfile_size(const struct progfile *file);
+struct progfile *bmem_progfile_take(struct bmem_client *client, u32 module);
 void bmem_progfiles_release(struct bmem_client *client);
 
 /* ---- pattern ------------------------------------------------------------- */

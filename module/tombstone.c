@@ -3,8 +3,9 @@
  * Tombstones: what clients held when they were gone, by call site.
  *
  * Each client brings its own from when it is opened, so that death needs no
- * memory.  A ring keeps the latest; a client that never allocated leaves
- * none.
+ * memory.  The stacks of its largest sites, and the program files that they
+ * refer to, are taken over from the client as they are.  A ring keeps the
+ * latest; a client that never allocated leaves none.
  */
 #include <linux/fs.h>
 #include <linux/signal.h>
@@ -14,43 +15,42 @@
 #include "bmem_private.h"
 #include "trace.h"
 
-#define TOMBSTONE_SITES	16
-
 unsigned int bmem_tombstones_max = 256;
-
-/**
- * enum way_out - how a client came to its end
- * @WAY_CLOSED: its descriptors and mappings were closed
- * @WAY_EXIT: its process exited
- * @WAY_SIGNAL: its process was killed by a signal
- */
-enum way_out {
-	WAY_CLOSED,
-	WAY_EXIT,
-	WAY_SIGNAL,
-};
 
 /**
  * struct held - what a client held of one site
  * @id: as in struct site
  * @live: tensors
  * @live_bytes: what they asked for
+ * @frames: its stack, or NULL
  * @label: the site's
  */
 struct held {
 	u32 id;
 	u64 live;
 	u64 live_bytes;
+	struct site_frames *frames;
 	char label[BMEM_LABEL_LEN];
 };
 
 /**
+ * struct named_file - a program file that frames refer to
+ * @module: by this number
+ * @file: what is known of it
+ */
+struct named_file {
+	u32 module;
+	struct progfile *file;
+};
+
+/**
  * struct bmem_tombstone - the post-mortem record of a client
+ * @ref: the ring's, and those who look at it
  * @serial: 1 for the first tombstone, and so on
  * @who: identity
  * @pool: name of its pool
  * @closed: when, by ktime_get_boottime_ns()
- * @way: enum way_out
+ * @way: enum bmem_way_out
  * @code: exit status or signal number
  * @stats: figures at the end, before anything was given back, but for
  *	@stats.escaped_bytes
@@ -58,19 +58,26 @@ struct held {
  * @sites: what was live, by site, largest first
  * @rest: what was live of all other sites
  * @rest_sites: how many those are
+ * @nr_files: entries in @files
+ * @files: what the frames in @sites refer to
+ *
+ * Once it is on the ring nothing of it changes.
  */
 struct bmem_tombstone {
+	struct kref ref;
 	u64 serial;
 	struct bmem_identity who;
 	char pool[BMEM_POOL_NAME_LEN];
 	u64 closed;
-	enum way_out way;
+	enum bmem_way_out way;
 	int code;
 	struct bmem_client_stats stats;
 	u32 nr_sites;
 	u32 rest_sites;
-	struct held sites[TOMBSTONE_SITES];
+	struct held sites[BMEM_TOMBSTONE_SITES_MAX];
 	struct held rest;
+	u32 nr_files;
+	struct named_file files[BMEM_TOMBSTONE_MODULES_MAX];
 };
 
 static DEFINE_SPINLOCK(ring_lock);
@@ -79,12 +86,33 @@ static u64 ring_buried;
 
 struct bmem_tombstone *bmem_tombstone_alloc(void)
 {
-	return kzalloc(sizeof(struct bmem_tombstone), GFP_BMEM_META);
+	struct bmem_tombstone *t = kzalloc(sizeof(*t), GFP_BMEM_META);
+
+	if (t)
+		kref_init(&t->ref);
+	return t;
 }
 
-void bmem_tombstone_free(struct bmem_tombstone *t)
+static void tombstone_free(struct kref *ref)
 {
+	struct bmem_tombstone *t = container_of(ref, struct bmem_tombstone, ref);
+	u32 i;
+
+	for (i = 0; i < t->nr_sites; i++)
+		kfree(t->sites[i].frames);
+	for (i = 0; i < t->nr_files; i++)
+		kfree(t->files[i].file);
 	kfree(t);
+}
+
+/**
+ * bmem_tombstone_put() - drop a reference
+ * @t: tombstone, or NULL
+ */
+void bmem_tombstone_put(struct bmem_tombstone *t)
+{
+	if (t)
+		kref_put(&t->ref, tombstone_free);
 }
 
 u64 bmem_tombstone_serial(const struct bmem_tombstone *t)
@@ -108,11 +136,11 @@ static void site_add(struct bmem_tombstone *t, const struct site *site)
 		return;
 	while (at && t->sites[at - 1].live_bytes < site->live_bytes)
 		at--;
-	if (at == TOMBSTONE_SITES) {
+	if (at == BMEM_TOMBSTONE_SITES_MAX) {
 		rest_add(t, site->live, site->live_bytes);
 		return;
 	}
-	if (t->nr_sites == TOMBSTONE_SITES) {
+	if (t->nr_sites == BMEM_TOMBSTONE_SITES_MAX) {
 		t->nr_sites--;
 		rest_add(t, t->sites[t->nr_sites].live,
 			 t->sites[t->nr_sites].live_bytes);
@@ -127,17 +155,64 @@ static void site_add(struct bmem_tombstone *t, const struct site *site)
 	t->nr_sites++;
 }
 
+static struct progfile *file_find(const struct bmem_tombstone *t, u32 module)
+{
+	u32 i;
+
+	for (i = 0; i < t->nr_files; i++)
+		if (t->files[i].module == module)
+			return t->files[i].file;
+	return NULL;
+}
+
+/* The files that a stack refers to, as far as there is room for them. */
+static void files_take(struct bmem_tombstone *t, struct bmem_client *client,
+		       const struct site_frames *frames)
+{
+	struct progfile *file;
+	u32 i, module;
+
+	for (i = 0; i < frames->nr; i++) {
+		if (t->nr_files == ARRAY_SIZE(t->files))
+			return;
+		module = frames->at[i].module;
+		if (!module || file_find(t, module))
+			continue;
+		file = bmem_progfile_take(client, module);
+		if (!file)
+			continue;
+		t->files[t->nr_files].module = module;
+		t->files[t->nr_files++].file = file;
+	}
+}
+
+/* The client is about to forget its sites: their stacks go on from here. */
+static void stacks_take(struct bmem_tombstone *t, struct bmem_client *client)
+{
+	struct site *site;
+	u32 i;
+
+	for (i = 0; i < t->nr_sites; i++) {
+		site = bmem_site_find(client, t->sites[i].id);
+		if (!site || !site->frames)
+			continue;
+		t->sites[i].frames = site->frames;
+		site->frames = NULL;
+		files_take(t, client, t->sites[i].frames);
+	}
+}
+
 static void find_way_out(struct bmem_tombstone *t)
 {
-	t->way = WAY_CLOSED;
+	t->way = BMEM_WAY_CLOSED;
 	if (!(current->flags & PF_EXITING) ||
 	    task_tgid_nr(current) != t->who.tgid)
 		return;
 	t->code = current->exit_code & 0x7f;
-	t->way = WAY_SIGNAL;
+	t->way = BMEM_WAY_SIGNAL;
 	if (t->code)
 		return;
-	t->way = WAY_EXIT;
+	t->way = BMEM_WAY_EXIT;
 	t->code = current->exit_code >> 8 & 0xff;
 }
 
@@ -161,18 +236,39 @@ void bmem_tombstone_write(struct bmem_client *client)
 		site_add(t, site);
 		id = (u64)site->id + 1;
 	}
+	stacks_take(t, client);
 }
 
-/* On the ring, a charged one would pin the memory cgroup of the dead. */
-static struct bmem_tombstone *uncharged(struct bmem_tombstone *t)
+/* Without memory for the copy, what there is has to do. */
+static void *uncharged(void *p, size_t size)
 {
-	struct bmem_tombstone *copy = kmemdup(t, sizeof(*t),
-					      GFP_KERNEL | __GFP_NOWARN);
+	void *copy = kmemdup(p, size, GFP_KERNEL | __GFP_NOWARN);
 
 	if (!copy)
-		return t;
-	kfree(t);
+		return p;
+	kfree(p);
 	return copy;
+}
+
+/* On the ring, charged memory would pin the memory cgroup of the dead. */
+static struct bmem_tombstone *tombstone_uncharged(struct bmem_tombstone *t)
+{
+	struct site_frames *frames;
+	struct progfile *file;
+	u32 i;
+
+	for (i = 0; i < t->nr_sites; i++) {
+		frames = t->sites[i].frames;
+		if (frames)
+			t->sites[i].frames =
+				uncharged(frames, struct_size(frames, at,
+							      frames->nr));
+	}
+	for (i = 0; i < t->nr_files; i++) {
+		file = t->files[i].file;
+		t->files[i].file = uncharged(file, bmem_progfile_size(file));
+	}
+	return uncharged(t, sizeof(*t));
 }
 
 /**
@@ -181,8 +277,11 @@ static struct bmem_tombstone *uncharged(struct bmem_tombstone *t)
  */
 void bmem_tombstone_bury(struct bmem_client *client)
 {
-	struct bmem_tombstone *t = uncharged(client->tombstone), *old = t;
+	struct bmem_tombstone *t = client->tombstone, *old;
 
+	if (t->stats.allocs)
+		t = tombstone_uncharged(t);
+	old = t;
 	t->stats.escaped_bytes = bmem_bytes(client->escaped);
 	client->tombstone = NULL;
 	if (t->stats.allocs) {
@@ -195,35 +294,119 @@ void bmem_tombstone_bury(struct bmem_client *client)
 			swap(ring[t->serial % bmem_tombstones_max], old);
 		spin_unlock(&ring_lock);
 	}
-	kfree(old);
+	bmem_tombstone_put(old);
 }
 
 /**
- * bmem_tombstone_copy() - the oldest tombstone from a serial number on
+ * bmem_tombstone_get() - the oldest tombstone from a serial number on
  * @serial: serial number
  *
- * Return: a copy, for bmem_tombstone_free(); NULL when there is none; an
- * ERR_PTR without memory.
+ * Return: the tombstone, for bmem_tombstone_put(); NULL when there is none.
  */
-struct bmem_tombstone *bmem_tombstone_copy(u64 serial)
+struct bmem_tombstone *bmem_tombstone_get(u64 serial)
 {
-	struct bmem_tombstone *t = kmalloc(sizeof(*t), GFP_KERNEL);
+	struct bmem_tombstone *t = NULL;
 	u64 oldest = 1;
 
-	if (!t)
-		return ERR_PTR(-ENOMEM);
 	spin_lock(&ring_lock);
 	if (ring_buried > bmem_tombstones_max)
 		oldest = ring_buried - bmem_tombstones_max + 1;
 	serial = max(serial, oldest);
-	if (serial > ring_buried) {
-		kfree(t);
-		t = NULL;
-	} else {
-		*t = *ring[serial % bmem_tombstones_max];
+	if (serial <= ring_buried) {
+		t = ring[serial % bmem_tombstones_max];
+		kref_get(&t->ref);
 	}
 	spin_unlock(&ring_lock);
 	return t;
+}
+
+/**
+ * bmem_tombstone_who() - whose it is
+ * @t: tombstone
+ *
+ * Return: the identity, for as long as the tombstone is held.
+ */
+const struct bmem_identity *bmem_tombstone_who(const struct bmem_tombstone *t)
+{
+	return &t->who;
+}
+
+/**
+ * bmem_tombstone_row() - what it says, as in the ABI
+ * @t: tombstone
+ * @row: out, all zero but for the pid and the user, which depend on who asks
+ */
+void bmem_tombstone_row(const struct bmem_tombstone *t,
+			struct bmem_tombstone_row *row)
+{
+	const struct bmem_client_stats *st = &t->stats;
+
+	row->serial = t->serial;
+	row->client_id = t->who.id;
+	row->lived_ms = div_u64(t->closed - t->who.opened, NSEC_PER_MSEC);
+	row->closed_ms = div_u64(ktime_get_boottime_ns() - t->closed,
+				 NSEC_PER_MSEC);
+	row->cgroup = t->who.cgroup;
+	row->way = t->way;
+	row->code = t->code;
+	row->live_tensors = st->live_tensors;
+	row->live_bytes = st->live_bytes;
+	row->granted_bytes = st->granted_bytes;
+	row->attached_bytes = st->attached_bytes;
+	row->peak_live_bytes = st->peak_live_bytes;
+	row->peak_attached_bytes = st->peak_attached_bytes;
+	row->allocs = st->allocs;
+	row->frees = st->frees;
+	row->failed = st->failed;
+	row->escaped_bytes = st->escaped_bytes;
+	row->nr_sites = t->nr_sites;
+	row->rest_sites = t->rest_sites;
+	row->rest_tensors = t->rest.live;
+	row->rest_bytes = t->rest.live_bytes;
+	strscpy(row->pool, t->pool, sizeof(row->pool));
+	strscpy(row->comm, t->who.comm, sizeof(row->comm));
+	strscpy(row->label, t->who.label, sizeof(row->label));
+}
+
+/**
+ * bmem_tombstone_site() - one of its sites, as in the ABI
+ * @t: tombstone
+ * @at: 0 for the largest
+ * @row: out, all zero
+ *
+ * Return: false when there is none.
+ */
+bool bmem_tombstone_site(const struct bmem_tombstone *t, u32 at,
+			 struct bmem_tombstone_site *row)
+{
+	const struct held *held = &t->sites[at];
+	u32 i;
+
+	if (at >= t->nr_sites)
+		return false;
+	row->site = held->id;
+	row->live_tensors = held->live;
+	row->live_bytes = held->live_bytes;
+	strscpy(row->label, held->label, sizeof(row->label));
+	row->nr_frames = held->frames ? held->frames->nr : 0;
+	for (i = 0; i < row->nr_frames; i++) {
+		row->frames[i].module = held->frames->at[i].module;
+		row->frames[i].offset = held->frames->at[i].offset;
+	}
+	return true;
+}
+
+/**
+ * bmem_tombstone_file() - a program file that its frames refer to
+ * @t: tombstone
+ * @module: its number
+ *
+ * Return: the file, for as long as the tombstone is held; NULL for none.
+ */
+const struct progfile *bmem_tombstone_file(const struct bmem_tombstone *t,
+					   u32 module)
+{
+	return module ? file_find(t, module) : NULL;
 }
 
 static void show_site(struct seq_file *m, const char *label,
@@ -238,10 +421,10 @@ static void show_site(struct seq_file *m, const char *label,
 static void show_way_out(struct seq_file *m, const struct bmem_tombstone *t)
 {
 	switch (t->way) {
-	case WAY_EXIT:
+	case BMEM_WAY_EXIT:
 		seq_printf(m, " way=exit(%d)", t->code);
 		break;
-	case WAY_SIGNAL:
+	case BMEM_WAY_SIGNAL:
 		seq_printf(m, " way=signal(%d)", t->code);
 		break;
 	default:
@@ -313,6 +496,6 @@ void bmem_tombstones_exit(void)
 	unsigned int i;
 
 	for (i = 0; i < bmem_tombstones_max; i++)
-		kfree(ring[i]);
+		bmem_tombstone_put(ring[i]);
 	kvfree(ring);
 }

@@ -39,8 +39,8 @@
  * EOPNOTSUPP              a flag bit that is not defined, or a reserved field
  *                         that is not zero
  * EOVERFLOW               sizes that do not fit 64 bits when added up
- * ENOENT                  no such tensor, pool, client, site or program file,
- *                         or one that the caller may not see
+ * ENOENT                  no such tensor, pool, client, site, program file or
+ *                         tombstone, or one that the caller may not see
  * EPERM                   the call needs CAP_SYS_ADMIN, or the pool admits
  *                         only another group
  * EEXIST                  a pool of this name is there already
@@ -100,6 +100,9 @@
 
 /** define BMEM_FRAMES_MAX - most stack frames of a call site */
 #define BMEM_FRAMES_MAX		24
+
+/** define BMEM_COMM_LEN - bytes of a process's name, zero included */
+#define BMEM_COMM_LEN		16
 
 /** define BMEM_BUILD_ID_MAX - longest build id, in bytes */
 #define BMEM_BUILD_ID_MAX	32
@@ -852,6 +855,227 @@ struct bmem_module_info {
 	char path[BMEM_PATH_LEN];
 };
 
+/**
+ * struct bmem_client_row - who a client is
+ * @client_id: its id, as QUERY answers it
+ * @age_ms: milliseconds since it was opened
+ * @cgroup: id of the cgroup that opened it, in the unified hierarchy; 0 for
+ *	none
+ * @pid: process that opened it, in the caller's pid namespace; 0 when it has no
+ *	number there
+ * @uid: effective user that opened it, in the caller's user namespace
+ * @pool: id of its pool
+ * @mappings: mappings that there are of it
+ * @comm: name of the thread that opened it; may hold any byte
+ * @label: what BIND said
+ */
+struct bmem_client_row {
+	__aligned_u64 client_id;
+	__aligned_u64 age_ms;
+	__aligned_u64 cgroup;
+	__u32 pid;
+	__u32 uid;
+	__u32 pool;
+	__u32 mappings;
+	char comm[BMEM_COMM_LEN];
+	char label[BMEM_LABEL_LEN];
+};
+
+/**
+ * struct bmem_client_list - BMEM_CLIENT_LIST: clients by id
+ * @size: sizeof(struct bmem_client_list)
+ * @flags: must be 0
+ * @cursor: in, 0 to begin; out, where the next call goes on
+ * @row_size: sizeof(struct bmem_client_row) that the caller was compiled with
+ * @nr: in, capacity of the array, 1 to %BMEM_BATCH_MAX; out, entries written;
+ *	fewer than the capacity means that the list is at its end
+ * @rows: pointer to struct bmem_client_row[@nr]
+ *
+ * Lists the clients that the caller may look at: those of the same effective
+ * user, with CAP_SYS_ADMIN all.  The caller's own is among them.  Their figures
+ * are CLIENT_STATS's; a client may be gone by then.
+ *
+ * Errors: %EINVAL for @nr or @row_size outside their range; %EINTR.
+ */
+struct bmem_client_list {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 cursor;
+	__u32 row_size;
+	__u32 nr;
+	__aligned_u64 rows;
+};
+
+/** define BMEM_TOMBSTONE_SITES_MAX - most sites that a tombstone names */
+#define BMEM_TOMBSTONE_SITES_MAX	16
+/** define BMEM_TOMBSTONE_MODULES_MAX - most program files that it names */
+#define BMEM_TOMBSTONE_MODULES_MAX	32
+
+/**
+ * enum bmem_way_out - how a client came to its end
+ * @BMEM_WAY_CLOSED: its descriptors and mappings were closed
+ * @BMEM_WAY_EXIT: its process exited
+ * @BMEM_WAY_SIGNAL: its process was killed by a signal
+ */
+enum bmem_way_out {
+	BMEM_WAY_CLOSED = 0,
+	BMEM_WAY_EXIT = 1,
+	BMEM_WAY_SIGNAL = 2,
+};
+
+/**
+ * struct bmem_tombstone_row - what a client was when it was gone
+ * @serial: number of the tombstone, 1 for the first since the module was loaded
+ * @client_id: the client's id
+ * @lived_ms: from when it was opened to its end, in milliseconds
+ * @closed_ms: milliseconds since its end
+ * @cgroup: as in struct bmem_client_row
+ * @pid: its process, in the caller's pid namespace, where that is the initial
+ *	one or the process's own; else 0
+ * @uid: as in struct bmem_client_row
+ * @way: enum bmem_way_out
+ * @code: exit status or number of the signal
+ * @live_tensors: as in struct bmem_client_stats, as all up to @failed at the
+ *	moment of its end
+ * @live_bytes: likewise
+ * @granted_bytes: likewise
+ * @attached_bytes: likewise
+ * @peak_live_bytes: likewise
+ * @peak_attached_bytes: likewise
+ * @allocs: likewise
+ * @frees: likewise
+ * @failed: likewise
+ * @escaped_bytes: memory that was pinned by somebody else when it was let go
+ * @nr_sites: call sites that TOMBSTONE_SITES tells of
+ * @rest_sites: further sites that had live tensors
+ * @rest_tensors: live tensors of those
+ * @rest_bytes: what those asked for
+ * @pool: name of its pool
+ * @comm: as in struct bmem_client_row
+ * @label: what the client called itself
+ */
+struct bmem_tombstone_row {
+	__aligned_u64 serial;
+	__aligned_u64 client_id;
+	__aligned_u64 lived_ms;
+	__aligned_u64 closed_ms;
+	__aligned_u64 cgroup;
+	__u32 pid;
+	__u32 uid;
+	__u32 way;
+	__u32 code;
+	__aligned_u64 live_tensors;
+	__aligned_u64 live_bytes;
+	__aligned_u64 granted_bytes;
+	__aligned_u64 attached_bytes;
+	__aligned_u64 peak_live_bytes;
+	__aligned_u64 peak_attached_bytes;
+	__aligned_u64 allocs;
+	__aligned_u64 frees;
+	__aligned_u64 failed;
+	__aligned_u64 escaped_bytes;
+	__u32 nr_sites;
+	__u32 rest_sites;
+	__aligned_u64 rest_tensors;
+	__aligned_u64 rest_bytes;
+	char pool[BMEM_POOL_NAME_LEN];
+	char comm[BMEM_COMM_LEN];
+	char label[BMEM_LABEL_LEN];
+};
+
+/**
+ * struct bmem_tombstone_list - BMEM_TOMBSTONE_LIST: tombstones, oldest first
+ * @size: sizeof(struct bmem_tombstone_list)
+ * @flags: must be 0
+ * @cursor: in, 0 to begin; out, where the next call goes on
+ * @row_size: sizeof(struct bmem_tombstone_row) that the caller was compiled
+ *	with
+ * @nr: in, capacity of the array, 1 to %BMEM_BATCH_MAX; out, entries written;
+ *	fewer than the capacity means that the list is at its end
+ * @rows: pointer to struct bmem_tombstone_row[@nr]
+ *
+ * Lists the tombstones of the caller's effective user, with CAP_SYS_ADMIN all,
+ * as far as they are kept: the latest, as many as the module's parameter
+ * tombstones says.  A client that never allocated leaves none.
+ *
+ * Errors: %EINVAL for @nr or @row_size outside their range; %EINTR.
+ */
+struct bmem_tombstone_list {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 cursor;
+	__u32 row_size;
+	__u32 nr;
+	__aligned_u64 rows;
+};
+
+/**
+ * struct bmem_tombstone_site - what a client held of one call site at its end
+ * @site: the client's number for it, 0 for all tensors without one
+ * @nr_frames: entries in @frames
+ * @live_tensors: tensors
+ * @live_bytes: what they asked for
+ * @label: the site's
+ * @frames: its stack, innermost first
+ */
+struct bmem_tombstone_site {
+	__u32 site;
+	__u32 nr_frames;
+	__aligned_u64 live_tensors;
+	__aligned_u64 live_bytes;
+	char label[BMEM_LABEL_LEN];
+	struct bmem_frame frames[BMEM_FRAMES_MAX];
+};
+
+/**
+ * struct bmem_tombstone_sites - BMEM_TOMBSTONE_SITES: its sites, largest first
+ * @size: sizeof(struct bmem_tombstone_sites)
+ * @flags: must be 0
+ * @serial: number of the tombstone
+ * @row_size: sizeof(struct bmem_tombstone_site) that the caller was compiled
+ *	with
+ * @nr: in, capacity of the array, 0 to %BMEM_TOMBSTONE_SITES_MAX; out, number
+ *	of sites
+ * @rows: pointer to struct bmem_tombstone_site[@nr]
+ *
+ * Errors: %ENOENT for a tombstone that is not there or may not be seen;
+ * %EINVAL for @nr or @row_size outside their range; %EMSGSIZE when there are
+ * more sites than @nr, which is written.
+ */
+struct bmem_tombstone_sites {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 serial;
+	__u32 row_size;
+	__u32 nr;
+	__aligned_u64 rows;
+};
+
+/**
+ * struct bmem_tombstone_module - BMEM_TOMBSTONE_MODULE: a program file of one
+ * @size: sizeof(struct bmem_tombstone_module)
+ * @flags: must be 0
+ * @serial: number of the tombstone
+ * @module: number of the program file in its sites' frames
+ * @build_id_len: out
+ * @build_id: out
+ * @path: out
+ *
+ * A tombstone keeps the first %BMEM_TOMBSTONE_MODULES_MAX program files that
+ * its frames refer to, those of its largest site first.
+ *
+ * Errors: %ENOENT for no such tombstone or program file.
+ */
+struct bmem_tombstone_module {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 serial;
+	__u32 module;
+	__u32 build_id_len;
+	__u8 build_id[BMEM_BUILD_ID_MAX];
+	char path[BMEM_PATH_LEN];
+};
+
 /** define BMEM_TRIM_POOL - every client of this client's pool; CAP_SYS_ADMIN */
 #define BMEM_TRIM_POOL		(1U << 0)
 
@@ -1067,5 +1291,9 @@ struct bmem_pool_stats {
 #define BMEM_MODULE_INFO	_IO(BMEM_IOC_TYPE, 0x51)
 #define BMEM_SITE_LIST		_IO(BMEM_IOC_TYPE, 0x52)
 #define BMEM_SITE_FRAMES	_IO(BMEM_IOC_TYPE, 0x53)
+#define BMEM_CLIENT_LIST	_IO(BMEM_IOC_TYPE, 0x58)
+#define BMEM_TOMBSTONE_LIST	_IO(BMEM_IOC_TYPE, 0x59)
+#define BMEM_TOMBSTONE_SITES	_IO(BMEM_IOC_TYPE, 0x5a)
+#define BMEM_TOMBSTONE_MODULE	_IO(BMEM_IOC_TYPE, 0x5b)
 
 #endif /* _UAPI_LINUX_BMEM_H */

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Lists for programs: CLIENT_LIST, and tombstones by TOMBSTONE_LIST, _SITES and
+ * _MODULE.  Whoever asks sees what is of the same effective user, with
+ * CAP_SYS_ADMIN all.
+ */
+#include <linux/ktime.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "bmem_private.h"
+
+/* Not capable(): a user who only sees less has done nothing worth auditing. */
+static bool sees_all(void)
+{
+	return ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN);
+}
+
+static bool sees(const struct bmem_identity *who, bool all)
+{
+	return all || uid_eq(who->uid, current_euid());
+}
+
+/*
+ * Copies row number @at out.  A caller of a later version has longer rows: what
+ * is unknown here is zero.
+ */
+static int row_tell(u64 rows, u32 at, u32 row_size, const void *row,
+		    size_t size)
+{
+	char __user *to = u64_to_user_ptr(rows);
+
+	to += (size_t)at * row_size;
+	if (copy_to_user(to, row, size) ||
+	    clear_user(to + size, row_size - size))
+		return -EFAULT;
+	return 0;
+}
+
+/* ---- clients -------------------------------------------------------------------- */
+
+static void client_row(struct bmem_client *client,
+		       const struct bmem_identity *who,
+		       struct bmem_client_row *row)
+{
+	row->client_id = who->id;
+	row->age_ms = div_u64(ktime_get_boottime_ns() - who->opened,
+			      NSEC_PER_MSEC);
+	row->cgroup = who->cgroup;
+	row->pid = pid_vnr(client->pid);
+	row->uid = from_kuid_munged(current_user_ns(), who->uid);
+	row->mappings = max(atomic_read(&client->maps), 0);
+	strscpy(row->comm, who->comm, sizeof(row->comm));
+	strscpy(row->label, who->label, sizeof(row->label));
+}
+
+/* 1 when it was told, 0 when there is nothing to tell of it, or an error. */
+static int client_tell(struct bmem_client *client, struct bmem_client_list *cmd,
+		       u32 at, unsigned int *tries)
+{
+	struct bmem_client_row row = {};
+	struct bmem_identity who;
+
+	if (!bmem_client_describe(client, &who, &row.pool, tries))
+		return 0;
+	client_row(client, &who, &row);
+	return row_tell(cmd->rows, at, cmd->row_size, &row, sizeof(row)) ?: 1;
+}
+
+/**
+ * bmem_client_rows() - BMEM_CLIENT_LIST
+ * @cmd: as in the ABI
+ *
+ * Return: 0 or an errno of the ABI.
+ */
+int bmem_client_rows(struct bmem_client_list *cmd)
+{
+	unsigned int tries = BMEM_REPORT_TRIES;
+	u64 last = bmem_clients_last();
+	struct bmem_client *client;
+	bool all = sees_all();
+	u32 told = 0;
+	int rc = 0;
+
+	if (cmd->flags)
+		return -EOPNOTSUPP;
+	if (!cmd->nr || cmd->nr > BMEM_BATCH_MAX ||
+	    cmd->row_size < offsetofend(struct bmem_client_row, label) ||
+	    cmd->row_size > PAGE_SIZE)
+		return -EINVAL;
+	while (told < cmd->nr && (client = bmem_client_next(cmd->cursor, last))) {
+		cmd->cursor = client->who.id;
+		if (sees(&client->who, all))
+			rc = client_tell(client, cmd, told, &tries);
+		bmem_client_put(client);
+		if (rc < 0)
+			return rc;
+		told += rc;
+		rc = 0;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+	cmd->nr = told;
+	return 0;
+}
+
+/* ---- tombstones ------------------------------------------------------------------ */
+
+/* The process is gone: only what was noted of it can be told. */
+static u32 pid_for_current(const struct bmem_identity *who)
+{
+	struct pid_namespace *ns = task_active_pid_ns(current);
+
+	if (ns == &init_pid_ns)
+		return who->tgid;
+	return ns->ns.inum == who->pid_ns ? who->ns_tgid : 0;
+}
+
+static int tombstone_tell(const struct bmem_tombstone *t,
+			  struct bmem_tombstone_list *cmd, u32 at)
+{
+	const struct bmem_identity *who = bmem_tombstone_who(t);
+	struct bmem_tombstone_row row = {};
+
+	bmem_tombstone_row(t, &row);
+	row.pid = pid_for_current(who);
+	row.uid = from_kuid_munged(current_user_ns(), who->uid);
+	return row_tell(cmd->rows, at, cmd->row_size, &row, sizeof(row)) ?: 1;
+}
+
+/**
+ * bmem_tombstone_rows() - BMEM_TOMBSTONE_LIST
+ * @cmd: as in the ABI
+ *
+ * Return: 0 or an errno of the ABI.
+ */
+int bmem_tombstone_rows(struct bmem_tombstone_list *cmd)
+{
+	struct bmem_tombstone *t;
+	bool all = sees_all();
+	u32 told = 0;
+	int rc = 0;
+
+	if (cmd->flags)
+		return -EOPNOTSUPP;
+	if (!cmd->nr || cmd->nr > BMEM_BATCH_MAX ||
+	    cmd->row_size < offsetofend(struct bmem_tombstone_row, label) ||
+	    cmd->row_size > PAGE_SIZE)
+		return -EINVAL;
+	/* The cursor is the last serial number that was looked at. */
+	while (told < cmd->nr && cmd->cursor != U64_MAX &&
+	       (t = bmem_tombstone_get(cmd->cursor + 1))) {
+		cmd->cursor = bmem_tombstone_serial(t);
+		if (sees(bmem_tombstone_who(t), all))
+			rc = tombstone_tell(t, cmd, told);
+		bmem_tombstone_put(t);
+		if (rc < 0)
+			return rc;
+		told += rc;
+		rc = 0;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+	cmd->nr = told;
+	return 0;
+}
+
+/* The tombstone with this very number, for bmem_tombstone_put(), or NULL. */
+static struct bmem_tombstone *tombstone_visible(u64 serial)
+{
+	struct bmem_tombstone *t = serial ? bmem_tombstone_get(serial) : NULL;
+
+	if (t && bmem_tombstone_serial(t) == serial &&
+	    sees(bmem_tombstone_who(t), sees_all()))
+		return t;
+	bmem_tombstone_put(t);
+	return NULL;
+}
+
+static int sites_tell(const struct bmem_tombstone *t,
+		      struct bmem_tombstone_sites *cmd, u32 room)
+{
+	struct bmem_tombstone_site *row;
+	int rc = 0;
+	u32 i;
+
+	row = kzalloc(sizeof(*row), GFP_BMEM_META);
+	if (!row)
+		return -ENOMEM;
+	for (i = 0; !rc && i < room && bmem_tombstone_site(t, i, row); i++) {
+		rc = row_tell(cmd->rows, i, cmd->row_size, row, sizeof(*row));
+		memset(row, 0, sizeof(*row));
+	}
+	kfree(row);
+	return rc;
+}
+
+/**
+ * bmem_tombstone_sites() - BMEM_TOMBSTONE_SITES
+ * @cmd: as in the ABI
+ *
+ * Return: 0 or an errno of the ABI.
+ */
+int bmem_tombstone_sites(struct bmem_tombstone_sites *cmd)
+{
+	struct bmem_tombstone_row sums = {};
+	struct bmem_tombstone *t;
+	u32 room = cmd->nr;
+	int rc = -EMSGSIZE;
+
+	if (cmd->flags)
+		return -EOPNOTSUPP;
+	if (room > BMEM_TOMBSTONE_SITES_MAX ||
+	    cmd->row_size < offsetofend(struct bmem_tombstone_site, frames) ||
+	    cmd->row_size > PAGE_SIZE)
+		return -EINVAL;
+	t = tombstone_visible(cmd->serial);
+	if (!t)
+		return -ENOENT;
+	bmem_tombstone_row(t, &sums);
+	if (sums.nr_sites <= room)
+		rc = sites_tell(t, cmd, room);
+	cmd->nr = sums.nr_sites;
+	bmem_tombstone_put(t);
+	return rc;
+}
+
+/**
+ * bmem_tombstone_module() - BMEM_TOMBSTONE_MODULE
+ * @cmd: as in the ABI
+ *
+ * Return: 0 or an errno of the ABI.
+ */
+int bmem_tombstone_module(struct bmem_tombstone_module *cmd)
+{
+	const struct progfile *file;
+	struct bmem_tombstone *t;
+
+	if (cmd->flags)
+		return -EOPNOTSUPP;
+	t = tombstone_visible(cmd->serial);
+	if (!t)
+		return -ENOENT;
+	file = bmem_tombstone_file(t, cmd->module);
+	if (file)
+		bmem_progfile_tell(file, &cmd->build_id_len, cmd->build_id,
+				   cmd->path);
+	bmem_tombstone_put(t);
+	return file ? 0 : -ENOENT;
+}
