@@ -507,6 +507,52 @@ int bmem_module_info(struct bmem_client *client, struct bmem_module_info *info);
 int bmem_stats(struct bmem_client *client, struct bmem_client_stats *stats);
 
 /**
+ * bmem_client_list() - clients that the caller may look at
+ * @client: client; only its descriptor is used
+ * @list: in and out, see struct bmem_client_list; the caller sets @list->size
+ *
+ * The fallback knows this client only.
+ *
+ * Return: 0, -EINVAL, -E2BIG or -EOPNOTSUPP.
+ */
+int bmem_client_list(struct bmem_client *client, struct bmem_client_list *list);
+
+/**
+ * bmem_tombstone_list() - clients that are gone, and what they held
+ * @client: client; only its descriptor is used
+ * @list: in and out, see struct bmem_tombstone_list; the caller sets
+ *	@list->size
+ *
+ * Return: 0, -EINVAL, -E2BIG; -EOPNOTSUPP also on the fallback, of which
+ * nothing outlives its processes.
+ */
+int bmem_tombstone_list(struct bmem_client *client,
+			struct bmem_tombstone_list *list);
+
+/**
+ * bmem_tombstone_sites() - what a tombstone's client held, by call site
+ * @client: client; only its descriptor is used
+ * @sites: in and out, see struct bmem_tombstone_sites; the caller sets
+ *	@sites->size
+ *
+ * Return: 0, -EINVAL, -E2BIG, -EMSGSIZE or -ENOENT; -EOPNOTSUPP also on the
+ * fallback.
+ */
+int bmem_tombstone_sites(struct bmem_client *client,
+			 struct bmem_tombstone_sites *sites);
+
+/**
+ * bmem_tombstone_module() - a program file that a tombstone's stacks refer to
+ * @client: client; only its descriptor is used
+ * @info: in and out, see struct bmem_tombstone_module; the caller sets
+ *	@info->size
+ *
+ * Return: 0, -EINVAL, -E2BIG or -ENOENT; -EOPNOTSUPP also on the fallback.
+ */
+int bmem_tombstone_module(struct bmem_client *client,
+			  struct bmem_tombstone_module *info);
+
+/**
  * bmem_set_level() - how much is recorded of tensors from now on
  * @client: client
  * @level: see enum bmem_level; the module's parameter may hold it down

@@ -169,7 +169,7 @@ static void level_set(struct arena *a, uint32_t level)
 }
 
 /**
- * arena_bind() - BMEM_BIND, but for pool and label
+ * arena_bind() - BMEM_BIND, but for the pool
  * @a: arena
  * @bind: checked
  *
@@ -193,6 +193,8 @@ int arena_bind(struct arena *a, const struct bmem_bind *bind)
 		level_set(a, bind->level);
 	if (bind->flags & BMEM_BIND_POLICY)
 		bk->st.policy = bind->policy;
+	if (bind->flags & BMEM_BIND_LABEL)
+		who_label(bk, bind->label);
 	arena_unlock(a);
 	return 0;
 }
@@ -305,7 +307,7 @@ static int books_init(struct arena *a, uint64_t limit)
 	bk->st.cache_limit_bytes = CACHE_DEFAULT;
 	bk->st.policy = BMEM_PLACE_AUTO;
 	level_set(a, BMEM_LEVEL_STANDARD);
-	clock_now(a);
+	who_init(bk, clock_now(a));
 	a->control->epoch = a->clock->ticks;
 	return lock_init(bk);
 }

@@ -87,6 +87,8 @@ struct caller {
  * @place: which pages are in extents
  * @ledger: which records are in use: pages are records here
  * @st: the client's figures, kept in the form in which they are asked for
+ * @who: who the client is, likewise
+ * @opened_ms: when it was opened, by the clock of clock_now()
  * @limit: most bytes that may be attached, whole chunks
  * @gen: generation of the last tensor
  * @cache_fixed: BIND has set the cache bound
@@ -113,6 +115,8 @@ struct books {
 	struct place place;
 	struct place ledger;
 	struct bmem_client_stats st;
+	struct bmem_client_row who;
+	uint64_t opened_ms;
 	uint64_t limit;
 	uint32_t gen;
 	bool cache_fixed;
@@ -192,6 +196,12 @@ int arena_bind(struct arena *a, const struct bmem_bind *bind);
 int arena_trim(struct arena *a, struct bmem_trim *cmd);
 int arena_stats(struct arena *a, struct bmem_client_stats *st);
 int arena_pool_stats(struct arena *a, struct bmem_pool_stats *st);
+
+/* ---- who.c -------------------------------------------------------- */
+
+void who_init(struct books *bk, uint64_t now);
+void who_label(struct books *bk, const char *label);
+int arena_client_list(struct arena *a, struct bmem_client_list *cmd);
 
 /* ---- registry.c -------------------------------------------------- */
 

@@ -53,7 +53,6 @@ static int do_bind(struct arena *a, void *arg)
 		return -EINVAL;
 	if (bind->flags & BMEM_BIND_POLICY && bind->policy > BMEM_PLACE_BUDDY)
 		return -EINVAL;
-	/* The label is for reports, and the fallback writes none. */
 	return arena_bind(a, bind);
 }
 
@@ -215,6 +214,18 @@ static int do_site_list(struct arena *a, void *arg)
 	return arena_site_list(a, cmd);
 }
 
+static int do_client_list(struct arena *a, void *arg)
+{
+	struct bmem_client_list *cmd = arg;
+
+	if (cmd->flags)
+		return -EOPNOTSUPP;
+	if (bad_nr(cmd->nr) || cmd->row_size > BMEM_PAGE_SIZE ||
+	    cmd->row_size < sizeof(struct bmem_client_row))
+		return -EINVAL;
+	return arena_client_list(a, cmd);
+}
+
 static int do_stats(struct arena *a, void *arg)
 {
 	struct bmem_client_stats *st = arg;
@@ -309,6 +320,11 @@ static const struct abi_call calls[] = {
 	CALL(BMEM_SITE_LIST, bmem_site_list, .fn = do_site_list),
 	CALL(BMEM_SITE_FRAMES, bmem_site_frames, .fn = do_site_frames,
 	     .back = true),
+	CALL(BMEM_CLIENT_LIST, bmem_client_list, .fn = do_client_list),
+	/* Nothing of the fallback outlives its processes. */
+	CALL(BMEM_TOMBSTONE_LIST, bmem_tombstone_list),
+	CALL(BMEM_TOMBSTONE_SITES, bmem_tombstone_sites),
+	CALL(BMEM_TOMBSTONE_MODULE, bmem_tombstone_module),
 };
 
 union abi_arg {
@@ -331,6 +347,10 @@ union abi_arg {
 	struct bmem_module_info module_info;
 	struct bmem_site_list site_list;
 	struct bmem_site_frames site_frames;
+	struct bmem_client_list client_list;
+	struct bmem_tombstone_list tombstone_list;
+	struct bmem_tombstone_sites tombstone_sites;
+	struct bmem_tombstone_module tombstone_module;
 };
 
 static int memfd_call(struct bmem_client *c, unsigned long cmd, void *user)
@@ -344,6 +364,8 @@ static int memfd_call(struct bmem_client *c, unsigned long cmd, void *user)
 	if (_IOC_TYPE(cmd) != BMEM_IOC_TYPE || nr >= ARRAY_SIZE(calls))
 		return -ENOTTY;
 	call = &calls[nr];
+	if (!call->size)
+		return -ENOTTY;
 	ret = sized_in(&arg, call->size, user, size, call->size);
 	if (ret)
 		return ret;

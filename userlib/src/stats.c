@@ -24,6 +24,28 @@ int bmem_stats(struct bmem_client *c, struct bmem_client_stats *stats)
 	return ret;
 }
 
+int bmem_client_list(struct bmem_client *c, struct bmem_client_list *list)
+{
+	return call(c, BMEM_CLIENT_LIST, list);
+}
+
+int bmem_tombstone_list(struct bmem_client *c, struct bmem_tombstone_list *list)
+{
+	return call(c, BMEM_TOMBSTONE_LIST, list);
+}
+
+int bmem_tombstone_sites(struct bmem_client *c,
+			 struct bmem_tombstone_sites *sites)
+{
+	return call(c, BMEM_TOMBSTONE_SITES, sites);
+}
+
+int bmem_tombstone_module(struct bmem_client *c,
+			  struct bmem_tombstone_module *info)
+{
+	return call(c, BMEM_TOMBSTONE_MODULE, info);
+}
+
 int bmem_trim(struct bmem_client *c, uint64_t keep, unsigned int flags,
 	      uint64_t *trimmed)
 {

@@ -524,6 +524,68 @@ static void site_list(void **state)
 	EQ(arg.nr, 0);
 }
 
+static void client_list(void **state)
+{
+	struct bmem_client_row rows[2];
+	struct bmem_client_list good = {
+		.size = sizeof(good),
+		.row_size = sizeof(rows[0]),
+		.nr = 2,
+		.rows = (uintptr_t)rows,
+	};
+	struct bmem_client_list arg = good;
+	struct { struct bmem_client_row row; uint64_t more; } wide;
+	struct bmem_query q = { .size = sizeof(q) };
+	struct bmem_bind bind = {
+		.size = sizeof(bind),
+		.flags = BMEM_BIND_LABEL,
+		.label = "a label",
+	};
+
+	(void)state;
+	COMMON(BMEM_CLIENT_LIST, good);
+	WITH(BMEM_CLIENT_LIST, good, nr, 0, -EINVAL);
+	WITH(BMEM_CLIENT_LIST, good, nr, BMEM_BATCH_MAX + 1, -EINVAL);
+	WITH(BMEM_CLIENT_LIST, good, row_size, sizeof(rows[0]) - 1, -EINVAL);
+	WITH(BMEM_CLIENT_LIST, good, row_size, 4097, -EINVAL);
+	EQ(call(c, BMEM_QUERY, &q), 0);
+	EQ(call(c, BMEM_BIND, &bind), 0);
+	/* This client, once; a wider row ends with zeroes. */
+	wide.more = 1;
+	arg.rows = (uintptr_t)&wide;
+	arg.row_size = sizeof(wide);
+	arg.nr = 1;
+	EQ(call(c, BMEM_CLIENT_LIST, &arg), 0);
+	EQ(arg.nr, 1);
+	EQ(wide.row.client_id, q.client_id);
+	EQ(wide.row.pid, getpid());
+	EQ(wide.row.uid, geteuid());
+	EQ(wide.row.pool, 0);
+	assert_string_equal(wide.row.label, "a label");
+	assert_string_not_equal(wide.row.comm, "");
+	EQ(wide.more, 0);
+	EQ(call(c, BMEM_CLIENT_LIST, &arg), 0);
+	EQ(arg.nr, 0);
+	arg.nr = 1;
+	arg.cursor = UINT64_MAX;
+	EQ(call(c, BMEM_CLIENT_LIST, &arg), 0);
+	EQ(arg.nr, 0);
+}
+
+/* Nothing outlives the fallback's processes. */
+static void tombstones(void **state)
+{
+	struct bmem_tombstone_list l = { .size = sizeof(l), .nr = 1 };
+	struct bmem_tombstone_sites s = { .size = sizeof(s), .serial = 1 };
+	struct bmem_tombstone_module m = { .size = sizeof(m), .serial = 1 };
+
+	(void)state;
+	EQ(call(c, BMEM_TOMBSTONE_LIST, &l), -EOPNOTSUPP);
+	EQ(call(c, BMEM_TOMBSTONE_SITES, &s), -EOPNOTSUPP);
+	EQ(call(c, BMEM_TOMBSTONE_MODULE, &m), -EOPNOTSUPP);
+	WITH(BMEM_TOMBSTONE_LIST, l, size, 4, -EINVAL);
+}
+
 static void trim(void **state)
 {
 	struct bmem_trim good = { .size = sizeof(good) };
@@ -583,6 +645,8 @@ static const struct CMUnitTest tests[] = {
 	CALL_TEST(module),
 	CALL_TEST(site_frames),
 	CALL_TEST(site_list),
+	CALL_TEST(client_list),
+	CALL_TEST(tombstones),
 	CALL_TEST(trim),
 	CALL_TEST(pools),
 };
