@@ -195,6 +195,46 @@ static const struct wrong wrongs[] = {
 	W(SITE_FRAMES, bmem_site_frames, nr, FRAMES - 1, EMSGSIZE),
 	W(SITE_FRAMES, bmem_site_frames, frames, 0, EFAULT),
 	W(SITE_FRAMES, bmem_site_frames, frames, ~0ULL, EFAULT),
+
+	W(CLIENT_LIST, bmem_client_list, row_size, 0, EINVAL),
+	W(CLIENT_LIST, bmem_client_list, row_size,
+	  sizeof(struct bmem_client_row) - 1, EINVAL),
+	W(CLIENT_LIST, bmem_client_list, row_size, BMEM_PAGE_SIZE + 1, EINVAL),
+	W(CLIENT_LIST, bmem_client_list, nr, 0, EINVAL),
+	W(CLIENT_LIST, bmem_client_list, nr, BMEM_BATCH_MAX + 1, EINVAL),
+	W(CLIENT_LIST, bmem_client_list, nr, 0xffffffff, EINVAL),
+	W(CLIENT_LIST, bmem_client_list, rows, 0, EFAULT),
+	W(CLIENT_LIST, bmem_client_list, rows, ~0ULL, EFAULT),
+
+	W(TOMBSTONE_LIST, bmem_tombstone_list, row_size, 0, EINVAL),
+	W(TOMBSTONE_LIST, bmem_tombstone_list, row_size,
+	  sizeof(struct bmem_tombstone_row) - 1, EINVAL),
+	W(TOMBSTONE_LIST, bmem_tombstone_list, row_size, BMEM_PAGE_SIZE + 1,
+	  EINVAL),
+	W(TOMBSTONE_LIST, bmem_tombstone_list, nr, 0, EINVAL),
+	W(TOMBSTONE_LIST, bmem_tombstone_list, nr, BMEM_BATCH_MAX + 1, EINVAL),
+	W(TOMBSTONE_LIST, bmem_tombstone_list, rows, 0, EFAULT),
+	W(TOMBSTONE_LIST, bmem_tombstone_list, rows, ~0ULL, EFAULT),
+
+	W(TOMBSTONE_SITES, bmem_tombstone_sites, serial, 0, ENOENT),
+	W(TOMBSTONE_SITES, bmem_tombstone_sites, serial, ~0ULL, ENOENT),
+	W(TOMBSTONE_SITES, bmem_tombstone_sites, row_size, 0, EINVAL),
+	W(TOMBSTONE_SITES, bmem_tombstone_sites, row_size,
+	  sizeof(struct bmem_tombstone_site) - 1, EINVAL),
+	W(TOMBSTONE_SITES, bmem_tombstone_sites, row_size, BMEM_PAGE_SIZE + 1,
+	  EINVAL),
+	W(TOMBSTONE_SITES, bmem_tombstone_sites, nr, 0, EMSGSIZE),
+	W(TOMBSTONE_SITES, bmem_tombstone_sites, nr, 1, EMSGSIZE),
+	W(TOMBSTONE_SITES, bmem_tombstone_sites, nr,
+	  BMEM_TOMBSTONE_SITES_MAX + 1, EINVAL),
+	W(TOMBSTONE_SITES, bmem_tombstone_sites, rows, 0, EFAULT),
+	W(TOMBSTONE_SITES, bmem_tombstone_sites, rows, ~0ULL, EFAULT),
+
+	W(TOMBSTONE_MODULE, bmem_tombstone_module, serial, 0, ENOENT),
+	W(TOMBSTONE_MODULE, bmem_tombstone_module, serial, ~0ULL, ENOENT),
+	W(TOMBSTONE_MODULE, bmem_tombstone_module, module, 0, ENOENT),
+	W(TOMBSTONE_MODULE, bmem_tombstone_module, module, 2, ENOENT),
+	W(TOMBSTONE_MODULE, bmem_tombstone_module, module, 0xffffffff, ENOENT),
 };
 
 /* ---- the fixture ---------------------------------------------------------- */
@@ -277,10 +317,12 @@ TEST_F_TIMEOUT(abi, every_call_succeeds, BT_SLOW)
 TEST_F_TIMEOUT(abi, unknown_number, BT_SLOW)
 {
 	unsigned char page[4096] = { 0 };
-	unsigned int nr;
+	unsigned int nr, i;
 
 	for (nr = 0; nr < 256; nr++) {
-		if (nr >= _IOC_NR(BMEM_QUERY) && nr <= _IOC_NR(BMEM_SITE_FRAMES))
+		for (i = 0; i < CALLS && _IOC_NR(calls[i].cmd) != nr; i++)
+			;
+		if (i < CALLS)
 			continue;
 		EXPECT_EQ(-ENOTTY, bt_call(self->x.c.fd, _IO(BMEM_IOC_TYPE, nr), page)) {
 			TH_LOG("number %#x", nr);
@@ -288,7 +330,7 @@ TEST_F_TIMEOUT(abi, unknown_number, BT_SLOW)
 	}
 	EXPECT_EQ(-ENOTTY, bt_call(self->x.c.fd, _IO(0xBD, 0x40), page));
 	EXPECT_EQ(-ENOTTY, bt_call(self->x.c.fd,
-				   _IO(BMEM_IOC_TYPE, 0x54), NULL));
+				   _IO(BMEM_IOC_TYPE, 0xff), NULL));
 }
 
 TEST_F_TIMEOUT(abi, short_struct, BT_SLOW)

@@ -56,6 +56,34 @@ static void good_site_frames(struct ctx *x, union any *a)
 	a->site_frames.frames = (uintptr_t)x->stack;
 }
 
+static void good_client_list(struct ctx *x, union any *a)
+{
+	a->client_list.row_size = sizeof(*x->clients);
+	a->client_list.nr = 2;
+	a->client_list.rows = (uintptr_t)x->clients;
+}
+
+static void good_tombstone_list(struct ctx *x, union any *a)
+{
+	a->tombstone_list.row_size = sizeof(*x->tombs);
+	a->tombstone_list.nr = 2;
+	a->tombstone_list.rows = (uintptr_t)x->tombs;
+}
+
+static void good_tombstone_sites(struct ctx *x, union any *a)
+{
+	a->tombstone_sites.serial = x->serial;
+	a->tombstone_sites.row_size = sizeof(*x->held);
+	a->tombstone_sites.nr = BMEM_TOMBSTONE_SITES_MAX;
+	a->tombstone_sites.rows = (uintptr_t)x->held;
+}
+
+static void good_tombstone_module(struct ctx *x, union any *a)
+{
+	a->tombstone_module.serial = x->serial;
+	a->tombstone_module.module = 1;
+}
+
 static void good_alloc(struct ctx *x, union any *a)
 {
 	memset(x->entry, 0, sizeof(x->entry));
@@ -248,6 +276,14 @@ const struct call calls[CALLS] = {
 		good_site_list, undo_nothing),
 	[SITE_FRAMES] = CALL(SITE_FRAMES, bmem_site_frames, 0, true,
 		good_site_frames, undo_nothing),
+	[CLIENT_LIST] = CALL(CLIENT_LIST, bmem_client_list, 0, true,
+		good_client_list, undo_nothing),
+	[TOMBSTONE_LIST] = CALL(TOMBSTONE_LIST, bmem_tombstone_list, 0, true,
+		good_tombstone_list, undo_nothing),
+	[TOMBSTONE_SITES] = CALL(TOMBSTONE_SITES, bmem_tombstone_sites, 0, true,
+		good_tombstone_sites, undo_nothing),
+	[TOMBSTONE_MODULE] = CALL(TOMBSTONE_MODULE, bmem_tombstone_module, 0, true,
+		good_tombstone_module, undo_nothing),
 };
 
 void make_good(struct ctx *x, int i, union any *a)
@@ -255,6 +291,49 @@ void make_good(struct ctx *x, int i, union any *a)
 	memset(a, 0, sizeof(*a));
 	a->size = calls[i].size;
 	calls[i].good(x, a);
+}
+
+__u64 tombstone_of(int fd, __u64 client, struct bmem_tombstone_row *row)
+{
+	struct bmem_tombstone_list l = {
+		.size = sizeof(l), .row_size = sizeof(*row),
+		.rows = (uintptr_t)row,
+	};
+
+	do {
+		l.nr = 1;
+		if (bt_call(fd, BMEM_TOMBSTONE_LIST, &l) || !l.nr)
+			return 0;
+	} while (row->client_id != client);
+	return row->serial;
+}
+
+/* A client that is gone, with two sites, one of which has a stack. */
+static int bury(struct ctx *x)
+{
+	struct bmem_alloc_entry e[2] = {
+		{ .bytes = 5000, .site = 1 }, { .bytes = 600 },
+	};
+	static const int first[] = { MODULE, SITE };
+	struct bmem_tombstone_row row;
+	struct bmem_query q;
+	union any a;
+	int i, ret, fd = bt_open();
+
+	if (fd < 0)
+		return fd;
+	ret = bt_query(fd, &q);
+	for (i = 0; i < 2 && !ret; i++) {
+		make_good(x, first[i], &a);
+		ret = bt_call(fd, calls[first[i]].cmd, &a);
+	}
+	if (!ret)
+		ret = bt_alloc(fd, e, 2, NULL);
+	close(fd);
+	if (ret)
+		return ret;
+	x->serial = tombstone_of(x->c.fd, q.client_id, &row);
+	return x->serial ? 0 : -ENOENT;
 }
 
 int ctx_open(struct ctx *x, int pool)
@@ -272,5 +351,5 @@ int ctx_open(struct ctx *x, int pool)
 	}
 	for (i = 0; i < LIVE && !ret; i++)
 		ret = bt_alloc1(x->c.fd, sizes[i], &x->live[i]);
-	return ret;
+	return ret ? ret : bury(x);
 }

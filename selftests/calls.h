@@ -38,6 +38,10 @@ union any {
 	struct bmem_module_info module_info;
 	struct bmem_site_list site_list;
 	struct bmem_site_frames site_frames;
+	struct bmem_client_list client_list;
+	struct bmem_tombstone_list tombstone_list;
+	struct bmem_tombstone_sites tombstone_sites;
+	struct bmem_tombstone_module tombstone_module;
 	unsigned char bytes[8192];
 };
 
@@ -53,6 +57,10 @@ union any {
  * @frames: what SITE is given
  * @stack: where SITE_FRAMES writes
  * @sites: where SITE_LIST writes
+ * @clients: where CLIENT_LIST writes
+ * @tombs: where TOMBSTONE_LIST writes
+ * @held: where TOMBSTONE_SITES writes
+ * @serial: a tombstone with two sites, one of them with a stack
  */
 struct ctx {
 	struct bt_client c;
@@ -65,6 +73,10 @@ struct ctx {
 	struct bmem_frame frames[FRAMES];
 	struct bmem_frame stack[BMEM_FRAMES_MAX];
 	struct bmem_site_row sites[2];
+	struct bmem_client_row clients[2];
+	struct bmem_tombstone_row tombs[2];
+	struct bmem_tombstone_site held[BMEM_TOMBSTONE_SITES_MAX];
+	__u64 serial;
 };
 
 /**
@@ -92,13 +104,17 @@ struct call {
 enum call_index {
 	QUERY, BIND, SITE, ALLOC, FREE, INFO, LIST, STATS, TRIM, CREATE,
 	DESTROY, RESIZE, POOLS, POOL_STATS, SLOTS_GET, SLOTS_PUT, MODULE,
-	MODULE_INFO, SITE_LIST, SITE_FRAMES, CALLS,
+	MODULE_INFO, SITE_LIST, SITE_FRAMES, CLIENT_LIST, TOMBSTONE_LIST,
+	TOMBSTONE_SITES, TOMBSTONE_MODULE, CALLS,
 };
 
 extern const struct call calls[CALLS];
 
 /* Makes a good argument of call @i in @a. */
 void make_good(struct ctx *x, int i, union any *a);
+
+/* Number of the tombstone of @client, and what it says; 0 for none. */
+__u64 tombstone_of(int fd, __u64 client, struct bmem_tombstone_row *row);
 
 /* A client of a pool of its own with some live tensors; 0 or -errno. */
 int ctx_open(struct ctx *x, int pool);

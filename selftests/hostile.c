@@ -170,6 +170,9 @@ static void spoil(union any *a, int call, __u64 *rnd)
 		[SITE] = offsetof(struct bmem_site, frames),
 		[SITE_LIST] = offsetof(struct bmem_site_list, rows),
 		[SITE_FRAMES] = offsetof(struct bmem_site_frames, frames),
+		[CLIENT_LIST] = offsetof(struct bmem_client_list, rows),
+		[TOMBSTONE_LIST] = offsetof(struct bmem_tombstone_list, rows),
+		[TOMBSTONE_SITES] = offsetof(struct bmem_tombstone_sites, rows),
 	};
 	size_t at = bt_random(rnd) % (calls[call].size / 4) * 4;
 	__u64 value = corner(rnd);
@@ -218,6 +221,26 @@ static void fill(union any *a, int call, struct scratch *s, struct attack *at,
 		a->site_frames.site = 1 + bt_random(rnd) % 40;
 		a->site_frames.nr = bt_random(rnd) % (BMEM_FRAMES_MAX + 1);
 		a->site_frames.frames = (uintptr_t)s->frames;
+		break;
+	case CLIENT_LIST:
+		a->client_list.row_size = sizeof(struct bmem_client_row);
+		a->client_list.nr = 1 + bt_random(rnd) % 64;
+		a->client_list.rows = (uintptr_t)s->sites;
+		break;
+	case TOMBSTONE_LIST:
+		a->tombstone_list.row_size = sizeof(struct bmem_tombstone_row);
+		a->tombstone_list.nr = 1 + bt_random(rnd) % 64;
+		a->tombstone_list.rows = (uintptr_t)s->sites;
+		break;
+	case TOMBSTONE_SITES:
+		a->tombstone_sites.serial = bt_random(rnd) % 40;
+		a->tombstone_sites.row_size = sizeof(struct bmem_tombstone_site);
+		a->tombstone_sites.nr = BMEM_TOMBSTONE_SITES_MAX;
+		a->tombstone_sites.rows = (uintptr_t)s->sites;
+		break;
+	case TOMBSTONE_MODULE:
+		a->tombstone_module.serial = bt_random(rnd) % 40;
+		a->tombstone_module.module = 1 + bt_random(rnd) % 4;
 		break;
 	case ALLOC:
 		fill_alloc(a, s, rnd);

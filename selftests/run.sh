@@ -23,7 +23,7 @@ case ${1:-} in
 	exit 0
 	;;
 esac
-[ "$#" -gt 0 ] || set -- abi alloc mm life slots sites cached replay_test hostile module.sh faults.sh \
+[ "$#" -gt 0 ] || set -- abi alloc mm life slots sites lists cached replay_test hostile module.sh faults.sh \
 	kunit.sh kmemleak.sh
 
 passed=0
