@@ -2,11 +2,11 @@
 /*
  * What reports call a site.
  */
-#include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "internal.h"
+#include "symbol.h"
 
 /* Cut at @len, but not inside a UTF-8 character. */
 static size_t cut(const char *text, size_t len)
@@ -51,9 +51,8 @@ size_t label_copy(char *to, const char *from, size_t len)
  */
 void site_name(char *name, const char *label, const void *ret)
 {
-	const char *file;
 	char place[BMEM_LABEL_LEN / 2 + 24];
-	Dl_info info;
+	struct symbol s;
 	size_t room;
 
 	if (!ret) {
@@ -61,17 +60,15 @@ void site_name(char *name, const char *label, const void *ret)
 		return;
 	}
 	/* The return address may be the first byte behind its function. */
-	if (!dladdr((const char *)ret - 1, &info) || !info.dli_fname) {
-		memset(&info, 0, sizeof(info));
-		info.dli_fname = "?";
+	if (!symbol_find((uintptr_t)ret - 1, &s)) {
+		strcpy(s.file, "?");
+		s.file_offset = (uintptr_t)ret - 1;
 	}
-	file = strrchr(info.dli_fname, '/');
-	file = file ? file + 1 : info.dli_fname;
-	snprintf(place, sizeof(place), "%.32s+0x%zx", file,
-		 (size_t)((const char *)ret - (const char *)info.dli_fbase));
+	snprintf(place, sizeof(place), "%.32s+0x%zx", s.file,
+		 (size_t)s.file_offset + 1);
 	if (!label || !*label)
-		label = info.dli_sname;
-	if (!label) {
+		label = s.name;
+	if (!*label) {
 		label_copy(name, place, BMEM_LABEL_LEN - 1);
 		return;
 	}
