@@ -10,6 +10,7 @@
  * since the old one was wiped.
  */
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "cache.h"
@@ -21,6 +22,9 @@ __thread struct tls tls = {
 /* All clients that are open; a thread that ends may still have their slots. */
 static pthread_mutex_t clients_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct bmem_client *clients;
+
+/* How often the destructors of this thread's keys were gone through. */
+static __thread unsigned int rounds __attribute__((tls_model("initial-exec")));
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
@@ -77,11 +81,19 @@ static void slot_drop(struct tls_slot *s)
 	s->serial = TLS_NONE;
 }
 
+/*
+ * What cleans up after us may still allocate and free, so we stay until the
+ * last round.  Later than that a thread has no cache: nobody would empty it.
+ */
 static void thread_end(void *arg)
 {
 	uint32_t i;
 
 	(void)arg;
+	if (++rounds < PTHREAD_DESTRUCTOR_ITERATIONS &&
+	    !pthread_setspecific(key, &tls))
+		return;
+	rounds = PTHREAD_DESTRUCTOR_ITERATIONS;
 	for (i = 0; i < TLS_SLOTS; i++)
 		slot_drop(&tls.slots[i]);
 }
@@ -230,7 +242,7 @@ struct cache *thread_cache(struct bmem_client *c)
 {
 	struct cache *m = thread_cache_peek(c);
 
-	if (m || !c->nr_caches)
+	if (m || !c->nr_caches || rounds == PTHREAD_DESTRUCTOR_ITERATIONS)
 		return m;
 	slot_drop(&tls.slots[TLS_SLOTS - 1]);
 	/* Without it nobody would give back what is in the cache. */
