@@ -334,6 +334,17 @@ int bmem_resize(struct bmem_client *client, void *ptr, size_t size);
 bool bmem_owns(const struct bmem_client *client, const void *ptr);
 
 /**
+ * bmem_space() - where is a client's space?
+ * @client: client
+ * @len: out, how much of it is mapped; may be NULL
+ *
+ * Neither changes while the client is open, nor in a child of fork().
+ *
+ * Return: its first address.
+ */
+void *bmem_space(const struct bmem_client *client, size_t *len);
+
+/**
  * bmem_usable_size() - bytes that a tensor takes up
  * @client: client
  * @ptr: any pointer into a tensor

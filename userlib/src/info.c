@@ -15,6 +15,13 @@ bool bmem_owns(const struct bmem_client *c, const void *ptr)
 	return (uintptr_t)ptr - (uintptr_t)c->base < c->len;
 }
 
+void *bmem_space(const struct bmem_client *c, size_t *len)
+{
+	if (len)
+		*len = c->len;
+	return c->base;
+}
+
 static int info_at(struct bmem_client *c, const void *ptr,
 		   struct bmem_tensor_info *info)
 {

@@ -148,10 +148,26 @@ static void resize_errors(void **state)
 	EQ(bmem_resize(c, p, 900), -ENOENT);
 }
 
+/* What is owned is the space, to the byte. */
+static void space_is_owned(void **state)
+{
+	size_t len = 0;
+	char *base = bmem_space(c, &len);
+	char *p = bmem_alloc(c, 100000, 0, 0, NULL);
+
+	(void)state;
+	IS(base && len >= LIMIT && len % BMEM_HUGE_SIZE == 0);
+	IS(bmem_space(c, NULL) == base);
+	IS(p >= base && p + 100000 <= base + len);
+	IS(bmem_owns(c, base) && bmem_owns(c, base + len - 1));
+	IS(!bmem_owns(c, base - 1) && !bmem_owns(c, base + len));
+}
+
 static const struct CMUnitTest tests[] = {
 	{ "site_is_the_callers", site_is_the_callers, set_up, tear_down, (void *)"site_is_the_callers" },
 	{ "from_errors", from_errors, set_up, tear_down, (void *)"from_errors" },
 	{ "resize_in_place", resize_in_place, set_up, tear_down, (void *)"resize_in_place" },
+	{ "space_is_owned", space_is_owned, set_up, tear_down, (void *)"space_is_owned" },
 	{ "resize_errors", resize_errors, set_up, tear_down, (void *)"resize_errors" },
 };
 
