@@ -111,18 +111,24 @@ static void count_attached(struct bmem_client *client, u32 pages, bool base)
 		client->peak_attached = client->attached;
 }
 
-/* Page @p is unmapped and out of the table. */
-static void give_page(struct bmem_client *client, struct page *p)
+/* Pages @gone, by page->lru, are unmapped and out of the table. */
+static void give_pages(struct bmem_client *client, struct list_head *gone)
 {
-	u32 pages = compound_nr(p);
+	unsigned long escaped;
+	struct page *p;
 
-	client->attached -= pages;
-	if (pages == 1)
-		client->base--;
-	if (bmem_pool_give(client->pool, p)) {
-		client->escaped += pages;
-		trace_bmem_escape(client->who.id, pages);
+	list_for_each_entry(p, gone, lru) {
+		u32 pages = compound_nr(p);
+
+		client->attached -= pages;
+		if (pages == 1)
+			client->base--;
 	}
+	escaped = bmem_pool_give(client->pool, gone);
+	if (!escaped)
+		return;
+	client->escaped += escaped;
+	trace_bmem_escape(client->who.id, escaped);
 }
 
 /* ---- attach ---------------------------------------------------------------- */
@@ -353,31 +359,20 @@ static void chunk_remove(struct bmem_client *client, struct bmem_chunk *chunk)
 
 static void detach_hollow(struct bmem_client *client, struct bmem_chunk *chunk)
 {
-	if (!place_chunk_used(&client->place, chunk->index))
+	if (place_chunk_empty(&client->place, chunk->index))
 		chunk_remove(client, chunk);
+}
+
+static void unmap_pages(struct bmem_client *client, u64 page, u64 n)
+{
+	unmap_mapping_range(client->inode->i_mapping, bmem_bytes(page),
+			    bmem_bytes(n), 1);
 }
 
 static void unmap_chunk(struct bmem_client *client,
 			const struct bmem_chunk *chunk, u32 first, u32 n)
 {
-	u64 page = (u64)chunk->index * BMEM_HUGE_PAGES + first;
-
-	unmap_mapping_range(client->inode->i_mapping, bmem_bytes(page),
-			    bmem_bytes(n), 1);
-}
-
-static void detach_huge(struct bmem_client *client, struct bmem_chunk *chunk)
-{
-	struct page *p = chunk->huge;
-
-	chunk_uncache(client, chunk);
-	lock_page(p);
-	chunk_set_huge(client, chunk, NULL);
-	unmap_chunk(client, chunk, 0, BMEM_HUGE_PAGES);
-	unlock_page(p);
-	trace_bmem_detach(client->who.id, chunk->index, true);
-	give_page(client, p);
-	chunk_remove(client, chunk);
+	unmap_pages(client, (u64)chunk->index * BMEM_HUGE_PAGES + first, n);
 }
 
 /*
@@ -388,6 +383,53 @@ static void page_settle(struct page *p)
 {
 	lock_page(p);
 	unlock_page(p);
+}
+
+/* Chunks that leave together, so that a range of them is unmapped at once. */
+#define LEAVE_MAX	64U
+
+/**
+ * struct leaving - huge pages on their way out
+ * @gone: the pages, out of the table
+ * @first: number of the first one's chunk
+ * @n: how many there are, in a row
+ */
+struct leaving {
+	struct list_head gone;
+	u32 first;
+	u32 n;
+};
+
+#define LEAVING_NONE(name) { .gone = LIST_HEAD_INIT((name).gone) }
+
+static void leave_now(struct bmem_client *client, struct leaving *l)
+{
+	struct page *p;
+
+	if (!l->n)
+		return;
+	list_for_each_entry(p, &l->gone, lru)
+		page_settle(p);
+	unmap_pages(client, (u64)l->first * BMEM_HUGE_PAGES,
+		    (u64)l->n * BMEM_HUGE_PAGES);
+	give_pages(client, &l->gone);
+	l->n = 0;
+	cond_resched();
+}
+
+/* Takes a chunk's huge page out of the table; it is gone by leave_now(). */
+static void leave(struct bmem_client *client, struct bmem_chunk *chunk,
+		  struct leaving *l)
+{
+	if (l->n == LEAVE_MAX || chunk->index != l->first + l->n)
+		leave_now(client, l);
+	if (!l->n)
+		l->first = chunk->index;
+	l->n++;
+	chunk_uncache(client, chunk);
+	list_add_tail(&chunk->huge->lru, &l->gone);
+	trace_bmem_detach(client->who.id, chunk->index, true);
+	chunk_remove(client, chunk);
 }
 
 /* Takes base pages out of the table, to @gone. */
@@ -410,17 +452,14 @@ static void remove_base(struct bmem_client *client, struct bmem_chunk *chunk,
 static void detach_base(struct bmem_client *client, struct bmem_chunk *chunk,
 			u32 first, u32 n)
 {
-	struct page *p, *next;
+	struct page *p;
 	LIST_HEAD(gone);
 
 	remove_base(client, chunk, first, n, &gone);
 	list_for_each_entry(p, &gone, lru)
 		page_settle(p);
 	unmap_chunk(client, chunk, first, n);
-	list_for_each_entry_safe(p, next, &gone, lru) {
-		list_del_init(&p->lru);
-		give_page(client, p);
-	}
+	give_pages(client, &gone);
 	bitmap_clear(chunk->soiled, first, n);
 	if (chunk->nr_base)
 		return;
@@ -447,17 +486,18 @@ unsigned long bmem_backing_cache_room(const struct bmem_client *client)
 	return min(max(share, 1UL), client->cache_max);
 }
 
-static void release_huge(struct bmem_client *client, struct bmem_chunk *chunk)
+static void release_huge(struct bmem_client *client, struct bmem_chunk *chunk,
+			 struct leaving *l)
 {
 	/* A call that failed may have stopped before a chunk that is cached. */
-	if (place_chunk_used(&client->place, chunk->index) ||
+	if (!place_chunk_empty(&client->place, chunk->index) ||
 	    !list_empty(&chunk->cached))
 		return;
 	/* Never soiled: attached by a call that failed, which leaves nothing. */
 	if (client->nr_cached >= bmem_backing_cache_room(client) ||
 	    bitmap_empty(chunk->soiled, BMEM_HUGE_PAGES) ||
 	    bmem_page_poisoned(chunk->huge, BMEM_HUGE_PAGES)) {
-		detach_huge(client, chunk);
+		leave(client, chunk, l);
 		return;
 	}
 	list_add_tail(&chunk->cached, &client->cached);
@@ -473,6 +513,7 @@ static void release_huge(struct bmem_client *client, struct bmem_chunk *chunk)
 void bmem_backing_release(struct bmem_client *client, u32 page, u32 pages)
 {
 	struct part p = range_parts(page, pages);
+	struct leaving l = LEAVING_NONE(l);
 
 	lockdep_assert_held(&client->lock);
 	while (next_part(&p)) {
@@ -482,13 +523,14 @@ void bmem_backing_release(struct bmem_client *client, u32 page, u32 pages)
 		if (!chunk)
 			continue;
 		if (chunk->huge)
-			release_huge(client, chunk);
+			release_huge(client, chunk, &l);
 		else if (chunk->base)
 			detach_base(client, chunk, p.first, p.n);
 		else
 			detach_hollow(client, chunk);
 		cond_resched();
 	}
+	leave_now(client, &l);
 }
 
 /**
@@ -502,6 +544,7 @@ void bmem_backing_release(struct bmem_client *client, u32 page, u32 pages)
  */
 unsigned long bmem_backing_trim(struct bmem_client *client, unsigned long keep)
 {
+	struct leaving l = LEAVING_NONE(l);
 	struct bmem_chunk *chunk;
 	unsigned long pages = 0;
 
@@ -509,12 +552,13 @@ unsigned long bmem_backing_trim(struct bmem_client *client, unsigned long keep)
 	while (client->nr_cached > keep) {
 		chunk = list_first_entry(&client->cached, struct bmem_chunk,
 					 cached);
-		detach_huge(client, chunk);
+		leave(client, chunk, &l);
 		pages += BMEM_HUGE_PAGES;
 		if (fatal_signal_pending(current))
 			break;
 		cond_resched();
 	}
+	leave_now(client, &l);
 	return pages;
 }
 
@@ -524,17 +568,19 @@ unsigned long bmem_backing_trim(struct bmem_client *client, unsigned long keep)
  */
 void bmem_backing_destroy(struct bmem_client *client)
 {
+	struct leaving l = LEAVING_NONE(l);
 	struct bmem_chunk *chunk;
 	unsigned long index;
 
 	lockdep_assert_held(&client->lock);
 	xa_for_each(&client->chunks, index, chunk) {
 		if (chunk->huge)
-			detach_huge(client, chunk);
+			leave(client, chunk, &l);
 		else
 			detach_base(client, chunk, 0, BMEM_HUGE_PAGES);
 		cond_resched();
 	}
+	leave_now(client, &l);
 	xa_destroy(&client->chunks);
 }
 
@@ -599,11 +645,13 @@ static void base_pages_copy(struct page *huge, struct page **base)
 
 static void base_pages_give(struct bmem_client *client, struct page **base)
 {
+	LIST_HEAD(gone);
 	u32 i;
 
 	for (i = 0; i < BMEM_HUGE_PAGES; i++)
 		if (base[i])
-			give_page(client, base[i]);
+			list_add_tail(&base[i]->lru, &gone);
+	give_pages(client, &gone);
 }
 
 static void chunk_promoted(struct bmem_client *client, struct bmem_chunk *chunk)
@@ -639,6 +687,7 @@ int bmem_backing_promote(struct bmem_client *client, unsigned long index)
 {
 	struct bmem_chunk *chunk = xa_load(&client->chunks, index);
 	struct page *huge;
+	LIST_HEAD(gone);
 	bool idle;
 
 	lockdep_assert_held(&client->lock);
@@ -664,6 +713,7 @@ int bmem_backing_promote(struct bmem_client *client, unsigned long index)
 		return 0;
 	}
 	page_idle(huge);
-	bmem_pool_give(client->pool, huge);
+	list_add(&huge->lru, &gone);
+	bmem_pool_give(client->pool, &gone);
 	return -EBUSY;
 }

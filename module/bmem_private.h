@@ -4,10 +4,11 @@
  *
  * Calls go one way: main, debugfs, fdinfo -> client, promote, tombstone ->
  * tensor, slots -> site, failure -> placement, ledger, span map, extent,
- * control -> selector, place -> vm, backing -> window -> pool.
+ * control -> selector, place -> vm, backing -> window -> pool
+ * -> poison.
  *
- * Lock order, outermost first; .fault comes with mmap_lock and goes on at the
- * page lock:
+ * Lock order, outermost first; .fault comes with mmap_lock or the lock of a VMA
+ * and goes on at the page lock:
  *
  *	bmem_client.lock		placement, tensors, slots, sites, figures
  *	page lock			of a page that is mapped or taken away
@@ -118,6 +119,7 @@ struct bmem_node {
  *	attached; @reserve when all is well
  * @total: sum over the nodes' zeroed, dirty, zeroing, attached and escaped
  * @attached: sum over the nodes
+ * @escaped: sum over the nodes
  * @peak_attached: largest @attached so far
  * @escaped_ever: pages that ever went through an escaped list
  * @huge_taken: huge pages got from the system
@@ -147,6 +149,7 @@ struct bmem_pool {
 	unsigned long owned;
 	unsigned long total;
 	unsigned long attached;
+	unsigned long escaped;
 	unsigned long peak_attached;
 	unsigned long escaped_ever;
 	u64 huge_taken;
@@ -179,11 +182,16 @@ u64 bmem_pool_free_pages(struct bmem_pool *pool);
 void bmem_pool_describe(struct bmem_pool *pool, struct bmem_failure *f);
 struct page *bmem_pool_take(struct bmem_pool *pool);
 struct page *bmem_pool_take_base(struct bmem_pool *pool);
-bool bmem_pool_give(struct bmem_pool *pool, struct page *page);
-bool bmem_page_poisoned(struct page *page, unsigned int pages);
+unsigned long bmem_pool_give(struct bmem_pool *pool, struct list_head *gone);
 void bmem_pool_count_failure(struct bmem_pool *pool);
 void bmem_pool_count_fallback(struct bmem_pool *pool);
 void bmem_pool_count_promotion(struct bmem_pool *pool);
+
+/* ---- poison -------------------------------------------------------------- */
+
+void bmem_poison_start(void);
+void bmem_poison_stop(void);
+bool bmem_page_poisoned(struct page *page, unsigned int pages);
 
 /* ---- window -------------------------------------------------------------- */
 

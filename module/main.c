@@ -514,6 +514,7 @@ static int __init bmem_init(void)
 	rc = bmem_promote_init();
 	if (rc)
 		goto err_vm;
+	bmem_poison_start();
 	rc = pools_init();
 	if (rc)
 		goto err_promote;
@@ -528,6 +529,7 @@ err_debugfs:
 	bmem_debugfs_exit();
 	bmem_pools_exit();
 err_promote:
+	bmem_poison_stop();
 	bmem_promote_exit();
 err_vm:
 	bmem_vm_exit();
@@ -553,6 +555,7 @@ static void __exit bmem_exit(void)
 	bmem_sweep_stop();
 	bmem_promote_exit();
 	bmem_pools_exit();
+	bmem_poison_stop();
 	bmem_vm_exit();
 	bmem_tombstones_exit();
 	bmem_control_stop();

@@ -113,30 +113,54 @@ static void tree_update(struct place *pl, u32 first, u32 last)
 	}
 }
 
-static void set_pages(struct place *pl, u32 start, u32 pages, bool value)
+static void set_part(u64 *map, u32 start, u32 end, bool value)
 {
-	u32 first = start / PLACE_CHUNK_PAGES;
-	u32 last = (start + pages - 1) / PLACE_CHUNK_PAGES;
-	u32 page = start, end = start + pages, chunk;
+	u32 page = start;
 
 	while (page < end) {
 		u32 n = min_u32(64 - page % 64, end - page);
 		u64 mask = (n == 64 ? ~0ULL : (1ULL << n) - 1) << (page % 64);
 
 		if (value)
-			pl->used[page / 64] |= mask;
+			map[page / 64] |= mask;
 		else
-			pl->used[page / 64] &= ~mask;
+			map[page / 64] &= ~mask;
 		page += n;
 	}
-	for (chunk = first; chunk <= last; chunk++) {
-		struct place_run *run = &pl->tree[pl->chunks + chunk];
+}
 
+/* Most of the chunks of a large span are wholly in it. */
+static struct place_run set_whole(u64 *map, bool value)
+{
+	u32 free = value ? 0 : PLACE_CHUNK_PAGES, word;
+
+	for (word = 0; word < PLACE_CHUNK_WORDS; word++)
+		map[word] = value ? ~0ULL : 0;
+	return (struct place_run){ .head = free, .tail = free, .best = free };
+}
+
+static void set_pages(struct place *pl, u32 start, u32 pages, bool value)
+{
+	u32 end = start + pages, page = start, n;
+
+	for (; page < end; page += n) {
+		u32 chunk = page / PLACE_CHUNK_PAGES;
+		u32 first = page % PLACE_CHUNK_PAGES;
+		struct place_run *run = &pl->tree[pl->chunks + chunk];
+		u64 *map = pl->used + (size_t)chunk * PLACE_CHUNK_WORDS;
+
+		n = min_u32(PLACE_CHUNK_PAGES - first, end - page);
 		pl->chunks_used -= run->head < PLACE_CHUNK_PAGES;
-		*run = chunk_runs(place_chunk_map(pl, chunk), 0);
+		if (n == PLACE_CHUNK_PAGES) {
+			*run = set_whole(map, value);
+		} else {
+			set_part(map, first, first + n, value);
+			*run = chunk_runs(map, 0);
+		}
 		pl->chunks_used += run->head < PLACE_CHUNK_PAGES;
 	}
-	tree_update(pl, first, last);
+	tree_update(pl, start / PLACE_CHUNK_PAGES,
+		    (end - 1) / PLACE_CHUNK_PAGES);
 }
 
 /**

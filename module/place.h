@@ -142,4 +142,17 @@ static inline const u64 *place_chunk_map(const struct place *pl, u32 chunk)
 	return pl->used + (size_t)chunk * PLACE_CHUNK_WORDS;
 }
 
+/**
+ * place_chunk_empty() - is no page of a chunk in a span?
+ * @pl: arena
+ * @chunk: number of a chunk
+ *
+ * Return: true then, and beyond the tables.
+ */
+static inline bool place_chunk_empty(const struct place *pl, u32 chunk)
+{
+	return chunk >= pl->chunks ||
+	       pl->tree[pl->chunks + chunk].head == PLACE_CHUNK_PAGES;
+}
+
 #endif /* BMEM_PLACE_H */

@@ -88,33 +88,11 @@ static void zero_pages(struct page *page, unsigned int pages)
 	}
 }
 
-/**
- * bmem_page_poisoned() - has any of these pages failed?
- * @page: first
- * @pages: how many, of one compound page
- *
- * Return: true when one has an uncorrected memory error.
- */
-bool bmem_page_poisoned(struct page *page, unsigned int pages)
-{
-	unsigned int i;
-
-	for (i = 0; i < pages; i++)
-		if (PageHWPoison(page + i))
-			return true;
-	return false;
-}
-
 /* Pages that clients hold, or held and somebody else still pins. */
 static unsigned long pool_held(const struct bmem_pool *pool)
 {
-	unsigned long held = pool->attached;
-	int nid;
-
 	lockdep_assert_held(&pool->lock);
-	for_each_node_state(nid, N_MEMORY)
-		held += pool->nodes[nid].escaped;
-	return held;
+	return pool->attached + pool->escaped;
 }
 
 /* The next of the nodes in turn; the only one for a bound pool. */
@@ -184,6 +162,7 @@ static void count_escaped(struct bmem_pool *pool, struct page *page)
 		disown(pool, page);
 	list_add_tail(&page->lru, &node->escaped_list);
 	node->escaped += pages;
+	pool->escaped += pages;
 	pool->escaped_ever += pages;
 }
 
@@ -236,6 +215,8 @@ static struct page *take_anywhere(struct bmem_pool *pool, bool *dirty)
 	struct page *page;
 	int nid;
 
+	if (nr_node_ids == 1)
+		return take_on_node(pool, first_memory_node, dirty);
 	for_each_node_state(nid, N_MEMORY) {
 		page = take_on_node(pool, nid, dirty);
 		if (page)
@@ -358,7 +339,7 @@ static struct page *take_by_policy(struct bmem_pool *pool)
 
 	if (pool->policy == BMEM_POLICY_BIND)
 		return take_huge(pool, pool->nid);
-	if (num_node_state(N_MEMORY) > 1) {
+	if (nr_node_ids > 1) {
 		page = take_huge(pool, pick_node(pool));
 		if (!IS_ERR(page) || PTR_ERR(page) == -ENOSPC)
 			return page;
@@ -429,45 +410,81 @@ struct page *bmem_pool_take_base(struct bmem_pool *pool)
 	return take_from_system(pool, pick_node(pool), GFP_BMEM_BASE, 0);
 }
 
-/**
- * bmem_pool_give() - a client lets go of a page
- * @pool: the pool it came from
- * @page: what a bmem_pool_take function answered, unmapped everywhere
- *
- * Takes over the caller's reference.
- *
- * Return: true when somebody else still pins the page, so that it escaped.
- */
-bool bmem_pool_give(struct bmem_pool *pool, struct page *page)
+/* Where a page goes that a client let go of. */
+enum give_way {
+	GIVE_ESCAPED,
+	GIVE_KEPT,
+	GIVE_SYSTEM,
+};
+
+/* Takes over the client's reference unless the page is for the system. */
+static enum give_way give_locked(struct bmem_pool *pool, struct page *page)
 {
 	struct bmem_node *node = page_node(pool, page);
 	unsigned int pages = page_pages(page);
-	bool poisoned = bmem_page_poisoned(page, pages);
-	bool escaped, to_system = false, to_keeper = true;
 
-	spin_lock(&pool->lock);
+	lockdep_assert_held(&pool->lock);
 	node->attached -= pages;
 	pool->attached -= pages;
 	if (pages == 1)
 		node->base--;
 
-	escaped = page_count(page) != 1 || poisoned;
-	if (escaped) {
+	if (page_count(page) != 1 || bmem_page_poisoned(page, pages)) {
 		count_escaped(pool, page);
-	} else if (page_private(page) == BMEM_PAGE_OWNED &&
-		   pool->owned <= pool->reserve) {
+		return GIVE_ESCAPED;
+	}
+	if (page_private(page) == BMEM_PAGE_OWNED &&
+	    pool->owned <= pool->reserve) {
 		list_add_tail(&page->lru, &node->dirty_list);
 		node->dirty += pages;
-	} else {
-		count_given(pool, page);
-		to_system = true;
-		to_keeper = pool->owned < pool->reserve;
+		return GIVE_KEPT;
 	}
+	count_given(pool, page);
+	return GIVE_SYSTEM;
+}
+
+/**
+ * bmem_pool_give() - a client lets go of pages
+ * @pool: the pool they came from
+ * @gone: by page->lru, what the bmem_pool_take functions answered, unmapped
+ *	everywhere; empty afterwards
+ *
+ * Takes over the caller's references.  The keeper is told once, so that it
+ * does not begin to zero while there is more to come.
+ *
+ * Return: how many base pages escaped, since somebody else still pins them.
+ */
+unsigned long bmem_pool_give(struct bmem_pool *pool, struct list_head *gone)
+{
+	unsigned long escaped = 0;
+	struct page *page, *next;
+	LIST_HEAD(to_system);
+	bool work = false;
+
+	spin_lock(&pool->lock);
+	list_for_each_entry_safe(page, next, gone, lru) {
+		list_del_init(&page->lru);
+		switch (give_locked(pool, page)) {
+		case GIVE_ESCAPED:
+			escaped += page_pages(page);
+			work = true;
+			break;
+		case GIVE_KEPT:
+			work = true;
+			break;
+		case GIVE_SYSTEM:
+			list_add_tail(&page->lru, &to_system);
+			break;
+		}
+	}
+	work |= pool->owned < pool->reserve;
 	spin_unlock(&pool->lock);
 
-	if (to_system)
+	list_for_each_entry_safe(page, next, &to_system, lru) {
+		list_del_init(&page->lru);
 		put_page(page);
-	if (to_keeper)
+	}
+	if (work)
 		keeper_kick();
 	return escaped;
 }
@@ -638,6 +655,7 @@ static void watch_some(struct bmem_pool *pool, struct bmem_node *node,
 		}
 		list_move_tail(&page->lru, freed);
 		node->escaped -= page_pages(page);
+		pool->escaped -= page_pages(page);
 		count_given(pool, page);
 	}
 }
