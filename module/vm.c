@@ -83,6 +83,17 @@ static vm_fault_t bmem_fault(struct vm_fault *vmf)
 	return VM_FAULT_LOCKED;
 }
 
+/*
+ * Maps nothing.  But newer kernels call .fault under the lock of the VMA alone
+ * only where there is a .map_pages too, and else take mmap_lock, for which all
+ * threads of the process queue, and begin anew.
+ */
+static vm_fault_t bmem_map_pages(struct vm_fault *vmf, pgoff_t start,
+				 pgoff_t end)
+{
+	return 0;
+}
+
 static void bmem_vm_open(struct vm_area_struct *vma)
 {
 	struct bmem_client *client = vma->vm_private_data;
@@ -101,6 +112,7 @@ static const struct vm_operations_struct bmem_vm_ops = {
 	.open = bmem_vm_open,
 	.close = bmem_vm_close,
 	.fault = bmem_fault,
+	.map_pages = bmem_map_pages,
 };
 
 static vm_fault_t bmem_spans_fault(struct vm_fault *vmf)
