@@ -103,6 +103,9 @@ struct spot {
 	int offset;
 };
 
+/* The value of a spot that is no news to anybody: in this library's package. */
+#define SPOT_OURS	1
+
 /*
  * What is known of spots: a hash of file and line, with the lowest bit set
  * where it is library code.  Threads read and write as they like: an entry
@@ -156,6 +159,8 @@ static uint64_t spot_work_out(const struct spot *s)
 	size_t n = text_read(at(char *, s->code, CODE_FILE), file, sizeof(file));
 	uint64_t value = hash_text((uint64_t)line, file, n);
 
+	if (strstr(file, "-packages/bmem/"))
+		return SPOT_OURS;
 	return (value & ~1ULL) | in_library(file);
 }
 
@@ -199,6 +204,8 @@ static void pick(struct picks *p, const struct spot *s)
 	uint64_t value = spot_value(s);
 	bool own = !(value & 1);
 
+	if (value == SPOT_OURS)
+		return;
 	/* Of libraries the innermost is enough where the program has a word. */
 	if (own && !p->own && p->nr > 1)
 		p->nr = 1;
