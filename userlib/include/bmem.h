@@ -57,6 +57,14 @@ enum bmem_backend {
 #define BMEM_OPEN_CACHE		(1U << 1)
 /** define BMEM_OPEN_LEVEL - @level applies, even when it is 0 */
 #define BMEM_OPEN_LEVEL		(1U << 2)
+/**
+ * define BMEM_OPEN_PRIVATE - a child of fork() gets a copy of its own
+ *
+ * As with malloc(): the child has all tensors, with their contents and their
+ * books, at the same addresses, and what either side writes, allocates or frees
+ * from then on the other does not see.
+ */
+#define BMEM_OPEN_PRIVATE	(1U << 3)
 
 /**
  * struct bmem_options - how to open a client
@@ -101,12 +109,22 @@ struct bmem_options {
  *	bmem_close()
  * @options: how, or NULL for the defaults
  *
- * After fork() parent and child share the client and its memory, as with any
- * shared mapping: either may allocate and free, what one writes the other
+ * Without %BMEM_OPEN_PRIVATE parent and child share the client and its memory
+ * after fork(), as with any shared mapping: either may allocate and free, what one writes the other
  * sees, and all of it goes back when the last of them is gone.  Whichever side
  * allocated a tensor, and whether before the fork or after it, either may free
  * it.  What one process keeps idle for its next tensors is not the other's; if
  * it is killed, that stays with the client until the last of them closes it.
+ *
+ * With %BMEM_OPEN_PRIVATE the child of fork() goes on with a client of its own.
+ * Memory is copied when one side writes to it, by the page.  The threads that
+ * are not in the child leave it what they kept idle; what one of them was just
+ * about to allocate or free may stay with the child, unused.  fork() may be
+ * called in any thread, and waits until no other one is in the backend.
+ * vfork() and posix_spawn() do nothing of this.  Handlers of pthread_atfork()
+ * that were registered before the first client was opened may not use it.  The
+ * child of fork() in a signal handler that interrupted this library may use it
+ * only after the handler has returned.
  *
  * When the device cannot be had and AUTO chooses the fallback, one line on
  * stderr says why, once a process; %BMEM_OPEN_QUIET or BMEM_QUIET=1 in the
@@ -121,7 +139,8 @@ struct bmem_options {
  *   %BMEM_OPEN_LEVEL, or a device that speaks another ABI
  * * -ENOENT - no device (only when the fallback is ruled out), no such pool
  * * -ENXIO, -ENODEV, -EACCES, -EPERM, -ENOTTY - the device cannot be used
- *   (-EPERM also: the pool admits only another group)
+ *   (-EPERM also: the pool admits only another group; -ENOTTY also: the module
+ *   cannot do what %BMEM_OPEN_PRIVATE needs)
  * * -ENOMEM - no memory or no address space, see RLIMIT_AS
  */
 int bmem_open(struct bmem_client **client, const struct bmem_options *options);

@@ -44,11 +44,31 @@ void arena_unlock(struct arena *a)
 	pthread_mutex_unlock(&a->books->lock);
 }
 
-static int lock_init(struct books *bk)
+/**
+ * table_forget() - give memory of a table back
+ * @a: arena, locked
+ * @from: where it begins, a page
+ * @bytes: length, whole pages; they read as zero afterwards
+ *
+ * Return: 0, or a negative errno and nothing has changed.
+ */
+int table_forget(const struct arena *a, void *from, size_t bytes)
 {
+	int advice = a->backing.private ? MADV_DONTNEED : MADV_REMOVE;
+
+	return madvise(from, bytes, advice) ? -errno : 0;
+}
+
+static int lock_init(struct arena *a)
+{
+	struct books *bk = a->books;
 	pthread_mutexattr_t attr;
 	int err;
 
+	if (a->backing.private) {
+		guard_init(&bk->lock);
+		return 0;
+	}
 	err = pthread_mutexattr_init(&attr);
 	if (err)
 		return -err;
@@ -271,12 +291,15 @@ static uintptr_t layout(struct arena *a, uintptr_t at, size_t len)
 
 static int tables_map(struct arena *a, size_t len)
 {
+	int flags = a->backing.private ? MAP_PRIVATE : MAP_SHARED;
 	size_t bytes = layout(a, 0, len);
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		       flags | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED)
 		return -errno;
+	/* They are sparse. */
+	(void)madvise(p, bytes, MADV_NOHUGEPAGE);
 	layout(a, (uintptr_t)p, len);
 	a->mapping = p;
 	a->mapping_len = bytes;
@@ -309,14 +332,14 @@ static int books_init(struct arena *a, uint64_t limit)
 	level_set(a, BMEM_LEVEL_STANDARD);
 	who_init(bk, clock_now(a));
 	a->control->epoch = a->clock->ticks;
-	return lock_init(bk);
+	return lock_init(a);
 }
 
 static int try_open(struct arena *a, uint64_t limit, size_t len)
 {
 	int ret;
 
-	ret = backing_open(&a->backing, len);
+	ret = backing_open(&a->backing, len, a->backing.private);
 	if (ret)
 		return ret;
 	ret = tables_map(a, len);
@@ -372,11 +395,12 @@ static int open_largest(struct arena *a, uint64_t limit, uint64_t len)
 /**
  * arena_open() - make an arena
  * @limit: most bytes that may be attached; 0 for all that the machine has
+ * @private: a child of fork() gets a copy of it
  * @err: out, a negative errno on failure
  *
  * Return: the arena, or NULL.
  */
-struct arena *arena_open(uint64_t limit, int *err)
+struct arena *arena_open(uint64_t limit, bool private, int *err)
 {
 	uint64_t least = limit ? SPACE_MIN : SPACE_DEFAULT;
 	struct arena *a = scratch_get(sizeof(*a));
@@ -384,6 +408,7 @@ struct arena *arena_open(uint64_t limit, int *err)
 	*err = -ENOMEM;
 	if (!a)
 		return NULL;
+	a->backing.private = private;
 	if (!limit)
 		limit = memory_bytes();
 	if (limit > SPACE_MAX)
@@ -394,6 +419,29 @@ struct arena *arena_open(uint64_t limit, int *err)
 		return a;
 	scratch_put(a, sizeof(*a));
 	return NULL;
+}
+
+/**
+ * arena_fork() - a private arena becomes two
+ * @a: arena; nobody may be in a call of it meanwhile
+ * @step: what is under way
+ */
+void arena_fork(struct arena *a, enum fork_step step)
+{
+	struct books *bk = a->books;
+
+	switch (step) {
+	case FORK_PREPARE:
+		a->held = guard_hold(&bk->lock);
+		break;
+	case FORK_PARENT:
+		guard_leave(&bk->lock, a->held);
+		break;
+	case FORK_CHILD:
+		bk->st.client_id = new_id();
+		guard_renew(&bk->lock, a->held);
+		break;
+	}
 }
 
 /**

@@ -3,7 +3,8 @@
  * The fallback's arena: what bmem.ko keeps for a client, kept by the process.
  *
  * The books lie in shared memory, as the tensors do, so that parent and child
- * keep the same books after fork(), which is how the device behaves.  All
+ * keep the same books after fork(), which is how the device behaves; those of a
+ * private client lie in private memory, so that each has its own.  All
  * tables are sparse: a page of one costs memory when it is first written.
  *
  * One mutex guards everything; the dirty bits can be read without it.  It is robust: when a
@@ -145,6 +146,7 @@ struct books {
  * @mapping: where that begins
  * @mapping_len: its length
  * @backing: the memory
+ * @held: @books->lock is held for fork(), not by what it interrupted
  * @clock: of this arena alone, advanced by whoever is in a call
  * @control: as in the ABI
  * @map: the span map
@@ -169,6 +171,7 @@ struct arena {
 	char *mapping;
 	size_t mapping_len;
 	struct backing backing;
+	bool held;
 	struct bmem_clock *clock;
 	struct bmem_control *control;
 	uint64_t *map;
@@ -187,10 +190,12 @@ struct arena {
 
 /* ---- arena.c ----------------------------------------------------- */
 
-struct arena *arena_open(uint64_t limit, int *err);
+struct arena *arena_open(uint64_t limit, bool private, int *err);
 void arena_close(struct arena *a);
 int arena_lock(struct arena *a);
 void arena_unlock(struct arena *a);
+void arena_fork(struct arena *a, enum fork_step step);
+int table_forget(const struct arena *a, void *from, size_t bytes);
 uint64_t clock_now(struct arena *a);
 int arena_bind(struct arena *a, const struct bmem_bind *bind);
 int arena_trim(struct arena *a, struct bmem_trim *cmd);

@@ -2,7 +2,8 @@
 /*
  * The memory under the fallback's arena: huge pages in a memfd if the system
  * has any free, ordinary pages in a memfd if not, anonymous shared memory
- * where memfds are forbidden.
+ * where memfds are forbidden.  What a child of fork() is to have a copy of is
+ * anonymous private memory, and the kernel copies it when it is written to.
  *
  * Attaching allocates at once, so that a lack of memory is an error of the
  * allocation and not a signal at the first touch.
@@ -70,7 +71,7 @@ static int map_file(struct backing *bk, size_t len, unsigned int flags)
 	if (fd < 0)
 		return -errno;
 	if (!ftruncate(fd, (off_t)len)) {
-		bk->base = space_map(fd, len);
+		bk->base = space_map(fd, len, MAP_SHARED);
 		if (bk->base) {
 			bk->fd = fd;
 			bk->len = len;
@@ -84,7 +85,7 @@ static int map_file(struct backing *bk, size_t len, unsigned int flags)
 
 static int map_anonymous(struct backing *bk, size_t len)
 {
-	bk->base = space_map(-1, len);
+	bk->base = space_map(-1, len, bk->private ? MAP_PRIVATE : MAP_SHARED);
 	if (!bk->base)
 		return -errno;
 	bk->fd = -1;
@@ -96,7 +97,7 @@ static int open_plain(struct backing *bk, size_t len)
 {
 	int ret = -EFBIG;
 
-	if (file_may_be(len))
+	if (!bk->private && file_may_be(len))
 		ret = map_file(bk, len, 0);
 	/* A lack of address space is no better without a file. */
 	if (ret && ret != -ENOMEM)
@@ -110,12 +111,15 @@ static int open_plain(struct backing *bk, size_t len)
  * backing_open() - reserve a range without memory
  * @bk: out
  * @len: its length, a multiple of %BMEM_HUGE_SIZE
+ * @private: a child of fork() gets a copy
  *
  * Return: 0, or a negative errno; -ENOMEM when a shorter one might do.
  */
-int backing_open(struct backing *bk, size_t len)
+int backing_open(struct backing *bk, size_t len, bool private)
 {
-	bk->huge = system_has_huge() && file_may_be(len) &&
+	bk->private = private;
+	/* Huge pages of a file that are private end in a SIGBUS where none is. */
+	bk->huge = !private && system_has_huge() && file_may_be(len) &&
 		   !map_file(bk, len, MFD_HUGETLB | MFD_HUGE_2MB);
 	return bk->huge ? 0 : open_plain(bk, len);
 }
@@ -218,7 +222,7 @@ int backing_attach(struct backing *bk, uint32_t chunk, uint32_t nr)
 	if (bk->fd < 0) {
 		if (!populate(bk->base + off, len))
 			return 0;
-		(void)madvise(bk->base + off, len, MADV_REMOVE);
+		(void)backing_detach(bk, chunk, nr);
 		return -ENOMEM;
 	}
 	if (fill_file(bk, off, len)) {
@@ -247,5 +251,6 @@ int backing_detach(struct backing *bk, uint32_t chunk, uint32_t nr)
 		return change_file(bk,
 				   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 				   off, len);
-	return madvise(bk->base + off, len, MADV_REMOVE) ? -errno : 0;
+	return madvise(bk->base + off, len,
+		       bk->private ? MADV_DONTNEED : MADV_REMOVE) ? -errno : 0;
 }

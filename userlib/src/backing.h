@@ -16,6 +16,7 @@
  * @fd: memfd, or -1 where there are none (anonymous memory)
  * @huge: made of huge pages
  * @plain: times that ordinary pages are not made huge ones; UINT32_MAX for ever
+ * @private: a child of fork() gets a copy
  */
 struct backing {
 	char *base;
@@ -23,9 +24,10 @@ struct backing {
 	int fd;
 	bool huge;
 	uint32_t plain;
+	bool private;
 };
 
-int backing_open(struct backing *bk, size_t len);
+int backing_open(struct backing *bk, size_t len, bool private);
 void backing_close(struct backing *bk);
 int backing_attach(struct backing *bk, uint32_t chunk, uint32_t nr);
 int backing_detach(struct backing *bk, uint32_t chunk, uint32_t nr);

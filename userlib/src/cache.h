@@ -5,7 +5,8 @@
  *
  * All of it lies in memory that a child of fork() finds full of zeroes, and
  * zeroes mean: nothing here, nobody holds the lock, no thread has this cache.
- * So the child begins with nothing, and the parent keeps what is its own.
+ * So the child begins with nothing, and the parent keeps what is its own.  Of a
+ * private client the child has a copy instead, see fork.c.
  *
  * Locks, outer first: the list of clients (thread.c), a depot's.  Neither is
  * held across a call to the backend, but that thread exit and bmem_close()
@@ -33,6 +34,7 @@
 /**
  * struct stash - tensors of whole pages that were freed, oldest first
  * @nr: how many
+ * @moving: somebody is changing the order of the rest
  * @pages: their lengths together
  * @len: length of each, in pages
  * @since: when it was freed, in ticks
@@ -40,6 +42,7 @@
  */
 struct stash {
 	uint32_t nr;
+	bool moving;
 	uint64_t pages;
 	uint32_t len[STASH_MAX];
 	uint32_t since[STASH_MAX];
@@ -103,6 +106,7 @@ struct wear {
  * @recall: value of bmem_control.recall that was obeyed
  * @swept: when the magazines were last swept, in ticks
  * @refused: times that a magazine could not grow since then
+ * @moving: the thread is changing the order of @idle
  * @sites: the call sites that the thread knows
  */
 struct cache {
@@ -112,6 +116,7 @@ struct cache {
 	uint32_t recall;
 	uint32_t swept;
 	uint32_t refused;
+	bool moving;
 	struct wear wear[BMEM_CLASSES];
 	char stagger[0x340];
 	struct magazine magazines[BMEM_CLASSES];
@@ -143,6 +148,9 @@ struct shelf {
  *	be negative in a child
  * @peak: most that @held ever was, and would have been with blocks in stashes
  * @swept: when the shelves were last swept, in ticks
+ * @held_for_fork: @lock is held for fork(), not by what it interrupted
+ * @orphaned: there may be something in @orphans
+ * @orphans: which of @caches are of threads that are not in this process
  */
 struct depot {
 	pthread_mutex_t lock;
@@ -154,6 +162,9 @@ struct depot {
 	int64_t held;
 	int64_t peak;
 	uint32_t swept;
+	bool held_for_fork;
+	bool orphaned;
+	uint64_t orphans[CACHES_MAX / 64];
 } __attribute__((aligned(4096)));
 
 /* Is the client the one that this thread used last? */
@@ -197,7 +208,8 @@ static inline void slot_push(struct magazine *mag, struct idle *top, char *ptr,
 {
 	top->ptr = ptr;
 	top->record = record;
-	mag->top = top + 1;
+	/* Last, since fork() may come at any time. */
+	__atomic_store_n(&mag->top, top + 1, __ATOMIC_RELEASE);
 }
 
 struct cache *thread_cache(struct bmem_client *c);
@@ -220,6 +232,10 @@ uint32_t site_from(struct bmem_client *c, const char *label, const void *ret,
 int thread_client_add(struct bmem_client *c);
 void thread_client_remove(struct bmem_client *c);
 struct cache *thread_cache_peek(const struct bmem_client *c);
+
+/* fork.c */
+void fork_clients(struct bmem_client *clients, enum fork_step step);
+void orphans_adopt(struct bmem_client *c);
 
 /* magazine.c */
 void cache_flush(struct bmem_client *c, struct cache *m);

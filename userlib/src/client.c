@@ -9,7 +9,8 @@
 #include "cache.h"
 #include "caller.h"
 
-#define OPEN_FLAGS	(BMEM_OPEN_QUIET | BMEM_OPEN_CACHE | BMEM_OPEN_LEVEL)
+#define OPEN_FLAGS	(BMEM_OPEN_QUIET | BMEM_OPEN_CACHE | \
+			 BMEM_OPEN_LEVEL | BMEM_OPEN_PRIVATE)
 
 /**
  * label_check() - the ABI's rule for labels
@@ -194,6 +195,7 @@ int bmem_open(struct bmem_client **client, const struct bmem_options *options)
 	c = scratch_get(sizeof(*c));
 	if (!c)
 		return -ENOMEM;
+	c->private = o.flags & BMEM_OPEN_PRIVATE;
 	ret = costs_init(&c->sites.costs, &o);
 	if (!ret)
 		ret = open_client(c, &o);

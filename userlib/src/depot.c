@@ -49,11 +49,15 @@ int depot_init(struct bmem_client *c)
 	}
 	c->nr_caches = n;
 	c->caches = (struct cache *)(c->depot + 1);
+	c->region_bytes = region_bytes(n);
+	if (c->private) {
+		guard_init(&c->depot->lock);
+		return 0;
+	}
 	/* A child that saw them would hand out its parent's slots. */
 	if (n && (madvise(c->depot, region_bytes(n), MADV_WIPEONFORK) ||
 		  madvise(c, BMEM_PAGE_SIZE, MADV_WIPEONFORK)))
 		c->nr_caches = 0;
-	c->region_bytes = region_bytes(n);
 	return 0;
 }
 
@@ -190,6 +194,8 @@ bool idle_flush(struct bmem_client *c)
 	int64_t held = peek(&c->depot->held);
 	struct cache *m = thread_cache_peek(c);
 
+	if (peek(&c->depot->orphaned))
+		orphans_adopt(c);
 	if (m)
 		cache_flush(c, m);
 	depot_flush(c);

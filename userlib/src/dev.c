@@ -96,7 +96,7 @@ static int map_len(struct bmem_client *c, const struct bmem_query *q,
 {
 	int ret;
 
-	c->base = space_map(c->fd, len);
+	c->base = space_map(c->fd, len, MAP_SHARED);
 	if (!c->base)
 		return -errno;
 	c->len = len;
@@ -159,6 +159,8 @@ static int dev_open(struct bmem_client *c, const struct bmem_options *o)
 {
 	int ret;
 
+	if (c->private)
+		return -ENOTTY;
 	do {
 		c->fd = open(BMEM_DEVICE, O_RDWR | O_CLOEXEC);
 	} while (c->fd < 0 && errno == EINTR);

@@ -216,8 +216,8 @@ void map_trim(struct arena *a)
 		if (!(a->map_state[chunk] & MAP_THERE) ||
 		    place_chunk_used(&a->books->place, chunk))
 			continue;
-		if (madvise(map + ((size_t)chunk << PAGE_SHIFT),
-			    BMEM_PAGE_SIZE, MADV_REMOVE))
+		if (table_forget(a, map + ((size_t)chunk << PAGE_SHIFT),
+				 BMEM_PAGE_SIZE))
 			continue;
 		a->map_state[chunk] &= (uint8_t)~MAP_THERE;
 		a->books->st.span_map_bytes -= BMEM_PAGE_SIZE;

@@ -14,6 +14,7 @@
 #ifndef BMEM_INTERNAL_H
 #define BMEM_INTERNAL_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "bmem.h"
@@ -31,17 +32,31 @@ _Static_assert(1 << PAGE_SHIFT == BMEM_PAGE_SIZE, "page size");
 _Static_assert(1 << HUGE_SHIFT == BMEM_HUGE_SIZE, "huge page size");
 
 /**
+ * enum fork_step - where a call of fork() has got to
+ * @FORK_PREPARE: it is about to be made; nobody changes books from now on
+ * @FORK_PARENT: it is over, this is the process that made it
+ * @FORK_CHILD: this is the new one
+ */
+enum fork_step {
+	FORK_PREPARE,
+	FORK_PARENT,
+	FORK_CHILD,
+};
+
+/**
  * struct backend - where memory comes from
  * @name: for bmem_backend_name()
  * @open: fill in @base, @len and the backend's own fields of a client
  * @close: undo @open
  * @call: do one call of <linux/bmem.h>; 0 or a negative errno
+ * @fork: for a private client, see enum fork_step
  */
 struct backend {
 	const char *name;
 	int (*open)(struct bmem_client *c, const struct bmem_options *o);
 	void (*close)(struct bmem_client *c);
 	int (*call)(struct bmem_client *c, unsigned long cmd, void *arg);
+	void (*fork)(struct bmem_client *c, enum fork_step step);
 };
 
 /**
@@ -64,6 +79,7 @@ struct backend {
  * @nr_caches: how many threads can have some
  * @region_bytes: length of @depot and @caches together
  * @was_off: there may be tensors from %BMEM_LEVEL_OFF
+ * @private: a child of fork() gets a copy of its own
  * @next: the next in the list of all clients
  * @fd: the device's descriptor, or -1
  * @arena: the fallback's, or NULL
@@ -84,6 +100,7 @@ struct bmem_client {
 	struct cache *caches;
 	uint32_t nr_caches;
 	atomic_bool was_off;
+	bool private;
 	size_t region_bytes;
 	struct bmem_client *next;
 	int fd;
@@ -98,6 +115,12 @@ static inline int call(struct bmem_client *c, unsigned long cmd, void *arg)
 {
 	return c->backend->call(c, cmd, arg);
 }
+
+/* fork.c */
+void guard_init(pthread_mutex_t *lock);
+bool guard_hold(pthread_mutex_t *lock);
+void guard_leave(pthread_mutex_t *lock, bool held);
+void guard_renew(pthread_mutex_t *lock, bool held);
 
 /* client.c */
 int client_bind(struct bmem_client *c, const struct bmem_options *o);
@@ -122,6 +145,6 @@ uint64_t pow2_below(uint64_t n);
 /* space.c */
 uint64_t space_share(uint64_t len, uint32_t part);
 int space_bound(uint64_t *len);
-char *space_map(int fd, size_t len);
+char *space_map(int fd, size_t len, int flags);
 
 #endif /* BMEM_INTERNAL_H */

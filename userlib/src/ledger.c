@@ -214,8 +214,8 @@ void ledger_trim(struct arena *a)
 		if (!a->ledger_state[part] ||
 		    place_chunk_used(&bk->ledger, part))
 			continue;
-		if (madvise((char *)a->records + part * LEDGER_PART,
-			    LEDGER_PART, MADV_REMOVE))
+		if (table_forget(a, (char *)a->records + part * LEDGER_PART,
+				 LEDGER_PART))
 			continue;
 		a->ledger_state[part] = 0;
 		bk->st.ledger_bytes -= LEDGER_PART;

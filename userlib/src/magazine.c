@@ -110,8 +110,11 @@ static void spill(struct bmem_client *c, struct cache *m, uint32_t class,
 	for (i = 0; i < nr; i++)
 		names[i] = name_of((uint64_t)(s[i].ptr - c->base),
 				   (uint64_t)(s[i].record - c->ledger));
+	poke(&m->moving, true);
+	atomic_signal_fence(memory_order_seq_cst);
 	mag->top -= nr;
 	memmove(s, s + nr, (size_t)((char *)mag->top - (char *)s));
+	__atomic_store_n(&m->moving, false, __ATOMIC_RELEASE);
 	depot_give(c, class, names, nr);
 }
 
@@ -196,6 +199,8 @@ static void obey_recall(struct bmem_client *c, struct cache *m)
  */
 void cache_look(struct bmem_client *c, struct cache *m)
 {
+	if (peek(&c->depot->orphaned))
+		orphans_adopt(c);
 	obey_recall(c, m);
 	if (ticks_now(c) - m->swept >= SWEEP_TICKS)
 		sweep(c, m);

@@ -381,7 +381,7 @@ static int memfd_open(struct bmem_client *c, const struct bmem_options *o)
 {
 	int ret;
 
-	c->arena = arena_open(o->max_bytes, &ret);
+	c->arena = arena_open(o->max_bytes, c->private, &ret);
 	if (!c->arena)
 		return ret;
 	c->base = c->arena->backing.base;
@@ -402,9 +402,15 @@ static void memfd_close(struct bmem_client *c)
 	arena_close(c->arena);
 }
 
+static void memfd_fork(struct bmem_client *c, enum fork_step step)
+{
+	arena_fork(c->arena, step);
+}
+
 const struct backend backend_memfd = {
 	.name = "memfd",
 	.open = memfd_open,
 	.close = memfd_close,
 	.call = memfd_call,
+	.fork = memfd_fork,
 };

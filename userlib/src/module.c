@@ -13,6 +13,7 @@
 #include <link.h>
 #include <sched.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "hash.h"
@@ -334,6 +335,32 @@ static void refresh(void)
 	scratch_put(s, sizeof(*s));
 }
 
+/*
+ * A child of fork() in whose parent another thread has the dynamic linker's
+ * lock waits for it for ever.  So fork() waits until nobody has it from here;
+ * if that takes too long, the child does not ask the linker again.
+ */
+#define FORK_WAIT_MS	200
+
+static _Atomic uint32_t looking;
+static atomic_bool forking, blind;
+static __thread bool forker __attribute__((tls_model("initial-exec")));
+
+static bool look_begin(void)
+{
+	while (!atomic_load(&blind)) {
+		atomic_fetch_add(&looking, 1);
+		if (!atomic_load(&forking))
+			return true;
+		atomic_fetch_sub(&looking, 1);
+		/* A handler of fork() that somebody else has. */
+		if (forker)
+			return false;
+		sched_yield();
+	}
+	return false;
+}
+
 static int stale(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	(void)size;
@@ -348,13 +375,14 @@ static bool look_again(void)
 	bool changed = false;
 	int saved = errno;
 
-	if (busy)
+	if (busy || !look_begin())
 		return false;
 	busy = true;
 	dl_iterate_phdr(stale, &changed);
 	if (changed)
 		refresh();
 	busy = false;
+	atomic_fetch_sub(&looking, 1);
 	errno = saved;
 	return changed;
 }
@@ -388,6 +416,40 @@ bool module_find(uintptr_t pc, struct module_place *place)
 void module_look(void)
 {
 	(void)look_again();
+}
+
+/**
+ * module_fork() - a call of fork() has got somewhere
+ * @step: where
+ */
+void module_fork(enum fork_step step)
+{
+	const struct timespec ms = { .tv_nsec = 1000000 };
+	/* What this thread is in itself goes on in the child. */
+	uint32_t mine = busy, tries = FORK_WAIT_MS;
+
+	switch (step) {
+	case FORK_PREPARE:
+		forker = true;
+		atomic_store(&forking, true);
+		while (atomic_load(&looking) != mine && tries--)
+			nanosleep(&ms, NULL);
+		break;
+	case FORK_CHILD:
+		if (atomic_load(&looking) != mine)
+			atomic_store(&blind, true);
+		atomic_store(&looking, mine);
+		/* Somebody was just writing the table: it is written again. */
+		if (atomic_load(&seq) & 1 && !mine)
+			atomic_store(&known_adds, 0);
+		atomic_store(&forking, false);
+		forker = false;
+		break;
+	case FORK_PARENT:
+		atomic_store(&forking, false);
+		forker = false;
+		break;
+	}
 }
 
 /**

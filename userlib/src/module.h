@@ -26,6 +26,7 @@ struct module_place {
 
 bool module_find(uintptr_t pc, struct module_place *place);
 void module_look(void);
+void module_fork(enum fork_step step);
 void module_announce(struct bmem_client *c, uint32_t module);
 
 extern _Atomic uint64_t module_subs __attribute__((visibility("hidden")));

@@ -48,7 +48,7 @@ static char *map_at(void *where, int fd, size_t len, int flags)
 {
 	void *p;
 
-	flags |= MAP_SHARED | MAP_NORESERVE;
+	flags |= MAP_NORESERVE;
 	if (fd < 0)
 		flags |= MAP_ANONYMOUS;
 	p = mmap(where, len, PROT_READ | PROT_WRITE, flags, fd, 0);
@@ -61,7 +61,7 @@ static char *map_at(void *where, int fd, size_t len, int flags)
 }
 
 /* Reserve enough to hold an aligned range, and put the mapping inside. */
-static char *map_aligned(int fd, size_t len)
+static char *map_aligned(int fd, size_t len, int flags)
 {
 	size_t room = len + BMEM_HUGE_SIZE;
 	char *hole = mmap(NULL, room, PROT_NONE,
@@ -73,7 +73,7 @@ static char *map_aligned(int fd, size_t len)
 	if (hole == MAP_FAILED)
 		return NULL;
 	head = -(uintptr_t)hole % BMEM_HUGE_SIZE;
-	p = map_at(hole + head, fd, len, MAP_FIXED);
+	p = map_at(hole + head, fd, len, flags | MAP_FIXED);
 	if (!p) {
 		err = errno;
 		munmap(hole, room);
@@ -90,18 +90,19 @@ static char *map_aligned(int fd, size_t len)
  * space_map() - map a space
  * @fd: what to map from its beginning, or -1 for anonymous memory
  * @len: how much, a multiple of %BMEM_HUGE_SIZE
+ * @flags: MAP_SHARED or MAP_PRIVATE
  *
  * Alignments up to %BMEM_ALIGN_MAX are those of offsets, so the address has to
  * be a multiple of it.  Kernels see to that for huge pages, as a rule.
  *
  * Return: the address, or NULL and errno.
  */
-char *space_map(int fd, size_t len)
+char *space_map(int fd, size_t len, int flags)
 {
-	char *p = map_at(NULL, fd, len, 0);
+	char *p = map_at(NULL, fd, len, flags);
 
 	if (!p || is_huge_aligned(p))
 		return p;
 	munmap(p, len);
-	return map_aligned(fd, len);
+	return map_aligned(fd, len, flags);
 }

@@ -33,13 +33,16 @@ static void stash_cut(struct stash *s, uint32_t i)
 {
 	uint32_t n = s->nr - 1 - i;
 
+	poke(&s->moving, true);
+	atomic_signal_fence(memory_order_seq_cst);
 	poke(&s->nr, s->nr - 1);
 	s->pages -= s->len[i];
-	if (!n)
-		return;
-	memmove(&s->len[i], &s->len[i + 1], n * sizeof(*s->len));
-	memmove(&s->since[i], &s->since[i + 1], n * sizeof(*s->since));
-	memmove(&s->names[i], &s->names[i + 1], n * sizeof(*s->names));
+	if (n) {
+		memmove(&s->len[i], &s->len[i + 1], n * sizeof(*s->len));
+		memmove(&s->since[i], &s->since[i + 1], n * sizeof(*s->since));
+		memmove(&s->names[i], &s->names[i + 1], n * sizeof(*s->names));
+	}
+	__atomic_store_n(&s->moving, false, __ATOMIC_RELEASE);
 }
 
 static void stash_add(struct stash *s, uint64_t name, uint32_t pages,
@@ -49,7 +52,7 @@ static void stash_add(struct stash *s, uint64_t name, uint32_t pages,
 	s->since[s->nr] = since;
 	s->names[s->nr] = name;
 	s->pages += pages;
-	poke(&s->nr, s->nr + 1);
+	__atomic_store_n(&s->nr, s->nr + 1, __ATOMIC_RELEASE);
 }
 
 /**

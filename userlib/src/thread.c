@@ -6,8 +6,8 @@
  * A thread finds its cache by the client's serial, which is never used again:
  * when a client is closed its caches are unmapped, and what threads still have
  * of them is a serial that no client answers to.  A child of fork() has
- * inherited the numbers of its parent, but gives the client a new serial,
- * since the old one was wiped.
+ * inherited the numbers of its parent, but gives a client that it shares a new
+ * serial, since the old one was wiped.
  */
 #include <errno.h>
 #include <limits.h>
@@ -20,8 +20,9 @@ __thread struct tls tls = {
 };
 
 /* All clients that are open; a thread that ends may still have their slots. */
-static pthread_mutex_t clients_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t clients_lock = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
 static struct bmem_client *clients;
+static bool clients_held;
 
 /* How often the destructors of this thread's keys were gone through. */
 static __thread unsigned int rounds __attribute__((tls_model("initial-exec")));
@@ -101,20 +102,30 @@ static void thread_end(void *arg)
 /* The list must be whole, and nobody's, in the child. */
 static void before_fork(void)
 {
-	pthread_mutex_lock(&clients_lock);
+	bool held = guard_hold(&clients_lock);
+
+	clients_held = held;
+	fork_clients(clients, FORK_PREPARE);
 }
 
-static void after_fork(void)
+static void after_fork_parent(void)
 {
-	pthread_mutex_unlock(&clients_lock);
+	fork_clients(clients, FORK_PARENT);
+	guard_leave(&clients_lock, clients_held);
+}
+
+static void after_fork_child(void)
+{
+	fork_clients(clients, FORK_CHILD);
+	guard_renew(&clients_lock, clients_held);
 }
 
 static void set_up(void)
 {
 	set_up_ret = -pthread_key_create(&key, thread_end);
 	if (!set_up_ret)
-		set_up_ret = -pthread_atfork(before_fork, after_fork,
-					     after_fork);
+		set_up_ret = -pthread_atfork(before_fork, after_fork_parent,
+					     after_fork_child);
 }
 
 /**
@@ -157,6 +168,8 @@ void thread_client_remove(struct bmem_client *c)
 {
 	struct bmem_client **at = &clients;
 
+	if (c->private && peek(&c->depot->orphaned))
+		orphans_adopt(c);
 	pthread_mutex_lock(&clients_lock);
 	while (*at != c)
 		at = &(*at)->next;

@@ -69,7 +69,7 @@ static void options_bad(void **state)
 	(void)state;
 	EQ(open_ret(&o), -EINVAL);
 	o.backend = BMEM_BACKEND_AUTO;
-	o.flags = 1U << 3;
+	o.flags = 1U << 4;
 	EQ(open_ret(&o), -EOPNOTSUPP);
 	o.flags = BMEM_OPEN_LEVEL;
 	o.level = BMEM_LEVEL_FULL + 1;

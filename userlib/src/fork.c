@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * fork() with a private client: two processes go on, each with all of it.
+ *
+ * The memory and the tables are copied by the kernel, or by bmem.ko; what is
+ * done here is that they are copied at a moment at which they make sense.
+ * Locks are taken before, all of them: the list of clients, then for each
+ * client its depot's and its backend's.
+ *
+ * Threads do not stop for that: the fast paths take no lock.  A child finds of
+ * each thread what it had done up to some moment, no later thing without the
+ * earlier ones, since a thread that writes to a page which was already copied
+ * waits until fork() is over.  So what a thread keeps must make sense after
+ * each single store, but for where it says that it does not: struct cache's
+ * and struct stash's @moving.
+ *
+ * In the child, what other threads kept has nobody.  It goes to the depot when
+ * the child first comes to a slow path: most children call execve() before.
+ */
+#include <string.h>
+
+#include "cache.h"
+#include "module.h"
+
+/**
+ * guard_init() - make a lock that tells when its holder asks for it again
+ * @lock: out
+ */
+void guard_init(pthread_mutex_t *lock)
+{
+	static const pthread_mutex_t fresh =
+		PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
+
+	memcpy(lock, &fresh, sizeof(fresh));
+}
+
+/**
+ * guard_hold() - take a lock for the length of fork()
+ * @lock: from guard_init()
+ *
+ * Return: true; false if the caller is a signal handler that interrupted who
+ * has it, in this thread.
+ */
+bool guard_hold(pthread_mutex_t *lock)
+{
+	return !pthread_mutex_lock(lock);
+}
+
+/**
+ * guard_leave() - let go of it in the parent
+ * @lock: lock
+ * @held: what guard_hold() answered
+ */
+void guard_leave(pthread_mutex_t *lock, bool held)
+{
+	if (held)
+		pthread_mutex_unlock(lock);
+}
+
+/**
+ * guard_renew() - the same in the child, where another thread has it
+ * @lock: lock
+ * @held: what guard_hold() answered
+ */
+void guard_renew(pthread_mutex_t *lock, bool held)
+{
+	/* Refused, since it is another thread's; for who watches locks. */
+	(void)pthread_mutex_unlock(lock);
+	guard_init(lock);
+	/* What was interrupted goes on, and lets go of it. */
+	if (!held)
+		pthread_mutex_lock(lock);
+}
+
+/* All caches but the one that the only thread has are nobody's. */
+static void orphan_all(struct bmem_client *c)
+{
+	const struct cache *mine = thread_cache_peek(c);
+	struct depot *d = c->depot;
+	uint32_t at;
+
+	memcpy(d->orphans, d->caches, sizeof(d->orphans));
+	if (mine) {
+		at = (uint32_t)(mine - c->caches);
+		d->orphans[at / 64] &= ~(1ULL << (at % 64));
+	}
+	poke(&d->orphaned, true);
+}
+
+static void forget_cache(struct cache *m)
+{
+	memset(&m->stash, 0, sizeof(m->stash));
+	memset(m->wear, 0, sizeof(m->wear));
+	memset(m->magazines, 0, sizeof(m->magazines));
+	m->cap_bytes = 0;
+	m->moving = false;
+}
+
+static void adopt(struct bmem_client *c, struct cache *m)
+{
+	uint32_t class;
+
+	if (m->moving)
+		memset(m->magazines, 0, sizeof(m->magazines));
+	/* The thread was just about to use one for the first time. */
+	for (class = 0; class < BMEM_CLASSES; class++)
+		if (m->magazines[class].top < m->magazines[class].bottom)
+			memset(&m->magazines[class], 0, sizeof(*m->magazines));
+	if (m->stash.moving)
+		m->stash.nr = 0;
+	/* Time of a thread that is not here cannot be read. */
+	m->sites.meter.window = 0;
+	cache_flush(c, m);
+	site_cache_flush(c, &m->sites);
+	memset(&m->sites, 0, sizeof(m->sites));
+	forget_cache(m);
+}
+
+/* One bit of @orphans, which is cleared; ~0 when there is none. */
+static uint32_t orphan_next(struct depot *d)
+{
+	uint32_t at = ~0U, i;
+
+	pthread_mutex_lock(&d->lock);
+	for (i = 0; i < CACHES_MAX / 64 && at == ~0U; i++) {
+		if (!d->orphans[i])
+			continue;
+		at = i * 64 + (uint32_t)__builtin_ctzll(d->orphans[i]);
+		d->orphans[i] &= d->orphans[i] - 1;
+	}
+	if (at == ~0U)
+		poke(&d->orphaned, false);
+	pthread_mutex_unlock(&d->lock);
+	return at;
+}
+
+/**
+ * orphans_adopt() - take over what the parent's other threads kept
+ * @c: client of a child
+ */
+void orphans_adopt(struct bmem_client *c)
+{
+	struct depot *d = c->depot;
+	uint32_t at;
+
+	for (at = orphan_next(d); at != ~0U; at = orphan_next(d)) {
+		adopt(c, &c->caches[at]);
+		pthread_mutex_lock(&d->lock);
+		d->caches[at / 64] &= ~(1ULL << (at % 64));
+		poke(&d->threads, d->threads - 1);
+		pthread_mutex_unlock(&d->lock);
+	}
+}
+
+static void fork_prepare(struct bmem_client *c)
+{
+	struct depot *d = c->depot;
+
+	d->held_for_fork = guard_hold(&d->lock);
+	c->backend->fork(c, FORK_PREPARE);
+}
+
+static void fork_parent(struct bmem_client *c)
+{
+	struct depot *d = c->depot;
+
+	c->backend->fork(c, FORK_PARENT);
+	guard_leave(&d->lock, d->held_for_fork);
+}
+
+static void fork_child(struct bmem_client *c)
+{
+	struct depot *d = c->depot;
+
+	c->backend->fork(c, FORK_CHILD);
+	orphan_all(c);
+	guard_renew(&d->lock, d->held_for_fork);
+}
+
+/**
+ * fork_clients() - a call of fork() has got somewhere
+ * @clients: all that are open; their list is locked
+ * @step: where
+ */
+void fork_clients(struct bmem_client *clients, enum fork_step step)
+{
+	struct bmem_client *c;
+
+	module_fork(step);
+	for (c = clients; c; c = c->next) {
+		if (!c->private)
+			continue;
+		if (step == FORK_PREPARE)
+			fork_prepare(c);
+		else if (step == FORK_PARENT)
+			fork_parent(c);
+		else
+			fork_child(c);
+	}
+}
