@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * Messages: put together in place and written at once, without stdio, which
+ * may be locked, closed, or not there yet.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "preload.h"
+
+static void text_vadd(struct text *t, const char *format, va_list args)
+{
+	size_t room = sizeof(t->at) - t->len;
+	int n = vsnprintf(t->at + t->len, room, format, args);
+
+	if (n > 0)
+		t->len += (size_t)n < room ? (size_t)n : room - 1;
+}
+
+/**
+ * text_add() - printf() to the end of a text
+ * @t: text; what does not fit is cut
+ * @format: as for printf(); no floating point, which may allocate
+ */
+void text_add(struct text *t, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	text_vadd(t, format, args);
+	va_end(args);
+}
+
+/**
+ * text_size() - a number of bytes for people
+ * @t: text
+ * @bytes: how many
+ */
+void text_size(struct text *t, uint64_t bytes)
+{
+	static const char * const units[] = { "KiB", "MiB", "GiB", "TiB" };
+	uint64_t tenths = bytes * 10 / 1024;
+	size_t i = 0;
+
+	if (bytes < 1024) {
+		text_add(t, "%u B", (unsigned int)bytes);
+		return;
+	}
+	while (tenths >= 10240 && i < 3) {
+		tenths /= 1024;
+		i++;
+	}
+	text_add(t, "%llu.%u %s", (unsigned long long)(tenths / 10),
+		 (unsigned int)(tenths % 10), units[i]);
+}
+
+/**
+ * text_write() - write a text
+ * @t: text
+ * @fd: where to; that it may be closed is no mistake
+ */
+void text_write(const struct text *t, int fd)
+{
+	size_t at = 0;
+	ssize_t n;
+
+	while (at < t->len) {
+		n = write(fd, t->at + at, t->len - at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return;
+		at += (size_t)n;
+	}
+}
+
+/**
+ * say() - a line on standard error
+ * @format: as for text_add()
+ *
+ * Keeps errno.
+ */
+void say(const char *format, ...)
+{
+	struct text t = { 0 };
+	int saved = errno;
+	va_list args;
+
+	text_add(&t, "bmem-run: ");
+	va_start(args, format);
+	text_vadd(&t, format, args);
+	va_end(args);
+	text_add(&t, "\n");
+	t.at[t.len - 1] = '\n';
+	text_write(&t, STDERR_FILENO);
+	errno = saved;
+}

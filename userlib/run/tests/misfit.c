@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * A program for tests of bmem-run: does what it is told, and says how it went.
+ *
+ * misfit leak N BYTES    never frees N blocks
+ * misfit fill N BYTES    keeps N blocks, all written to; prints how many it got
+ * misfit daemon FILE     becomes a daemon with a block in hand; writes to FILE
+ * misfit twice           frees a block twice
+ * misfit quiet           closes all descriptors, then ends
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+__attribute__((noinline))
+void *leak_here(size_t size);
+
+/* Exported, so that its name is known. */
+__attribute__((noinline))
+void *leak_here(size_t size)
+{
+	char *p = malloc(size);
+
+	if (p)
+		memset(p, 1, size);
+	return p;
+}
+
+static int fill(int n, size_t size)
+{
+	int i, got = 0;
+
+	for (i = 0; i < n; i++)
+		got += leak_here(size) != NULL;
+	printf("got %d of %d\n", got, n);
+	return 0;
+}
+
+static int as_daemon(const char *path)
+{
+	char *p = malloc(300000);
+	FILE *f;
+	int fd;
+
+	if (!p)
+		return 1;
+	memset(p, 7, 300000);
+	if (daemon(0, 0))
+		return 1;
+	for (fd = 3; fd < 1024; fd++)
+		close(fd);
+	p = realloc(p, 900000);
+	f = fopen(path, "w");
+	if (!f)
+		return 1;
+	fprintf(f, "%s\n", p && p[0] == 7 && p[299999] == 7 ? "whole" : "lost");
+	free(p);
+	return fclose(f);
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[1] : "";
+	void *volatile p;
+
+	if (!strcmp(what, "leak") && argc > 3) {
+		for (int i = 0; i < atoi(argv[2]); i++)
+			leak_here(strtoul(argv[3], NULL, 10));
+		return 0;
+	}
+	if (!strcmp(what, "fill") && argc > 3)
+		return fill(atoi(argv[2]), strtoul(argv[3], NULL, 10));
+	if (!strcmp(what, "daemon") && argc > 2)
+		return as_daemon(argv[2]);
+	if (!strcmp(what, "twice")) {
+		p = malloc(100000);
+		free(p);
+		free(p);
+		return 0;
+	}
+	if (!strcmp(what, "quiet")) {
+		p = malloc(100000);
+		return close_range(0, ~0U, 0);
+	}
+	return 2;
+}
