@@ -28,33 +28,67 @@ static u32 weight(u64 w)
 	return (u32)((w * 0x0101010101010101ULL) >> 56);
 }
 
-/* First bit at or after @from that equals @value; PLACE_CHUNK_PAGES if none. */
-static u32 next_bit(const u64 *map, u32 from, bool value)
+/* First used page at or after @from; PLACE_CHUNK_PAGES if there is none. */
+static inline u32 next_used(const u64 *map, u32 from)
 {
 	u32 word = from / 64;
-	u64 flip = value ? 0 : ~0ULL;
 	u64 bits;
 
 	if (from >= PLACE_CHUNK_PAGES)
 		return PLACE_CHUNK_PAGES;
-	bits = (map[word] ^ flip) & (~0ULL << (from % 64));
-	while (!bits) {
-		if (++word == PLACE_CHUNK_WORDS)
-			return PLACE_CHUNK_PAGES;
-		bits = map[word] ^ flip;
-	}
-	return word * 64 + (u32)__builtin_ctzll(bits);
+	bits = map[word] >> (from % 64);
+	if (bits)
+		return from + (u32)__builtin_ctzll(bits);
+	while (++word < PLACE_CHUNK_WORDS)
+		if (map[word])
+			return word * 64 + (u32)__builtin_ctzll(map[word]);
+	return PLACE_CHUNK_PAGES;
 }
 
-/* The runs of one chunk from page @from on; pages before it count as used. */
-static struct place_run chunk_runs(const u64 *map, u32 from)
+/* First free page at or after @from; PLACE_CHUNK_PAGES if there is none. */
+static inline u32 next_free(const u64 *map, u32 from)
+{
+	u32 word = from / 64;
+	u64 bits;
+
+	if (from >= PLACE_CHUNK_PAGES)
+		return PLACE_CHUNK_PAGES;
+	bits = ~map[word] >> (from % 64);
+	if (bits)
+		return from + (u32)__builtin_ctzll(bits);
+	while (++word < PLACE_CHUNK_WORDS)
+		if (~map[word])
+			return word * 64 + (u32)__builtin_ctzll(~map[word]);
+	return PLACE_CHUNK_PAGES;
+}
+
+/* Where the free run begins that ends at @end; @end if that is behind a span. */
+static u32 run_begin(const u64 *map, u32 end)
+{
+	u32 word = end / 64;
+	u64 bits;
+
+	if (end % 64) {
+		bits = map[word] << (64 - end % 64);
+		if (bits)
+			return end - (u32)__builtin_clzll(bits);
+	}
+	while (word--)
+		if (map[word])
+			return word * 64 + 64 -
+			       (u32)__builtin_clzll(map[word]);
+	return 0;
+}
+
+/* The free runs of one chunk. */
+static struct place_run chunk_runs(const u64 *map)
 {
 	struct place_run run = { 0 };
 	u32 start, end;
 
-	for (start = next_bit(map, from, false); start < PLACE_CHUNK_PAGES;
-	     start = next_bit(map, end, false)) {
-		end = next_bit(map, start, true);
+	for (start = next_free(map, 0); start < PLACE_CHUNK_PAGES;
+	     start = next_free(map, end)) {
+		end = next_used(map, start);
 		if (start == 0)
 			run.head = end;
 		if (end == PLACE_CHUNK_PAGES)
@@ -70,20 +104,22 @@ static u32 chunk_find(const u64 *map, u32 from, u32 pages)
 {
 	u32 start, end;
 
-	for (start = next_bit(map, from, false); start < PLACE_CHUNK_PAGES;
-	     start = next_bit(map, end, false)) {
-		end = next_bit(map, start, true);
+	for (start = next_free(map, from); start < PLACE_CHUNK_PAGES;
+	     start = next_free(map, end)) {
+		end = next_used(map, start);
 		if (end - start >= pages)
 			return start;
 	}
 	return PLACE_NONE;
 }
 
-static void tree_join(struct place *pl, u32 node, u32 half)
+/* True if that changes what the node says. */
+static bool tree_join(struct place *pl, u32 node, u32 half)
 {
 	const struct place_run *l = &pl->tree[2 * node];
 	const struct place_run *r = l + 1;
 	struct place_run *n = &pl->tree[node];
+	struct place_run was = *n;
 
 	n->head = l->head == half ? half + r->head : l->head;
 	n->tail = r->tail == half ? half + l->tail : r->tail;
@@ -92,28 +128,61 @@ static void tree_join(struct place *pl, u32 node, u32 half)
 		n->best = l->best;
 	if (r->best > n->best)
 		n->best = r->best;
+	return n->head != was.head || n->tail != was.tail ||
+	       n->best != was.best;
 }
 
 /* Bring the nodes above the chunks @first to @last up to date. */
 static void tree_update(struct place *pl, u32 first, u32 last)
 {
 	u32 half = PLACE_CHUNK_PAGES;
+	bool changed = true;
 	u32 node;
 
 	pl->steps += (last - first + 1) * PLACE_CHUNK_WORDS;
 	first += pl->chunks;
 	last += pl->chunks;
-	while (first > 1) {
+	while (first > 1 && changed) {
 		first /= 2;
 		last /= 2;
 		pl->steps += last - first + 1;
+		changed = false;
 		for (node = first; node <= last; node++)
-			tree_join(pl, node, half);
+			changed |= tree_join(pl, node, half);
 		half *= 2;
 	}
 }
 
-static void set_part(u64 *map, u32 start, u32 end, bool value)
+/* The run of a chunk that the pages from @start to @end are now taken from. */
+static void run_cut(struct place_run *run, const u64 *map, u32 start, u32 end)
+{
+	u32 from = run_begin(map, start), to = next_used(map, end);
+
+	if (to - from == run->best) {
+		*run = chunk_runs(map);
+		return;
+	}
+	if (from == 0)
+		run->head = start;
+	if (to == PLACE_CHUNK_PAGES)
+		run->tail = to - end;
+}
+
+/* The run of a chunk that the pages from @start to @end are now in. */
+static void run_join(struct place_run *run, const u64 *map, u32 start, u32 end)
+{
+	u32 from = run_begin(map, start), to = next_used(map, end);
+
+	if (from == 0)
+		run->head = to;
+	if (to == PLACE_CHUNK_PAGES)
+		run->tail = to - from;
+	if (to - from > run->best)
+		run->best = to - from;
+}
+
+static void set_part(struct place_run *run, u64 *map, u32 start, u32 end,
+		     bool value)
 {
 	u32 page = start;
 
@@ -127,6 +196,10 @@ static void set_part(u64 *map, u32 start, u32 end, bool value)
 			map[page / 64] &= ~mask;
 		page += n;
 	}
+	if (value)
+		run_cut(run, map, start, end);
+	else
+		run_join(run, map, start, end);
 }
 
 /* Most of the chunks of a large span are wholly in it. */
@@ -151,12 +224,10 @@ static void set_pages(struct place *pl, u32 start, u32 pages, bool value)
 
 		n = min_u32(PLACE_CHUNK_PAGES - first, end - page);
 		pl->chunks_used -= run->head < PLACE_CHUNK_PAGES;
-		if (n == PLACE_CHUNK_PAGES) {
+		if (n == PLACE_CHUNK_PAGES)
 			*run = set_whole(map, value);
-		} else {
-			set_part(map, first, first + n, value);
-			*run = chunk_runs(map, 0);
-		}
+		else
+			set_part(run, map, first, first + n, value);
 		pl->chunks_used += run->head < PLACE_CHUNK_PAGES;
 	}
 	tree_update(pl, start / PLACE_CHUNK_PAGES,
@@ -216,7 +287,7 @@ void *place_grow(struct place *pl, void *table, u32 chunks)
 	pl->chunks = chunks;
 	for (chunk = 0; chunk < chunks; chunk++)
 		pl->tree[chunks + chunk] =
-			chunk_runs(place_chunk_map(pl, chunk), 0);
+			chunk_runs(place_chunk_map(pl, chunk));
 	tree_update(pl, 0, chunks - 1);
 	return old;
 }
@@ -234,19 +305,18 @@ void *place_grow(struct place *pl, void *table, u32 chunks)
  */
 u32 place_find_run(struct place *pl, u32 from, u32 pages)
 {
-	u32 node = pl->chunks + from / PLACE_CHUNK_PAGES;
-	u32 span = PLACE_CHUNK_PAGES, at, carry;
-	struct place_run run;
+	u32 chunk = from / PLACE_CHUNK_PAGES, at = chunk * PLACE_CHUNK_PAGES;
+	u32 node = pl->chunks + chunk, span = PLACE_CHUNK_PAGES, carry, page;
+	struct place_run run = pl->tree[node];
 
-	at = from - from % PLACE_CHUNK_PAGES;
-	run = chunk_runs(place_chunk_map(pl, at / PLACE_CHUNK_PAGES),
-			 from % PLACE_CHUNK_PAGES);
+	from -= at;
 	pl->steps += PLACE_CHUNK_WORDS;
-	if (run.best >= pages)
-		return at + chunk_find(place_chunk_map(pl,
-						       at / PLACE_CHUNK_PAGES),
-				       from % PLACE_CHUNK_PAGES, pages);
-	carry = run.tail;
+	if (run.best >= pages) {
+		page = chunk_find(place_chunk_map(pl, chunk), from, pages);
+		if (page != PLACE_NONE)
+			return at + page;
+	}
+	carry = min_u32(run.tail, PLACE_CHUNK_PAGES - from);
 	at += PLACE_CHUNK_PAGES;
 
 	for (;;) {
@@ -298,8 +368,8 @@ u32 place_run_end(struct place *pl, u32 page)
 	u32 at = page - page % PLACE_CHUNK_PAGES;
 	u32 span = PLACE_CHUNK_PAGES, bit;
 
-	bit = next_bit(place_chunk_map(pl, page / PLACE_CHUNK_PAGES),
-		       page % PLACE_CHUNK_PAGES, true);
+	bit = next_used(place_chunk_map(pl, page / PLACE_CHUNK_PAGES),
+			page % PLACE_CHUNK_PAGES);
 	pl->steps += PLACE_CHUNK_WORDS;
 	if (bit < PLACE_CHUNK_PAGES)
 		return at + bit;
@@ -512,8 +582,8 @@ void place_measure(const struct place *pl, struct place_stats *st)
 		u32 base = chunk * PLACE_CHUNK_PAGES;
 		u32 size = min_u32(st->top - base, PLACE_CHUNK_PAGES);
 		const u64 *map = place_chunk_map(pl, chunk);
-		u32 free = min_u32(next_bit(map, page - base, false), size);
-		u32 used = min_u32(next_bit(map, free, true), size);
+		u32 free = min_u32(next_free(map, page - base), size);
+		u32 used = min_u32(next_used(map, free), size);
 
 		if (base + free > page) {
 			count_hole(st, hole);
