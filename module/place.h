@@ -39,8 +39,9 @@ typedef uint64_t u64;
 /**
  * enum place_policy - where a span goes
  * @PLACE_FIRST: to the lowest free run that fits
- * @PLACE_BEST: to the shortest of the lowest %PLACE_BEST_RUNS that fit, the
- *	lowest among equals
+ * @PLACE_BEST: of the lowest %PLACE_BEST_RUNS that fit, to the beginning or the
+ *	end of that where it makes part of the fewest empty chunks; among
+ *	equals to the shortest, then to the lowest place
  * @PLACE_BUDDY: rounded up to a power of two and aligned to it, from a chunk on
  *	to whole chunks, to the lowest such place
  * @PLACE_POLICIES: how many there are

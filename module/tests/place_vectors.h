@@ -87,6 +87,11 @@ static const struct place_step place_best_steps[] = {
 	STEP(PLACE_BEST, 288, 1, 1760, 288),
 	FAIL(PLACE_BEST, 63, 1, ENOSPC),
 	STEP(PLACE_BEST, 62, 1, 194, 62),
+	/* At the end of a run where its beginning is in an empty chunk. */
+	FREE(260, 1500),
+	STEP(PLACE_BEST, 252, 1, 260, 252),
+	STEP(PLACE_BEST, 224, 1, 1536, 224),
+	STEP(PLACE_BEST, 600, 1, 512, 600),
 	FAIL(PLACE_BEST, 0, 1, EINVAL),
 	FAIL(PLACE_BEST, PLACE_VECTOR_CHUNKS * 512 + 1, 1, ENOSPC),
 };

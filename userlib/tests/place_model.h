@@ -75,11 +75,38 @@ static u32 pm_find(const struct place_model *pm, u32 pages, u32 align)
 	return PM_PAGES;
 }
 
+/* Empty chunks that a free run is in. */
+static u32 pm_empty(const struct place_model *pm, u32 start, u32 pages)
+{
+	u32 chunk, page, n = 0;
+
+	for (chunk = start / PLACE_CHUNK_PAGES;
+	     chunk * PLACE_CHUNK_PAGES < start + pages; chunk++) {
+		page = chunk * PLACE_CHUNK_PAGES;
+		n += pm_run(pm, page) >= PLACE_CHUNK_PAGES;
+	}
+	return n;
+}
+
+struct pm_fit {
+	u32 start, empty, run;
+};
+
+static void pm_try(const struct place_model *pm, struct pm_fit *best, u32 start,
+		   u32 pages, u32 run)
+{
+	struct pm_fit fit = { start, pm_empty(pm, start, pages), run };
+
+	if (fit.empty < best->empty ||
+	    (fit.empty == best->empty && fit.run < best->run))
+		*best = fit;
+}
+
 /* What place.h says of best fit. */
 static u32 pm_find_best(const struct place_model *pm, u32 pages, u32 align)
 {
-	u32 end = pm->pl.chunks * PLACE_CHUNK_PAGES, page, run;
-	u32 best = PM_PAGES, best_run = ~0U, seen = 0;
+	u32 end = pm->pl.chunks * PLACE_CHUNK_PAGES, page, run, seen = 0;
+	struct pm_fit best = { PM_PAGES, ~0U, ~0U };
 
 	for (page = 0; page < end; page += run + 1) {
 		run = pm_run(pm, page);
@@ -87,18 +114,19 @@ static u32 pm_find_best(const struct place_model *pm, u32 pages, u32 align)
 			continue;
 		if (seen++ == PLACE_BEST_RUNS)
 			break;
-		if (pm_up(page, align) + pages <= page + run &&
-		    run < best_run) {
-			best = pm_up(page, align);
-			best_run = run;
-		}
+		if (pm_up(page, align) + pages > page + run)
+			continue;
+		pm_try(pm, &best, pm_up(page, align), pages, run);
+		if (page + run < end)
+			pm_try(pm, &best,
+			       (page + run - pages) / align * align, pages, run);
 	}
-	if (best == PM_PAGES && seen >= PLACE_BEST_RUNS) {
-		best = pm_find(pm, pages + align - 1, 1);
-		if (best < PM_PAGES)
-			best = pm_up(best, align);
+	if (best.start == PM_PAGES && seen >= PLACE_BEST_RUNS) {
+		best.start = pm_find(pm, pages + align - 1, 1);
+		if (best.start < PM_PAGES)
+			best.start = pm_up(best.start, align);
 	}
-	return best;
+	return best.start;
 }
 
 static u32 pm_granted(enum place_policy policy, u32 pages)
