@@ -78,8 +78,8 @@ enum bmem_backend {
  *	pool's limit instead
  * @cache_bytes: with %BMEM_OPEN_CACHE: how many bytes of empty huge pages the
  *	client keeps for its next tensors, rounded down to whole huge pages;
- *	without, a share of the most that the client ever held, which the
- *	fallback raises where it would have been needed again at once
+ *	without, a share of the most that the client ever held, and in the
+ *	fallback only for as long as the memory was used lately
  * @flags: BMEM_OPEN_*
  * @level: with %BMEM_OPEN_LEVEL: enum bmem_level, how much is recorded of a
  *	tensor; without it must be 0, and what the environment variable

@@ -116,7 +116,7 @@ static uint64_t meta_bytes(const struct arena *a)
 	bytes += (uint64_t)bk->index_chunks *
 		 (PLACE_CHUNK_PAGES * sizeof(*a->index));
 	bytes += (uint64_t)bk->place.chunks *
-		 (2 * PLACE_CHUNK_WORDS * sizeof(uint64_t) + 2);
+		 (2 * PLACE_CHUNK_WORDS * sizeof(uint64_t) + 6);
 	return bytes + bk->st.ledger_bytes + bk->st.span_map_bytes;
 }
 
@@ -280,6 +280,7 @@ static uintptr_t layout(struct arena *a, uintptr_t at, size_t len)
 	a->starts = table(&at, bits);
 	a->dirty = table(&at, bits);
 	a->state = table(&at, chunks);
+	a->since = table(&at, chunks * sizeof(*a->since));
 	a->map_state = table(&at, chunks);
 	a->ledger_state = table(&at, parts);
 	a->index = table(&at, pages * sizeof(*a->index));

@@ -93,10 +93,12 @@ struct caller {
  * @limit: most bytes that may be attached, whole chunks
  * @gen: generation of the last tensor
  * @cache_fixed: BIND has set the cache bound
- * @cache_extra: chunks that may be cached beyond a share of the peak
- * @regret_at: when that last changed, in ticks
- * @dropped: chunks given back for the bound, and not needed again since
- * @dropped_at: when, in ticks
+ * @age: advances with each span that comes or goes, and with @age_ticks
+ * @age_ticks: when that was last, in ticks
+ * @keep: the age at which cached chunks are given back, if not the least
+ * @oldest: when what is cached for longest may have been emptied, in @age
+ * @again_us: time that chunks took which had been given back
+ * @judged_us: since when
  * @chunks_taken: chunks attached so far
  * @chunks_given: chunks given back so far
  * @extents_top: extents that were ever in use
@@ -121,10 +123,12 @@ struct books {
 	uint64_t limit;
 	uint32_t gen;
 	bool cache_fixed;
-	uint32_t cache_extra;
-	uint32_t regret_at;
-	uint32_t dropped;
-	uint32_t dropped_at;
+	uint32_t age;
+	uint32_t age_ticks;
+	uint32_t keep;
+	uint32_t oldest;
+	uint64_t again_us;
+	uint64_t judged_us;
 	uint64_t chunks_taken;
 	uint64_t chunks_given;
 	uint32_t extents_top;
@@ -157,6 +161,7 @@ struct books {
  *	was attached, so that it may hold something other than zeroes; the bits
  *	of an extent belong to whoever has it, those around them do not
  * @state: CHUNK_*, by chunk
+ * @since: when a cached chunk was emptied, in @books->age
  * @map_state: MAP_*, by chunk
  * @ledger_state: the same by 512 records of the ledger
  * @index: by page: the tensor that begins there, or the span of slots it is
@@ -180,6 +185,7 @@ struct arena {
 	uint64_t *starts;
 	_Atomic uint64_t *dirty;
 	uint8_t *state;
+	uint32_t *since;
 	uint8_t *map_state;
 	uint8_t *ledger_state;
 	uint32_t *index;

@@ -5,12 +5,14 @@
  *	absent	-> attached, when the first span needs it
  *	attached with spans -> cached, when its last span goes
  *	cached	-> attached with spans, when one comes
- *	cached	-> absent, beyond the cache bound, on trim, or for want of room
+ *	cached	-> absent, when it was for long, beyond the cache bound, on trim,
+ *		   or for want of room
  *
  * What is cached is recognised by having no page in a span.
  */
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "arena.h"
 
@@ -18,16 +20,22 @@
 #define CHUNK_ATTACHED	1
 #define CHUNK_NEW	2	/* attached by the call that is under way */
 
-/* The part of what a client has ever held that it may keep for its next. */
-#define CACHE_SHARE	8
+/*
+ * What is cached gets older by one with each span that comes or goes, and by
+ * some with each tick.  It is given back at the age of @keep: at first, and at
+ * most.
+ */
+#define KEEP_MIN	256U
+#define KEEP_MAX	(1U << 20)
+#define AGE_TICK	2
 
 /*
- * Giving a chunk back and getting one again takes most of a millisecond.  Who
- * needs one again so soon, in ticks, may keep one more, until it has been calm
- * for so long.
+ * Getting a chunk again that was given back takes a quarter of a millisecond,
+ * most of which the kernel spends on zeroing it.  Where that comes to more than
+ * this part of all time, looked at so often, chunks are kept for longer.
  */
-#define REGRET_TICKS	10
-#define CALM_TICKS	100
+#define AGAIN_SHARE	16
+#define JUDGE_US	1000000U
 
 static uint64_t chunk_bytes(uint32_t chunks)
 {
@@ -46,20 +54,20 @@ static uint32_t part_of(uint32_t start, uint32_t pages, uint32_t chunk)
 static bool chunk_cached(const struct arena *a, uint32_t chunk)
 {
 	return a->state[chunk] == CHUNK_ATTACHED &&
-	       !place_chunk_used(&a->books->place, chunk);
+	       place_chunk_empty(&a->books->place, chunk);
 }
 
-/* Give a cached chunk back. */
-static bool chunk_drop(struct arena *a, uint32_t chunk)
+/* Give back @nr cached chunks in a row. */
+static bool chunks_drop(struct arena *a, uint32_t chunk, uint32_t nr)
 {
 	struct books *bk = a->books;
 
-	if (backing_detach(&a->backing, chunk, 1))
+	if (backing_detach(&a->backing, chunk, nr))
 		return false;
-	a->state[chunk] = CHUNK_ABSENT;
-	bk->st.cached_bytes -= BMEM_HUGE_SIZE;
-	bk->st.attached_bytes -= BMEM_HUGE_SIZE;
-	bk->chunks_given++;
+	memset(a->state + chunk, CHUNK_ABSENT, nr);
+	bk->st.cached_bytes -= chunk_bytes(nr);
+	bk->st.attached_bytes -= chunk_bytes(nr);
+	bk->chunks_given += nr;
 	return true;
 }
 
@@ -70,7 +78,7 @@ static uint64_t cache_drop(struct arena *a, uint64_t bytes)
 	uint64_t dropped = 0;
 
 	while (chunk-- && dropped < bytes && a->books->st.cached_bytes)
-		if (chunk_cached(a, chunk) && chunk_drop(a, chunk))
+		if (chunk_cached(a, chunk) && chunks_drop(a, chunk, 1))
 			dropped += BMEM_HUGE_SIZE;
 	return dropped;
 }
@@ -79,14 +87,14 @@ static uint64_t cache_drop(struct arena *a, uint64_t bytes)
  * cache_most() - the most that may ever be cached
  * @bk: books, locked
  *
- * As long as nobody has said so: three eighths of the peak.  A loop that fills
+ * As long as nobody has said so: half of the peak.  A loop that fills
  * and empties more than that pays for it each time.
  *
  * Return: bytes.
  */
 uint64_t cache_most(const struct books *bk)
 {
-	uint64_t share = bk->st.peak_attached_bytes / 8 * 3 &
+	uint64_t share = bk->st.peak_attached_bytes / 2 &
 			 ~(uint64_t)(BMEM_HUGE_SIZE - 1);
 
 	if (bk->cache_fixed || share < bk->st.cache_limit_bytes)
@@ -94,60 +102,104 @@ uint64_t cache_most(const struct books *bk)
 	return share;
 }
 
-/*
- * How much may be cached.  As long as nobody has said so: a share of the peak,
- * and what it has lately been a mistake to give back.
- */
-static uint64_t cache_room(const struct books *bk)
+static uint32_t keep_of(const struct books *bk)
 {
-	uint64_t room = bk->st.peak_attached_bytes / CACHE_SHARE;
-
-	if (bk->cache_fixed)
-		return bk->st.cache_limit_bytes;
-	if (room < BMEM_HUGE_SIZE)
-		room = BMEM_HUGE_SIZE;
-	room += chunk_bytes(bk->cache_extra);
-	return room < cache_most(bk) ? room : cache_most(bk);
+	return bk->keep > KEEP_MIN ? bk->keep : KEEP_MIN;
 }
 
-/* Chunks are attached soon after others were given back: keep more of them. */
-static void cache_regret(struct arena *a, uint32_t missing)
+static void age_advance(struct arena *a)
+{
+	uint32_t ticks = a->clock->ticks;
+	struct books *bk = a->books;
+
+	bk->age += 1 + (ticks - bk->age_ticks) * AGE_TICK;
+	bk->age_ticks = ticks;
+}
+
+/* A chunk is empty now. */
+static void cache_enter(struct arena *a, uint32_t chunk)
 {
 	struct books *bk = a->books;
-	uint32_t most = (uint32_t)(cache_most(bk) >> HUGE_SHIFT);
-	uint32_t n = min_u32(missing, bk->dropped);
 
-	if (!n || a->clock->ticks - bk->dropped_at >= REGRET_TICKS)
-		return;
-	bk->dropped -= n;
-	bk->cache_extra = min_u32(bk->cache_extra + n, most);
-	bk->regret_at = a->clock->ticks;
+	if (!bk->st.cached_bytes)
+		bk->oldest = bk->age;
+	a->since[chunk] = bk->age;
+	bk->st.cached_bytes += BMEM_HUGE_SIZE;
 }
 
-/* Give back what is beyond the bound, and note it. */
+static bool chunk_old(const struct arena *a, uint32_t chunk)
+{
+	return chunk_cached(a, chunk) &&
+	       a->books->age - a->since[chunk] >= keep_of(a->books);
+}
+
+/* Give back what was cached for long, neighbours together. */
+static void cache_sweep(struct arena *a)
+{
+	struct books *bk = a->books;
+	uint32_t oldest = 0, chunk, end;
+
+	for (chunk = 0; chunk < bk->place.chunks; chunk = end) {
+		end = chunk + 1;
+		if (!chunk_cached(a, chunk))
+			continue;
+		while (chunk_old(a, end - 1) && end < bk->place.chunks &&
+		       chunk_old(a, end))
+			end++;
+		if (chunk_old(a, chunk) && chunks_drop(a, chunk, end - chunk))
+			continue;
+		oldest = max_u32(oldest, bk->age - a->since[chunk]);
+	}
+	/* What could not be given back is tried again after as long. */
+	bk->oldest = bk->age - oldest % keep_of(bk);
+}
+
+/* Give back what is too old or too much, unless somebody said how much. */
 static void cache_shrink(struct arena *a)
 {
 	struct books *bk = a->books;
-	uint32_t ticks = a->clock->ticks;
-	uint64_t room;
+	uint64_t room = cache_most(bk);
 
-	if (bk->cache_extra && ticks - bk->regret_at >= CALM_TICKS) {
-		bk->cache_extra /= 2;
-		bk->regret_at = ticks;
-	}
-	room = cache_room(bk);
-	if (bk->st.cached_bytes <= room)
+	if (!bk->st.cached_bytes)
 		return;
-	if (ticks - bk->dropped_at >= REGRET_TICKS)
-		bk->dropped = 0;
-	bk->dropped_at = ticks;
-	bk->dropped += (uint32_t)(cache_drop(a, bk->st.cached_bytes - room) >>
-				  HUGE_SHIFT);
+	if (!bk->cache_fixed && bk->age - bk->oldest >= keep_of(bk))
+		cache_sweep(a);
+	if (bk->st.cached_bytes > room)
+		cache_drop(a, bk->st.cached_bytes - room);
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+/* What the client once held cost so much to get again. */
+static void again_judge(struct books *bk, uint64_t now, uint64_t cost)
+{
+	uint64_t all = now - bk->judged_us;
+
+	bk->again_us += cost;
+	if (all < JUDGE_US)
+		return;
+	if (bk->again_us > all / AGAIN_SHARE)
+		bk->keep = min_u32(2 * keep_of(bk), KEEP_MAX);
+	else if (bk->again_us < all / AGAIN_SHARE / 4)
+		bk->keep = keep_of(bk) / 2;
+	bk->again_us = 0;
+	bk->judged_us = now;
 }
 
 static bool over_limit(const struct books *bk, uint64_t more)
 {
 	return bk->st.attached_bytes + more > bk->limit;
+}
+
+static bool over_peak(const struct books *bk, uint64_t more)
+{
+	return bk->st.attached_bytes + more > bk->st.peak_attached_bytes;
 }
 
 static int make_room(struct arena *a, uint64_t more)
@@ -156,7 +208,13 @@ static int make_room(struct arena *a, uint64_t more)
 
 	if (over_limit(bk, more))
 		cache_drop(a, bk->st.attached_bytes + more - bk->limit);
-	return over_limit(bk, more) ? -ENOSPC : 0;
+	if (over_limit(bk, more))
+		return -ENOSPC;
+	/* What is idle must not add to the peak. */
+	if (!bk->cache_fixed && over_peak(bk, more))
+		cache_drop(a, bk->st.attached_bytes + more -
+			      bk->st.peak_attached_bytes);
+	return 0;
 }
 
 static void forget_dirt(struct arena *a, uint32_t chunk, uint32_t nr)
@@ -218,6 +276,24 @@ static int runs_attach(struct arena *a, uint32_t first, uint32_t last)
 	return 0;
 }
 
+/* Memory for all chunks of a range that have none: @missing. */
+static int missing_attach(struct arena *a, uint32_t first, uint32_t last,
+			  uint32_t missing)
+{
+	struct books *bk = a->books;
+	uint64_t start, now;
+	int ret;
+
+	ret = make_room(a, chunk_bytes(missing));
+	if (ret || over_peak(bk, chunk_bytes(missing)))
+		return ret ? ret : runs_attach(a, first, last);
+	start = now_us();
+	ret = runs_attach(a, first, last);
+	now = now_us();
+	again_judge(bk, now, now - start);
+	return ret;
+}
+
 /* Count what runs_attach() and the placement before it have changed. */
 static void span_count(struct arena *a, uint32_t start, uint32_t pages,
 		       uint32_t missing)
@@ -228,7 +304,8 @@ static void span_count(struct arena *a, uint32_t start, uint32_t pages,
 	for (chunk = start / PLACE_CHUNK_PAGES; chunk <= last; chunk++) {
 		if (a->state[chunk] == CHUNK_NEW)
 			a->state[chunk] = CHUNK_ATTACHED;
-		else if (place_chunk_used(&bk->place, chunk) ==
+		else if (bk->st.cached_bytes &&
+			 place_chunk_used(&bk->place, chunk) ==
 			 part_of(start, pages, chunk))
 			bk->st.cached_bytes -= BMEM_HUGE_SIZE;
 	}
@@ -253,14 +330,11 @@ int span_attach(struct arena *a, uint32_t start, uint32_t pages)
 	uint32_t missing = 0, chunk;
 	int ret = 0;
 
+	age_advance(a);
 	for (chunk = first; chunk <= last; chunk++)
 		missing += a->state[chunk] == CHUNK_ABSENT;
 	if (missing)
-		cache_regret(a, missing);
-	if (missing)
-		ret = make_room(a, chunk_bytes(missing));
-	if (!ret && missing)
-		ret = runs_attach(a, first, last);
+		ret = missing_attach(a, first, last, missing);
 	if (!ret)
 		span_count(a, start, pages, missing);
 	return ret;
@@ -272,17 +346,17 @@ int span_attach(struct arena *a, uint32_t start, uint32_t pages)
  * @start: first page
  * @pages: length
  *
- * Chunks that it leaves empty are cached.  Beyond the bound those at the top
- * are given back, which are the last to be used again.
+ * Chunks that it leaves empty are cached.  What was cached for long is given
+ * back; beyond the bound those at the top, which are the last to be used again.
  */
 void span_release(struct arena *a, uint32_t start, uint32_t pages)
 {
 	uint32_t last = (start + pages - 1) / PLACE_CHUNK_PAGES, chunk;
-	struct bmem_client_stats *st = &a->books->st;
 
+	age_advance(a);
 	for (chunk = start / PLACE_CHUNK_PAGES; chunk <= last; chunk++)
 		if (chunk_cached(a, chunk))
-			st->cached_bytes += BMEM_HUGE_SIZE;
+			cache_enter(a, chunk);
 	cache_shrink(a);
 }
 

@@ -64,16 +64,16 @@ struct spot {
 	uint32_t record;
 };
 
-/* No selector measures here: left to itself, a client gets the lowest gap. */
+/* No selector measures here: left to itself, a client gets the best fit. */
 static enum place_policy policy_of(const struct books *bk)
 {
 	switch (bk->st.policy) {
-	case BMEM_PLACE_BEST:
-		return PLACE_BEST;
+	case BMEM_PLACE_FIRST:
+		return PLACE_FIRST;
 	case BMEM_PLACE_BUDDY:
 		return PLACE_BUDDY;
 	default:
-		return PLACE_FIRST;
+		return PLACE_BEST;
 	}
 }
 

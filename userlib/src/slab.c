@@ -50,8 +50,8 @@ static int span_make(struct arena *a, uint32_t class)
 	ret = ledger_get(a, c->slots, &record);
 	if (ret)
 		return ret;
-	/* As in the module: what is left of a large gap serves a tensor. */
-	ret = run_place(a, PLACE_BEST, &pages, 1, &start);
+	/* Low, where least is ever free: what they keep from being given back. */
+	ret = run_place(a, PLACE_FIRST, &pages, 1, &start);
 	if (ret) {
 		ledger_put(a, record, c->slots);
 		return ret;

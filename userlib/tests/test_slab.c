@@ -438,37 +438,66 @@ static void no_memory(void **state)
 	EQ(st.attached_bytes + st.ledger_bytes + st.span_map_bytes, 0);
 }
 
+/* So many spans come and go, in the lowest chunk. */
+static void pass_spans(int nr)
+{
+	struct bmem_alloc_entry e;
+
+	while (nr--) {
+		e = take(16 * PAGE, 0);
+		EQ(e.offset, 0);
+		EQ(give(e.handle), 0);
+	}
+}
+
 /*
- * Chunks that come back as soon as they went are kept after a while, as long
- * as nobody has said how many.
+ * Chunks that nobody used for long go back, as long as nobody has said how many
+ * may stay.
  */
-static void cache_learns(void **state)
+static void cache_ages(void **state)
 {
 	struct bmem_bind bind = {
 		.size = sizeof(bind),
 		.flags = BMEM_BIND_CACHE,
-		.cache_bytes = HUGE,
+		.cache_bytes = 6 * MIB,
 	};
 	struct bmem_alloc_entry e;
-	int i;
 
 	(void)state;
 	e = take(6 * MIB, 0);
 	EQ(give(e.handle), 0);
-	EQ(plain().cached_bytes, HUGE);
-	/* As fast as this runs, or the machine was held up each time. */
-	for (i = 0; i < 50 && plain().cached_bytes < 6 * MIB; i++) {
-		e = take(6 * MIB, 0);
-		EQ(give(e.handle), 0);
-	}
 	EQ(plain().cached_bytes, 6 * MIB);
+	pass_spans(300);
+	EQ(plain().cached_bytes, HUGE);
+	EQ(plain().attached_bytes, HUGE);
+	EQ(call(c, BMEM_BIND, &bind), 0);
+	e = take(6 * MIB, 0);
+	EQ(give(e.handle), 0);
+	pass_spans(300);
+	EQ(plain().cached_bytes, 6 * MIB);
+	bind.cache_bytes = HUGE;
 	EQ(call(c, BMEM_BIND, &bind), 0);
 	EQ(plain().cached_bytes, HUGE);
-	for (i = 0; i < 5; i++) {
-		e = take(6 * MIB, 0);
-		EQ(give(e.handle), 0);
-		EQ(plain().cached_bytes, HUGE);
-	}
+}
+
+/* What is cached in one place does not add to the peak for another one. */
+static void cache_below_peak(void **state)
+{
+	struct bmem_alloc_entry low, mid, top;
+
+	(void)state;
+	low = take(2 * MIB, 0);
+	mid = take(PAGE, 0);
+	EQ(give(low.handle), 0);
+	EQ(plain().cached_bytes, HUGE);
+	/* Too long for the chunk that is cached. */
+	top = take(3 * MIB, 0);
+	EQ(top.offset, 2 * MIB + PAGE);
+	EQ(plain().cached_bytes, 0);
+	EQ(plain().attached_bytes, 4 * MIB);
+	EQ(plain().peak_attached_bytes, 4 * MIB);
+	EQ(give(mid.handle), 0);
+	EQ(give(top.handle), 0);
 }
 
 /* ---- tensors with a record ---- */
@@ -565,7 +594,7 @@ static void policies(void **state)
 	EQ(give(wide.handle), 0);
 	EQ(give(narrow.handle), 0);
 	live = stats_of(c).granted_bytes;
-	EQ(place_by(BMEM_PLACE_AUTO, 3 * PAGE, &granted), wide.offset);
+	EQ(place_by(BMEM_PLACE_AUTO, 3 * PAGE, &granted), narrow.offset);
 	EQ(granted, 3 * PAGE);
 	EQ(place_by(BMEM_PLACE_FIRST, 3 * PAGE, &granted), wide.offset);
 	EQ(place_by(BMEM_PLACE_BEST, 3 * PAGE, &granted), narrow.offset);
@@ -1174,7 +1203,8 @@ static const struct CMUnitTest tests[] = {
 	SLAB_TEST(put_tail),
 	SLAB_TEST(no_room),
 	SLAB_TEST(no_memory),
-	SLAB_TEST(cache_learns),
+	SLAB_TEST(cache_ages),
+	SLAB_TEST(cache_below_peak),
 	SLAB_TEST(recorded),
 	SLAB_TEST(policies),
 	SLAB_TEST(slot_handle),
