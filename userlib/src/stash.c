@@ -16,8 +16,8 @@
 #define STASH_TICKS	10
 #define STASH_LONE_TICKS 5
 /* What all stashes may have, in bytes: this and a share of what is held. */
-#define STASH_FLOOR	(1024 * 1024)
-#define STASH_SHARE 32
+#define STASH_FLOOR	(256 * 1024)
+#define STASH_SHARE	64
 
 static uint64_t stash_limit(const struct bmem_client *c)
 {

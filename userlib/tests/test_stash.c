@@ -145,7 +145,7 @@ static void *leave_blocks(void *arg)
 
 	(void)arg;
 	for (i = 0; i < 3; i++)
-		p[i] = bmem_alloc(shared, (i + 1) * 100 * KIB, 0, 0, NULL);
+		p[i] = bmem_alloc(shared, (i + 1) * 36 * KIB, 0, 0, NULL);
 	for (i = 0; i < 3; i++)
 		if (bmem_free(shared, p[i]))
 			return shared;
