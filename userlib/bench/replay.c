@@ -3,11 +3,15 @@
  * replay: what a recorded program's allocations and frees cost, and how much
  * memory they hold.
  *
- * usage: replay NAME cost|held|where TRACE
+ * usage: replay NAME cost|touched|held|where TRACE
  *
  * cost prints "replay/TRACE/first/NAME VALUE ns" and .../again/...: CPU time an
  * event, the loop's own included (NAME loop is that alone), the first time in a
- * fresh process and the second.  Blocks are not touched.
+ * fresh process and the second.  Blocks are not touched.  For libbmem also
+ * chunks/TRACE/...: how many times 2 MiB were asked for meanwhile.
+ *
+ * touched is the same with one byte written in each page of a block, as
+ * touched/TRACE/...: there the others pay for their memory as well.
  *
  * held prints "held/TRACE/peak/NAME VALUE ratio" and .../mean/...: most held
  * over most live bytes, and the sum of held over the sum of live bytes.  Held
@@ -78,6 +82,7 @@ static ALWAYS_INLINE void *allocate(enum source s, struct bmem_client *client,
  * struct replay - a trace and its blocks
  * @trace: what is played; it and its events are no allocator's
  * @source: where blocks come from
+ * @touch: blocks are written to
  * @sites: the places that allocate
  * @client: of libbmem
  * @blocks: where the trace's blocks are
@@ -87,6 +92,7 @@ static ALWAYS_INLINE void *allocate(enum source s, struct bmem_client *client,
 struct replay {
 	struct trace *trace;
 	enum source source;
+	bool touch;
 	const allocate_fn *sites;
 	struct bmem_client *client;
 	void **blocks;
@@ -95,6 +101,15 @@ struct replay {
 };
 
 /* ---- cost ------------------------------------------------------------------ */
+
+static void touch(char *p, size_t bytes)
+{
+	size_t at;
+
+	for (at = 0; at < bytes; at += PAGE)
+		*(volatile char *)(p + at) = 1;
+	*(volatile char *)(p + bytes - 1) = 1;
+}
 
 static inline void release(struct replay *r, void *p)
 {
@@ -124,6 +139,8 @@ static __attribute__((noinline)) double play(struct replay *r)
 	for (; ev < end; ev++) {
 		if (ev->bytes) {
 			r->blocks[ev->id] = acquire(r, ev);
+			if (r->touch)
+				touch(r->blocks[ev->id], ev->bytes);
 		} else {
 			release(r, r->blocks[ev->id]);
 			r->blocks[ev->id] = NULL;
@@ -151,14 +168,34 @@ static void drain(struct replay *r)
 	}
 }
 
+/* Chunks that libbmem got so far. */
+static uint64_t chunks(struct replay *r)
+{
+	struct bmem_pool_stats pool = { .size = sizeof(pool) };
+
+	if (r->source != BMEM)
+		return 0;
+	if (bmem_pool_stats(r->client, &pool))
+		die("replay: bmem_pool_stats");
+	return pool.huge_taken + pool.fallbacks;
+}
+
+static void cost_of(struct replay *r, const char *pass, const char *name)
+{
+	uint64_t before = chunks(r);
+
+	printf("%s/%s/%s/%s %.3f ns\n", r->touch ? "touched" : "replay",
+	       r->trace->name, pass, name, play_below(r, DEPTH));
+	if (r->source == BMEM && !r->touch)
+		printf("chunks/%s/%s/%s %llu chunks\n", r->trace->name, pass,
+		       name, (unsigned long long)(chunks(r) - before));
+	drain(r);
+}
+
 static void cost(struct replay *r, const char *name)
 {
-	printf("replay/%s/first/%s %.3f ns\n", r->trace->name, name,
-	       play_below(r, DEPTH));
-	drain(r);
-	printf("replay/%s/again/%s %.3f ns\n", r->trace->name, name,
-	       play_below(r, DEPTH));
-	drain(r);
+	cost_of(r, "first", name);
+	cost_of(r, "again", name);
 }
 
 /* ---- held ------------------------------------------------------------------ */
@@ -219,15 +256,6 @@ static void look_rss(struct replay *r, struct sums *s)
 		s->held_peak = held;
 	s->held_sum += (double)held;
 	s->live_sum += (double)s->live;
-}
-
-static void touch(char *p, size_t bytes)
-{
-	size_t at;
-
-	for (at = 0; at < bytes; at += PAGE)
-		*(volatile char *)(p + at) = 1;
-	*(volatile char *)(p + bytes - 1) = 1;
 }
 
 static void play_held(struct replay *r, struct sums *s)
@@ -352,15 +380,16 @@ static void play_where(struct replay *r, struct shares *s, uint64_t *live_peak)
 
 static void where(struct replay *r, const char *name)
 {
-	struct bmem_pool_stats pool = { .size = sizeof(pool) };
+	uint64_t live_peak = 0, came = chunks(r);
+	struct bmem_client_stats st = { .size = sizeof(st) };
 	double mean = 0, peak = 0, share;
 	struct shares s = { 0 };
-	uint64_t live_peak = 0;
 	int i;
 
 	play_where(r, &s, &live_peak);
-	if (bmem_pool_stats(r->client, &pool))
-		die("replay: bmem_pool_stats");
+	if (bmem_stats(r->client, &st))
+		die("replay: bmem_stats");
+	came = chunks(r) - came;
 	printf("%s, %s: %% of live bytes    mean   peak\n", r->trace->name,
 	       name);
 	for (i = 0; i < PARTS; i++) {
@@ -372,9 +401,8 @@ static void where(struct replay *r, const char *name)
 	}
 	printf("%-46s %6.1f %6.1f\n", "all that is held", mean, peak);
 	printf("%-46s %6llu %6llu\n", "chunks that came and went",
-	       (unsigned long long)(pool.huge_taken + pool.fallbacks),
-	       (unsigned long long)(pool.huge_taken + pool.fallbacks -
-				    pool.attached_bytes / BMEM_HUGE_SIZE));
+	       (unsigned long long)came,
+	       (unsigned long long)(came - st.attached_bytes / BMEM_HUGE_SIZE));
 	drain(r);
 }
 
@@ -427,6 +455,12 @@ static struct trace *load(const char *path)
 	return t;
 }
 
+static bool known(const char *what)
+{
+	return !strcmp(what, "cost") || !strcmp(what, "touched") ||
+	       !strcmp(what, "held") || !strcmp(what, "where");
+}
+
 int main(int argc, char **argv)
 {
 	static const allocate_fn *const sites[] = {
@@ -435,19 +469,17 @@ int main(int argc, char **argv)
 	};
 	struct replay r = { 0 };
 
-	if (argc != 4 || (strcmp(argv[2], "cost") && strcmp(argv[2], "held") &&
-			  strcmp(argv[2], "where"))) {
-		fputs("usage: replay NAME cost|held|where TRACE\n", stderr);
+	if (argc != 4 || !known(argv[2])) {
+		fputs("usage: replay NAME cost|touched|held|where TRACE\n",
+		      stderr);
 		return 2;
 	}
 	r.trace = load(argv[3]);
 	r.source = source_of(argv[1]);
-	if (r.source == NOTHING && !strcmp(argv[2], "held")) {
-		fputs("replay: a loop holds nothing\n", stderr);
-		return 2;
-	}
-	if (r.source != BMEM && !strcmp(argv[2], "where")) {
-		fputs("replay: only libbmem says where\n", stderr);
+	r.touch = !strcmp(argv[2], "touched");
+	if ((r.source == NOTHING && strcmp(argv[2], "cost")) ||
+	    (r.source != BMEM && !strcmp(argv[2], "where"))) {
+		fprintf(stderr, "replay: no %s of %s\n", argv[2], argv[1]);
 		return 2;
 	}
 	r.sites = sites[r.source];
@@ -457,7 +489,7 @@ int main(int argc, char **argv)
 		die("replay");
 	if (r.source == BMEM)
 		r.client = client_open();
-	if (!strcmp(argv[2], "cost"))
+	if (!strcmp(argv[2], "cost") || r.touch)
 		cost(&r, argv[1]);
 	else if (!strcmp(argv[2], "where"))
 		where(&r, argv[1]);
