@@ -216,11 +216,12 @@ static double timed(struct worker *w, long rounds)
 	return cpu_ns() - start;
 }
 
-/* Rounds that take long enough; all that is slow at first is then past. */
+/* Rounds that take long enough, when all that is slow at first is past. */
 static long calibrate(struct worker *w)
 {
 	long rounds = 1;
 
+	w->run(w, 1);
 	while (timed(w, rounds) < ENOUGH_NS)
 		rounds *= 2;
 	return rounds;
