@@ -67,10 +67,8 @@ struct idle {
  * @top: the first place without a slot
  * @bottom: the first place; NULL until the magazine is first used
  * @end: behind the last place that may have a slot
- * @inverse: for slot_index(), of the class's size
- * @shift: likewise
+ * @recip: 2^32 / the class's size, rounded up
  * @slots: slots in a span of the class
- * @weight: site_weight() of the class's size
  *
  * All zero is empty and full at once, and of a class that has no slots.
  */
@@ -78,10 +76,8 @@ struct magazine {
 	struct idle *top;
 	struct idle *bottom;
 	struct idle *end;
-	uint32_t inverse;
-	uint8_t shift;
-	uint8_t slots;
-	uint16_t weight;
+	uint32_t recip;
+	uint32_t slots;
 };
 
 /**
@@ -96,7 +92,7 @@ struct wear {
 
 /**
  * struct cache - one thread's
- * @magazines: by class
+ * @magazines: by class + 1, which is the kind of a span's pages; none at 0
  * @idle: their slots, by class; one place more than are used, so that not all
  *	begin at the same place of a page
  * @wear: by class
@@ -119,7 +115,7 @@ struct cache {
 	bool moving;
 	struct wear wear[BMEM_CLASSES];
 	char stagger[0x340];
-	struct magazine magazines[BMEM_CLASSES];
+	struct magazine magazines[BMEM_CLASSES + 1];
 	struct idle idle[BMEM_CLASSES][MAGAZINE_MAX + 1];
 	struct site_cache sites;
 } __attribute__((aligned(4096)));
@@ -174,23 +170,40 @@ static inline bool cache_at_hand(const struct bmem_client *c)
 }
 
 /**
- * slot_index() - which slot of a span begins at an offset
+ * slot_at() - which slot of a span begins at an offset
  * @mag: magazine of the span's class
- * @inside: offset from the span's first byte
+ * @inside: offset from the span's first byte, below its length
  *
- * An odd number has an inverse modulo 2^32, and a class's size is an odd number
- * times a power of two: multiplying by the one and rotating by the other divides
- * what is a multiple of the size, and takes everything else to where no quotient
- * is, since both can be undone.
+ * In the product, the quotient is above the point and the remainder below it,
+ * in units of @recip; rounding adds less than one of these, since a span is no
+ * longer than 2^17 and a slot no longer than 2^15.
  *
- * Return: the slot, or @mag->slots or more where none begins.
+ * Return: the slot; ~0 where none begins.
  */
-static inline uint32_t slot_index(const struct magazine *mag, uint32_t inside)
+static inline __attribute__((always_inline))
+uint32_t slot_at(const struct magazine *mag, uint32_t inside)
 {
-	uint32_t n = inside * mag->inverse;
+	uint64_t recip = mag->recip, product = inside * recip;
+	uint32_t slot = (uint32_t)(product >> 32);
 
-	return n >> mag->shift | n << (-mag->shift & 31);
+	if (__builtin_expect((uint32_t)product >= (uint32_t)recip ||
+			     slot >= mag->slots, 0))
+		return ~0U;
+	return slot;
 }
+
+_Static_assert(SLAB_PAGES_MAX << PAGE_SHIFT <= 1 << 17, "length of a span");
+_Static_assert(SLAB_BYTES_MAX <= 1 << 15, "length of a slot");
+
+static inline struct magazine *magazine_of(struct cache *m, size_t class)
+{
+	return m->magazines + 1 + class;
+}
+
+#pragma GCC visibility push(hidden)
+/* Where in a struct cache the magazine is for (size - 1) / SLAB_GRANULE. */
+extern uint16_t magazine_offsets[SLAB_BYTES_MAX / SLAB_GRANULE];
+#pragma GCC visibility pop
 
 static inline uint32_t magazine_nr(const struct magazine *mag)
 {
@@ -238,6 +251,8 @@ void fork_clients(struct bmem_client *clients, enum fork_step step);
 void orphans_adopt(struct bmem_client *c);
 
 /* magazine.c */
+void magazines_init(void);
+void magazine_set(struct magazine *mag, uint32_t class, struct idle *idle);
 void cache_flush(struct bmem_client *c, struct cache *m);
 void cache_look(struct bmem_client *c, struct cache *m);
 int magazine_refill(struct bmem_client *c, struct cache *m, uint32_t class);

@@ -9,6 +9,7 @@
  * of tcmalloc's thread caches.)
  */
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "cache.h"
@@ -27,6 +28,25 @@
 /* Ticks between two sweeps, and refusals to grow that are as good as that. */
 #define SWEEP_TICKS	10
 #define SWEEP_REFUSED	16
+
+uint16_t magazine_offsets[SLAB_BYTES_MAX / SLAB_GRANULE];
+
+_Static_assert(offsetof(struct cache, idle) <= UINT16_MAX,
+	       "magazine_offsets");
+
+/**
+ * magazines_init() - fill in magazine_offsets, once a process
+ */
+void magazines_init(void)
+{
+	uint32_t i;
+
+	for (i = 0; i < ARRAY_SIZE(magazine_offsets); i++)
+		magazine_offsets[i] = (uint16_t)(
+			offsetof(struct cache, magazines) +
+			(slab_class_by_granules[i + 1] + 1U) *
+			sizeof(struct magazine));
+}
 
 static uint32_t clamp(uint32_t n, uint32_t low, uint32_t high)
 {
@@ -53,36 +73,27 @@ static uint64_t cap_limit(const struct bmem_client *c)
 	return share < CAP_CEILING ? share : CAP_CEILING;
 }
 
-static uint32_t odd_inverse(uint32_t n)
+/**
+ * magazine_set() - make an empty magazine out of zeroes
+ * @mag: the magazine
+ * @class: its size class
+ * @idle: %MAGAZINE_MAX places for slots
+ */
+void magazine_set(struct magazine *mag, uint32_t class, struct idle *idle)
 {
-	uint32_t x = n, i;
-
-	/* Newton's step doubles the bits that are right, three at first. */
-	for (i = 3; i < 32; i *= 2)
-		x *= 2 - n * x;
-	return x;
-}
-
-static void set_up(struct cache *m, uint32_t class)
-{
-	const struct slab_class *k = &slab_classes[class];
-	struct magazine *mag = &m->magazines[class];
-
-	mag->shift = (uint8_t)__builtin_ctz(k->bytes);
-	mag->inverse = odd_inverse(k->bytes >> mag->shift);
-	mag->slots = (uint8_t)k->slots;
-	mag->weight = (uint16_t)site_weight(k->bytes);
-	mag->bottom = m->idle[class];
-	mag->top = mag->bottom;
-	mag->end = mag->bottom;
+	mag->recip = (uint32_t)((1ULL << 32) / slab_classes[class].bytes) + 1;
+	mag->slots = slab_classes[class].slots;
+	mag->bottom = idle;
+	mag->top = idle;
+	mag->end = idle;
 }
 
 static void cap_set(struct cache *m, uint32_t class, uint32_t cap)
 {
-	struct magazine *mag = &m->magazines[class];
+	struct magazine *mag = magazine_of(m, class);
 
 	if (!mag->bottom)
-		set_up(m, class);
+		magazine_set(mag, class, m->idle[class]);
 	m->cap_bytes += (int64_t)(cap - (int64_t)magazine_cap(mag)) *
 			slab_classes[class].bytes;
 	mag->end = mag->bottom + cap;
@@ -100,7 +111,7 @@ static void push_name(const struct bmem_client *c, struct magazine *mag,
 static void spill(struct bmem_client *c, struct cache *m, uint32_t class,
 		  uint32_t nr)
 {
-	struct magazine *mag = &m->magazines[class];
+	struct magazine *mag = magazine_of(m, class);
 	struct idle *s = mag->bottom;
 	uint64_t names[MAGAZINE_MAX];
 	uint32_t i;
@@ -125,7 +136,7 @@ static void sweep(struct bmem_client *c, struct cache *m)
 	uint32_t class, cap, nr;
 
 	for (class = 0; class < BMEM_CLASSES; class++) {
-		mag = &m->magazines[class];
+		mag = magazine_of(m, class);
 		cap = magazine_cap(mag);
 		if (m->wear[class].used || !cap) {
 			m->wear[class].used = 0;
@@ -144,7 +155,7 @@ static void sweep(struct bmem_client *c, struct cache *m)
 static void grow(struct bmem_client *c, struct cache *m, uint32_t class)
 {
 	uint32_t bytes = slab_classes[class].bytes, cap;
-	uint32_t had = magazine_cap(&m->magazines[class]);
+	uint32_t had = magazine_cap(magazine_of(m, class));
 
 	m->wear[class].used = 1;
 	if (!had) {
@@ -173,9 +184,9 @@ void cache_flush(struct bmem_client *c, struct cache *m)
 	uint32_t class;
 
 	for (class = 0; class < BMEM_CLASSES; class++) {
-		if (!magazine_cap(&m->magazines[class]))
+		if (!magazine_cap(magazine_of(m, class)))
 			continue;
-		spill(c, m, class, magazine_nr(&m->magazines[class]));
+		spill(c, m, class, magazine_nr(magazine_of(m, class)));
 		cap_set(m, class, 0);
 	}
 	stash_empty(c, m);
@@ -224,7 +235,7 @@ int magazine_refill(struct bmem_client *c, struct cache *m, uint32_t class)
 
 	cache_look(c, m);
 	grow(c, m, class);
-	want = (magazine_cap(&m->magazines[class]) + 1) / 2;
+	want = (magazine_cap(magazine_of(m, class)) + 1) / 2;
 	got = depot_take(c, class, names, want);
 	if (!got) {
 		ret = slots_get(c, class, names, want, &got);
@@ -236,7 +247,7 @@ int magazine_refill(struct bmem_client *c, struct cache *m, uint32_t class)
 			return ret;
 	}
 	while (got--)
-		push_name(c, &m->magazines[class], names[got]);
+		push_name(c, magazine_of(m, class), names[got]);
 	return 0;
 }
 
@@ -248,7 +259,7 @@ int magazine_refill(struct bmem_client *c, struct cache *m, uint32_t class)
  */
 void magazine_spill(struct bmem_client *c, struct cache *m, uint32_t class)
 {
-	struct magazine *mag = &m->magazines[class];
+	struct magazine *mag = magazine_of(m, class);
 
 	cache_look(c, m);
 	grow(c, m, class);

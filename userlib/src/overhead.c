@@ -27,6 +27,7 @@
 #define GAPS_MAX	64
 /* A look or a store does not take so long: the thread was interrupted. */
 #define INTERRUPTED_NS	20000
+#define STORE_NS	500
 
 static uint64_t cpu_now(void)
 {
@@ -99,7 +100,10 @@ void meter_start(struct costs *costs, struct meter *m, uint32_t next)
 {
 	if (!m->every)
 		atomic_fetch_add(&costs->caches, 1);
-	m->every = m->next + 1;
+	m->every = m->next + m->over + 1;
+	m->over = 0;
+	m->quick = m->passed;
+	m->passed = 0;
 	m->next = next;
 	m->left = next;
 	m->allocs += m->every;
@@ -124,14 +128,18 @@ void meter_whole(struct meter *m, uint32_t source, uint64_t from)
  * @source: enum bmem_overhead_source
  * @from: meter_now() before it, and after meter_start()
  *
- * What meter_whole() noted meanwhile is no part of it.
+ * What meter_whole() noted meanwhile is no part of it.  All but records stands
+ * for those that did not go the short way only.
  */
 void meter_scaled(struct meter *m, uint32_t source, uint64_t from)
 {
 	int64_t inner = source == BMEM_OVERHEAD_RECORD ? 0 : m->inner_ns;
 	int64_t ns = account(m, from) - inner;
+	bool store = source == BMEM_OVERHEAD_RECORD;
+	uint32_t scale = store ? m->every : m->every - m->quick;
 
-	m->ns[source] += ns < INTERRUPTED_NS ? ns * m->every : ns;
+	m->ns[source] += ns < (store ? STORE_NS : INTERRUPTED_NS) ?
+			 ns * scale : ns;
 }
 
 /**
@@ -140,10 +148,12 @@ void meter_scaled(struct meter *m, uint32_t source, uint64_t from)
  * @source: enum bmem_overhead_source
  * @ns: how long it took, without the timer
  * @times: how often it was done in this time
+ * @scale: how many that is for
  */
-void meter_add(struct meter *m, uint32_t source, int64_t ns, uint32_t times)
+void meter_add(struct meter *m, uint32_t source, int64_t ns, uint32_t times,
+	       uint32_t scale)
 {
-	m->ns[source] += ns * m->every / times;
+	m->ns[source] += ns * scale / times;
 }
 
 /**

@@ -72,7 +72,10 @@ struct costs {
  * struct meter - what one thread has measured and not yet added to struct costs
  * @left: allocations until the one that is timed
  * @next: what @left was at first
+ * @over: allocations since then that came too late to be counted in @left
+ * @passed: allocations since then that went the short way
  * @every: how many allocations the one that is timed stands for
+ * @quick: how many of these went the short way
  * @timing: this allocation is timed
  * @ns: by enum bmem_overhead_source, scaled up
  * @allocs: allocations that @ns is for
@@ -90,7 +93,10 @@ struct costs {
 struct meter {
 	uint32_t left;
 	uint32_t next;
+	uint32_t over;
+	uint32_t passed;
 	uint32_t every;
+	uint32_t quick;
 	bool timing;
 	int64_t ns[OVERHEAD_TIMES];
 	uint64_t allocs;
@@ -110,12 +116,23 @@ static inline uint64_t meter_now(void)
 	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
 }
 
+/* So many allocations went the short way, where nobody counts. */
+static inline void meter_pass(struct meter *m, uint32_t nr)
+{
+	uint32_t now = nr < m->left ? nr : m->left;
+
+	m->left -= now;
+	m->over += nr - now;
+	m->passed += nr;
+}
+
 void governor_step(struct governor *g, const struct share *s);
 int costs_init(struct costs *costs, const struct bmem_options *o);
 void meter_start(struct costs *costs, struct meter *m, uint32_t next);
 void meter_whole(struct meter *m, uint32_t source, uint64_t from);
 void meter_scaled(struct meter *m, uint32_t source, uint64_t from);
-void meter_add(struct meter *m, uint32_t source, int64_t ns, uint32_t times);
+void meter_add(struct meter *m, uint32_t source, int64_t ns, uint32_t times,
+	       uint32_t scale);
 int64_t meter_median(const uint64_t *at, uint32_t nr);
 void meter_timing(struct meter *m, uint64_t from);
 void meter_done(struct meter *m);

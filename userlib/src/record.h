@@ -143,6 +143,12 @@ static inline uint32_t span_class(uint64_t entry)
 	return (uint32_t)(entry & BMEM_SPAN_KIND_MASK) - 1;
 }
 
+/* Kinds that are none of a slab span's are above, but for 0. */
+static inline uint32_t span_kind(uint64_t entry)
+{
+	return (uint32_t)(entry & BMEM_SPAN_KIND_MASK);
+}
+
 /* Offset from the beginning of its slab span. */
 static inline uint32_t span_inside(uint64_t entry, uint64_t offset)
 {

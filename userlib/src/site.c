@@ -374,69 +374,77 @@ static uint32_t sample(struct origin *o, struct known *at)
 	return k.site ? k.site : at->site;
 }
 
-/**
- * struct flat - what the thread knows of a site by return address alone
- * @site: its number; 0 for nothing
- * @left: until the next sample
- */
-struct flat {
-	uint32_t site;
-	uint32_t left;
-};
+/* Allocations that may go by without a look at what else is due. */
+#define DEAL	256
 
-static bool has_label(const struct origin *o)
+static void deal(struct site_flat *f, struct site_dealt *d, uint32_t nr)
 {
-	return o->what >> 63;
+	f->left = nr < DEAL ? (int32_t)nr : DEAL;
+	d->given = (uint32_t)f->left;
+	d->rest = nr - d->given;
 }
 
-static struct flat flat_get(const struct origin *o)
+/* Count what went the short way since then. */
+static void settle(struct site_cache *sc, uint64_t key)
 {
-	uint64_t ret = (uintptr_t)o->ret, key = site_key(o->ret);
-	const struct site_entry *e = site_entry(o->sc, ret, o->what);
-	const struct site_flat *f = site_flat(o->sc, key);
+	struct site_flat *f = site_flat(sc, key);
+	struct site_dealt *d = &sc->dealt[f - sc->flat];
+	uint32_t left = f->left > 0 ? (uint32_t)f->left : 0;
 
-	if (!has_label(o))
-		return f->key == key ? (struct flat) { f->site, f->left } :
-				       (struct flat) { 0, 0 };
-	if (e->key != ret || e->check != o->what)
-		return (struct flat) { 0, 0 };
-	return (struct flat) { e->site, e->left };
-}
-
-static void flat_set(struct origin *o, uint32_t site, uint32_t left)
-{
-	uint64_t ret = (uintptr_t)o->ret, key = site_key(o->ret);
-
-	if (has_label(o))
-		*site_entry(o->sc, ret, o->what) =
-			(struct site_entry) { ret, o->what, site, left };
-	else
-		*site_flat(o->sc, key) = (struct site_flat) { key, site, left };
+	meter_pass(&sc->meter, d->given - left);
+	f->left = (int32_t)left;
+	d->given = left;
 }
 
 /* By return address alone, where the thread has no answer. */
-static uint32_t flat_miss(struct origin *o, bool due)
+static uint32_t flat_miss(struct origin *o, bool due, struct known *k)
 {
 	struct stack st = { .nr = 1, .pcs = { (uintptr_t)o->ret } };
-	struct known k = lookup(o, &st, stack_key(&st, o->what));
-	uint32_t site = k.site;
 
-	if (!site)
+	*k = lookup(o, &st, stack_key(&st, o->what));
+	if (!k->site)
 		return site_lost(&o->c->sites);
-	if (due)
-		site = sample(o, &k);
-	flat_set(o, k.site, draw(o, &k));
+	return due ? sample(o, k) : k->site;
+}
+
+static uint32_t find_labelled(struct origin *o)
+{
+	uint64_t ret = (uintptr_t)o->ret;
+	struct site_entry *e = site_entry(o->sc, ret, o->what);
+	bool hit = e->key == ret && e->check == o->what;
+	struct known k;
+	uint32_t site;
+
+	if (hit && e->left > o->weight) {
+		e->left -= o->weight;
+		return e->site;
+	}
+	site = flat_miss(o, hit, &k);
+	if (site)
+		*e = (struct site_entry) { ret, o->what, k.site, draw(o, &k) };
 	return site;
 }
 
 static uint32_t find_flat(struct origin *o)
 {
-	struct flat f = flat_get(o);
+	uint64_t key = site_key(o->ret);
+	struct site_flat *f = site_flat(o->sc, key);
+	struct site_dealt *d = &o->sc->dealt[f - o->sc->flat];
+	bool hit = f->key == key;
+	uint32_t nr = (uint32_t)f->left + d->rest, site;
+	struct known k;
 
-	if (f.left <= o->weight)
-		return flat_miss(o, f.site);
-	flat_set(o, f.site, f.left - o->weight);
-	return f.site;
+	if (hit && nr >= o->weight) {
+		deal(f, d, nr - o->weight);
+		return f->site;
+	}
+	site = flat_miss(o, hit, &k);
+	if (site) {
+		f->key = key;
+		f->site = k.site;
+		deal(f, d, draw(o, &k) - 1);
+	}
+	return site;
 }
 
 /* Does @s lie in memory as it did?  Its addresses are those of a past walk. */
@@ -568,6 +576,7 @@ static uint32_t site_find(struct origin *o)
 	o->what = what_of(o->label, o->scope);
 	if (sc->loads != module_loads()) {
 		memset(sc->flat, 0, sizeof(sc->flat));
+		memset(sc->dealt, 0, sizeof(sc->dealt));
 		memset(sc->entries, 0, sizeof(sc->entries));
 		memset(sc->stacks, 0, sizeof(sc->stacks));
 		sc->loads = module_loads();
@@ -575,7 +584,9 @@ static uint32_t site_find(struct origin *o)
 	o->caller = o->ask ? caller_key() : 0;
 	if (o->caller)
 		return site_place(o);
-	return o->full ? site_full(o) : find_flat(o);
+	if (o->full)
+		return site_full(o);
+	return o->what >> 63 ? find_labelled(o) : find_flat(o);
 }
 
 /* A stack without a label that the thread knows; or 0. */
@@ -591,37 +602,49 @@ static uint32_t site_known(struct site_cache *sc, const void *ret,
 	return stack_hit(s, weight);
 }
 
-/* Look once more, the way that is taken when the thread knows the site. */
-static void find_again(struct origin *o)
+/* The short way, for whatever it finds there. */
+static void look_short(struct origin *o)
 {
-	struct site_flat *e;
+	struct site_flat *e = site_look(o->sc, o->ret);
 
-	if (o->label || o->caller) {
-		(void)site_find(o);
-	} else if (o->full) {
-		(void)site_known(o->sc, o->ret, o->frame, 0);
-	} else {
-		e = site_hit(o->sc, o->ret, 0);
-		__asm__ volatile("" : : "r" (e) : "memory");
-	}
+	__asm__ volatile("" : : "r" (e) : "memory");
 }
 
-/* Note what a look takes: the median, so that no interrupt counts. */
-static void time_looks(struct origin *o, struct meter *m, uint32_t source)
+/* Look once more, the way that is taken when the thread knows the site. */
+static void look_again(struct origin *o)
 {
-	uint32_t looks = o->full || o->label || o->caller ? TIMED_LONG :
-							    TIMED_SHORT;
+	if (o->label || o->caller)
+		(void)site_find(o);
+	else if (o->full)
+		(void)site_known(o->sc, o->ret, o->frame, 0);
+	else
+		look_short(o);
+}
+
+/* What a look takes: the median, so that no interrupt counts. */
+static int64_t time_looks(struct origin *o, void (*look)(struct origin *o),
+			  uint32_t looks)
+{
 	uint64_t at[TIMED_TURNS + 1];
 	uint32_t i, k;
 
-	o->weight = 0;
 	at[0] = meter_now();
 	for (i = 0; i < TIMED_TURNS; i++) {
 		for (k = 0; k < looks; k++)
-			find_again(o);
+			look(o);
 		at[i + 1] = meter_now();
 	}
-	meter_add(m, source, meter_median(at, TIMED_TURNS), looks);
+	return meter_median(at, TIMED_TURNS);
+}
+
+static void time_again(struct origin *o, struct meter *m, uint32_t source)
+{
+	uint32_t looks = o->full || o->label || o->caller ? TIMED_LONG :
+							    TIMED_SHORT;
+
+	o->weight = 0;
+	meter_add(m, source, time_looks(o, look_again, looks), looks,
+		  m->every - m->quick);
 }
 
 /*
@@ -645,10 +668,15 @@ static uint32_t site_with_timer(struct origin *o)
 	site = site_find(o);
 	if (o->missed || !site) {
 		meter_scaled(m, source, from);
+		from = meter_now();
 	} else {
-		time_looks(o, m, source);
-		meter_timing(m, from);
+		time_again(o, m, source);
 	}
+	if (m->quick)
+		meter_add(m, BMEM_OVERHEAD_LOOKUP,
+			  time_looks(o, look_short, TIMED_SHORT), TIMED_SHORT,
+			  m->quick);
+	meter_timing(m, from);
 	m->inner_ns = 0;
 	m->from = meter_now();
 	return site;
@@ -697,6 +725,8 @@ uint32_t site_slow(struct bmem_client *c, struct site_cache *sc,
 		.ask = ask,
 	};
 	sc->meter.timing = false;
+	if (!full && !label)
+		settle(sc, site_key(ret));
 	if (!sc->meter.left)
 		return site_with_timer(&o);
 	sc->meter.left--;

@@ -24,20 +24,31 @@
  * struct site_flat - a site that a thread knows by return address and scope
  * @key: both, see site_key()
  * @site: its number
- * @left: until the next sample, in allocations, large ones count more
+ * @left: allocations that may take the short way; below 0 for none
  */
 struct site_flat {
 	uint64_t key;
 	uint32_t site;
-	uint32_t left;
+	int32_t left;
+};
+
+/**
+ * struct site_dealt - what goes with a struct site_flat
+ * @given: what its @left was when it was last looked at
+ * @rest: what remains then until the next sample, in allocations; large ones
+ *	count more
+ */
+struct site_dealt {
+	uint32_t given;
+	uint32_t rest;
 };
 
 /**
  * struct site_entry - a site that a thread knows by hash
  * @key: return address; or, of a whole stack, struct twin's key
  * @check: hash of label and scope; or struct twin's check
- * @site: as in struct site_flat
- * @left: likewise
+ * @site: its number
+ * @left: until the next sample, as in struct site_dealt
  */
 struct site_entry {
 	uint64_t key;
@@ -82,6 +93,7 @@ struct site_stack {
  * @random: state of the sampler's generator
  * @loads: module_loads() when the rest was entered
  * @flat: direct-mapped by return address and scope
+ * @dealt: the same order
  * @entries: direct-mapped by hash
  * @stacks: direct-mapped by return address and frame
  *
@@ -95,6 +107,7 @@ struct site_cache {
 	uint64_t random;
 	uint64_t loads;
 	struct site_flat flat[SITE_ENTRIES];
+	struct site_dealt dealt[SITE_ENTRIES];
 	struct site_entry entries[SITE_ENTRIES];
 	struct site_stack stacks[SITE_STACKS];
 };
@@ -109,10 +122,10 @@ static inline struct site_entry *site_entry(struct site_cache *sc, uint64_t key,
 
 _Static_assert(SITE_ENTRIES == 1 << (64 - 57), "index of an entry");
 
-/* Large tensors are sampled more often: from 16 KiB on in proportion. */
+/* Blocks are sampled more often, in proportion. */
 static inline uint32_t site_weight(size_t bytes)
 {
-	return 1 + (uint32_t)(bytes >> 14);
+	return bytes <= BMEM_SLOT_MAX ? 1 : 1 + (uint32_t)(bytes >> 14);
 }
 
 uint32_t site_slow(struct bmem_client *c, struct site_cache *sc,
@@ -132,18 +145,22 @@ static inline struct site_flat *site_flat(struct site_cache *sc, uint64_t key)
 	return &sc->flat[key * 0x61c88647 >> 57];
 }
 
-/* By return address: the thread's entry if it knows and no sample is due. */
-static inline struct site_flat *site_hit(struct site_cache *sc,
-					 const void *ret, uint32_t weight)
+/* The thread's entry of a return address, if it knows it; or NULL. */
+static inline struct site_flat *site_look(struct site_cache *sc,
+					  const void *ret)
 {
 	uint64_t key = site_key(ret);
 	struct site_flat *e = site_flat(sc, key);
 
-	if (__builtin_expect(e->key == key && e->left > weight, 1)) {
-		e->left -= weight;
-		return e;
-	}
-	return NULL;
+	return __builtin_expect(e->key == key, 1) ? e : NULL;
+}
+
+/* The same for the site of a slot, if nothing else is due. */
+static inline struct site_flat *site_hit(struct site_cache *sc, const void *ret)
+{
+	struct site_flat *e = site_look(sc, ret);
+
+	return __builtin_expect(e && --e->left >= 0, 1) ? e : NULL;
 }
 
 /**
@@ -170,12 +187,10 @@ static inline uint32_t site_of(struct bmem_client *c, struct site_cache *sc,
 	if (level < BMEM_LEVEL_STANDARD)
 		return 0;
 	if (__builtin_expect(level == BMEM_LEVEL_STANDARD && !label &&
-			     bytes < CALLER_BYTES && sc->meter.left, 1)) {
-		e = site_hit(sc, ret, site_weight(bytes));
-		if (e) {
-			sc->meter.left--;
+			     bytes <= BMEM_SLOT_MAX, 1)) {
+		e = site_hit(sc, ret);
+		if (e)
 			return e->site;
-		}
 	}
 	return site_slow(c, sc, label, ret, frame, level, bytes);
 }

@@ -38,7 +38,7 @@ int request_check(size_t size, size_t align, unsigned int flags)
  * The record of a slot that is handed out, below level standard.  At level off
  * nothing says which slots are live, so that frees have to be believed.
  */
-static __attribute__((noinline))
+static __attribute__((noinline, returns_nonnull))
 void *slot_use_low(struct bmem_client *c, char *ptr, struct bmem_record *r,
 		   size_t size)
 {
@@ -89,7 +89,7 @@ static cold void *alloc_slow(struct bmem_client *c, size_t size, size_t align,
 		class = slab_class_aligned(size, align ? (uint32_t)align : 1);
 	if (class == SLAB_NONE)
 		return block_alloc(c, size, align, flags, site);
-	if (!magazine_nr(&m->magazines[class])) {
+	if (!magazine_nr(magazine_of(m, class))) {
 		ret = magazine_refill(c, m, class);
 		/* Where no span can be had, there may still be a page. */
 		if (ret == -ENOSPC && slab_classes[class].pages > 1)
@@ -99,7 +99,7 @@ static cold void *alloc_slow(struct bmem_client *c, size_t size, size_t align,
 			return NULL;
 		}
 	}
-	p = slot_pop(c, &m->magazines[class], size, site, level_low(c));
+	p = slot_pop(c, magazine_of(m, class), size, site, level_low(c));
 	if (flags & BMEM_ALLOC_ZERO)
 		memset(p, 0, size);
 	return p;
@@ -129,7 +129,8 @@ struct magazine *magazine_for(const struct bmem_client *c, size_t size)
 
 	if (unlikely(size - 1 >= SLAB_BYTES_MAX || !cache_at_hand(c)))
 		return NULL;
-	mag = &tls.slots[0].cache->magazines[slab_class_of((uint32_t)size)];
+	mag = (void *)((char *)tls.slots[0].cache +
+		       magazine_offsets[(size - 1) / SLAB_GRANULE]);
 	return unlikely(mag->top == mag->bottom) ? NULL : mag;
 }
 
@@ -178,10 +179,19 @@ void *alloc_other(struct bmem_client *c, size_t size, size_t align,
 	return alloc_from(c, size, align, flags, label, ret, frame);
 }
 
-static inline bool is_plain(size_t align, unsigned int flags, const char *label)
+/* Left alone, the compiler puts together what a test and a jump do at once. */
+#define apart()	__asm__ volatile("")
+
+static inline __attribute__((always_inline))
+bool is_plain(size_t align, unsigned int flags, const char *label)
 {
-	return likely(!((align & ~(size_t)BMEM_ALIGN_MIN) | flags |
-			(uintptr_t)label));
+	if (unlikely(align & ~(size_t)BMEM_ALIGN_MIN))
+		return false;
+	apart();
+	if (unlikely(flags))
+		return false;
+	apart();
+	return likely(!label);
 }
 
 /* A slot from the magazine, for a site that the thread knows; or NULL. */
@@ -190,19 +200,15 @@ void *alloc_quick(struct bmem_client *c, size_t size, const void *ret)
 {
 	struct magazine *mag = magazine_for(c, size);
 	struct site_flat *site;
-	struct site_cache *sc;
 
 	if (unlikely(!mag))
 		return NULL;
 	if (unlikely(level_now(c) != BMEM_LEVEL_STANDARD))
-		return level_low(c) ? slot_pop(c, mag, size, 0, true) : NULL;
-	sc = &tls.slots[0].cache->sites;
-	if (unlikely(!sc->meter.left))
-		return NULL;
-	site = site_hit(sc, ret, mag->weight);
+		return peek(&c->control->level) == BMEM_LEVEL_FULL ? NULL :
+		       slot_pop(c, mag, size, 0, true);
+	site = site_hit(&tls.slots[0].cache->sites, ret);
 	if (unlikely(!site))
 		return NULL;
-	sc->meter.left--;
 	return slot_pop(c, mag, size, site->site, false);
 }
 
@@ -244,55 +250,39 @@ void *bmem_alloc_at(struct bmem_client *c, size_t size, size_t align,
 	return slot_pop(c, mag, size, site, level_low(c));
 }
 
-/* Which slot is it, counted from the span's first?  ~0 for none. */
-static inline uint32_t slot_at(uint64_t entry, uint64_t offset)
-{
-	const struct slab_class *k = &slab_classes[span_class(entry)];
-	uint32_t inside = span_inside(entry, offset);
-	uint32_t slot = (uint64_t)(inside / SLAB_GRANULE) * k->recip >> 21;
-
-	return slot < k->slots && slot * k->bytes == inside ? slot : ~0U;
-}
-
 /*
  * Enter that a slot is free again.  What was allocated at level off has no
  * record that is live; such a free has to be believed.
  */
-static int slot_retire(struct bmem_client *c, uint64_t offset, uint64_t entry,
-		       uint32_t *record)
+static int slot_retire(struct bmem_client *c, struct bmem_record *r)
 {
-	uint32_t slot = slot_at(entry, offset);
-	struct bmem_record *r;
-	uint64_t head;
+	uint64_t head = peek(&r->head);
 
-	if (slot == ~0U)
-		return -ENOENT;
-	*record = span_record(entry) + slot;
-	r = &c->ledger[*record];
-	head = peek(&r->head);
 	if (!head_live(head))
 		return atomic_load_explicit(&c->was_off, memory_order_relaxed) ?
 		       0 : -ENOENT;
 	poke(&r->head, head & ~BMEM_RECORD_STATE_MASK);
-	if (level_now(c) >= BMEM_LEVEL_STANDARD)
+	if (!level_low(c))
 		record_lifetime(r, ticks_now(c));
 	return 0;
 }
 
 static void slot_keep(struct bmem_client *c, uint32_t class, uint64_t offset,
-		      uint32_t record)
+		      struct bmem_record *r)
 {
-	uint64_t name = name_of(offset, record);
 	struct cache *m = thread_cache(c);
+	struct magazine *mag;
+	uint64_t name;
 
 	if (!m) {
+		name = name_of(offset, (uint64_t)(r - c->ledger));
 		slots_put(c, &name, 1, slab_classes[class].bytes);
 		return;
 	}
-	if (m->magazines[class].top >= m->magazines[class].end)
+	mag = magazine_of(m, class);
+	if (mag->top >= mag->end)
 		magazine_spill(c, m, class);
-	slot_push(&m->magazines[class], m->magazines[class].top,
-		  c->base + offset, &c->ledger[record]);
+	slot_push(mag, mag->top, c->base + offset, r);
 }
 
 /**
@@ -313,7 +303,7 @@ int tensor_give(struct bmem_client *c, void *ptr, uint64_t entry,
 		record_lifetime(r, ticks_now(c));
 	if (span_class(entry) >= BMEM_CLASSES)
 		return block_keep(c, offset, entry);
-	slot_keep(c, span_class(entry), offset, (uint32_t)(r - c->ledger));
+	slot_keep(c, span_class(entry), offset, r);
 	return 0;
 }
 
@@ -322,7 +312,8 @@ static __attribute__((noinline))
 int free_slow(struct bmem_client *c, void *ptr)
 {
 	uint64_t offset = (uintptr_t)ptr - (uintptr_t)c->base, entry;
-	uint32_t record;
+	struct bmem_record *r;
+	uint32_t slot;
 	int ret;
 
 	if (!ptr)
@@ -332,30 +323,35 @@ int free_slow(struct bmem_client *c, void *ptr)
 	entry = span_at(c, offset);
 	if (span_class(entry) >= BMEM_CLASSES)
 		return block_free(c, offset, entry);
-	ret = slot_retire(c, offset, entry, &record);
+	slot = slab_slot_at(span_class(entry), span_inside(entry, offset));
+	if (slot >= slab_classes[span_class(entry)].slots)
+		return -ENOENT;
+	r = &c->ledger[span_record(entry) + slot];
+	ret = slot_retire(c, r);
 	if (!ret)
-		slot_keep(c, span_class(entry), offset, record);
+		slot_keep(c, span_class(entry), offset, r);
 	return ret;
 }
 
 int bmem_free(struct bmem_client *c, void *ptr)
 {
-	uint64_t offset = (uintptr_t)ptr - (uintptr_t)c->base, entry, slot, head;
+	uint64_t offset = (uintptr_t)ptr - (uintptr_t)c->base, entry, head;
 	struct bmem_record *r;
 	struct magazine *mag;
 	struct idle *top;
+	uint32_t slot;
 
 	if (unlikely(offset >= c->len))
 		return free_slow(c, ptr);
 	entry = span_at(c, offset);
-	if (unlikely(span_class(entry) >= BMEM_CLASSES || !cache_at_hand(c)))
+	if (unlikely(span_kind(entry) > BMEM_CLASSES || !cache_at_hand(c)))
 		return free_slow(c, ptr);
-	mag = &tls.slots[0].cache->magazines[span_class(entry)];
-	slot = slot_index(mag, span_inside(entry, offset));
+	mag = &tls.slots[0].cache->magazines[span_kind(entry)];
+	slot = slot_at(mag, span_inside(entry, offset));
 	top = mag->top;
-	if (unlikely(slot >= mag->slots || top >= mag->end))
+	if (unlikely(slot == ~0U || top >= mag->end))
 		return free_slow(c, ptr);
-	r = &c->ledger[span_record(entry) + slot];
+	r = &c->ledger[span_record(entry) + (uint64_t)slot];
 	/* Nothing remains of the state if it was live, and nothing else. */
 	head = peek(&r->head) - BMEM_RECORD_LIVE;
 	if (unlikely(head & BMEM_RECORD_STATE_MASK))
