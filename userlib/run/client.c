@@ -120,6 +120,21 @@ static void tell_open(const struct bmem_client *c)
 	    t.at);
 }
 
+/*
+ * From when libbmem has got ready for fork() to when that is over it cannot be
+ * called by the thread that forks, which may allocate: others have to get ready
+ * as well. These run just outside of libbmem's, since they are registered later.
+ */
+static void before_fork(void)
+{
+	self.inside++;
+}
+
+static void after_fork(void)
+{
+	self.inside--;
+}
+
 /**
  * client_open() - open the client, if that is to be and nobody does already
  *
@@ -143,6 +158,7 @@ struct bmem_client *client_open(void)
 		    program_invocation_short_name, (int)getpid(),
 		    bmem_strerror(ret));
 	} else {
+		pthread_atfork(before_fork, after_fork, after_fork);
 		base = bmem_space(c, &len);
 		atomic_store(&run.base, (uintptr_t)base);
 		atomic_store_explicit(&run.len, len, memory_order_release);

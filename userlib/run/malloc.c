@@ -69,18 +69,50 @@ static void *copied(void *to, const void *from, size_t had, size_t size)
 	return to;
 }
 
-static void give_back(const char *function, void *ptr)
+static void give_back_one(const char *function, void *ptr)
 {
 	int ret;
 
-	/* A signal has interrupted libbmem: the block has to stay. */
-	if (unlikely(self.inside))
-		return;
 	self.inside++;
 	ret = bmem_free(atomic_load(&run.client), ptr);
 	self.inside--;
 	if (unlikely(ret))
 		client_misuse(function, ptr, -ret);
+}
+
+/* What was freed while libbmem could not be called. */
+static __attribute__((noinline)) void give_back_later(void)
+{
+	void *ptr = __atomic_exchange_n(&self.later, NULL, __ATOMIC_RELAXED);
+	void *then;
+
+	for (; ptr; ptr = then) {
+		memcpy(&then, ptr, sizeof(then));
+		give_back_one("free", ptr);
+	}
+}
+
+/* A signal handler may do the same at any time. */
+static void keep_for_later(void *ptr)
+{
+	void *then = self.later;
+
+	do
+		memcpy(ptr, &then, sizeof(then));
+	while (!__atomic_compare_exchange_n(&self.later, &then, ptr, false,
+					    __ATOMIC_RELAXED,
+					    __ATOMIC_RELAXED));
+}
+
+static void give_back(const char *function, void *ptr)
+{
+	if (unlikely(self.inside)) {
+		keep_for_later(ptr);
+		return;
+	}
+	give_back_one(function, ptr);
+	if (unlikely(self.later))
+		give_back_later();
 }
 
 static inline void pass_on_free(void *ptr)

@@ -31,10 +31,12 @@
 /**
  * struct thread - what a thread has to know
  * @inside: how many calls deep it is in libbmem
+ * @later: blocks that were freed meanwhile; each has the next one's address
  * @left: bytes that it may still allocate before the next look at the peak
  */
 struct thread {
 	unsigned int inside;
+	void *later;
 	int64_t left;
 };
 

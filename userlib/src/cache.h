@@ -244,6 +244,7 @@ uint32_t site_from(struct bmem_client *c, const char *label, const void *ret,
 /* thread.c */
 int thread_client_add(struct bmem_client *c);
 void thread_client_remove(struct bmem_client *c);
+void thread_client_lose(int fd);
 struct cache *thread_cache_peek(const struct bmem_client *c);
 
 /* fork.c */

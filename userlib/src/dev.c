@@ -9,12 +9,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "descriptor.h"
 #include "internal.h"
 
 static int dev_call(struct bmem_client *c, unsigned long cmd, void *arg)
 {
 	int ret, saved = errno;
 
+	if (c->private && !descriptor_is(c))
+		return -EBADF;
 	/* Only a fatal signal ends a wait in the module; others may come. */
 	do {
 		ret = ioctl(c->fd, cmd, arg);
@@ -166,6 +169,8 @@ static int dev_open(struct bmem_client *c, const struct bmem_options *o)
 	} while (c->fd < 0 && errno == EINTR);
 	if (c->fd < 0)
 		return -errno;
+	if (c->private)
+		descriptor_take(c, c->fd);
 	ret = dev_set_up(c, o);
 	if (ret) {
 		close(c->fd);
@@ -181,7 +186,8 @@ static void dev_close(struct bmem_client *c)
 	munmap((void *)c->clock, 2UL * BMEM_PAGE_SIZE);
 	if (c->records)
 		munmap(c->ledger, ledger_bytes(c));
-	close(c->fd);
+	if (!c->private || descriptor_is(c))
+		close(c->fd);
 }
 
 const struct backend backend_dev = {

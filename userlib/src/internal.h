@@ -82,6 +82,7 @@ struct backend {
  * @private: a child of fork() gets a copy of its own
  * @next: the next in the list of all clients
  * @fd: the device's descriptor, or -1
+ * @device: for a private client, number of the device that @fd is
  * @arena: the fallback's, or NULL
  * @sites: call sites
  */
@@ -104,6 +105,7 @@ struct bmem_client {
 	size_t region_bytes;
 	struct bmem_client *next;
 	int fd;
+	uint64_t device;
 	struct arena *arena;
 	struct sites sites;
 };

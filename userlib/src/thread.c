@@ -148,6 +148,21 @@ int thread_client_add(struct bmem_client *c)
 	return 0;
 }
 
+/**
+ * thread_client_lose() - somebody got a descriptor
+ * @fd: its number, which no client had that did not lose it before
+ */
+void thread_client_lose(int fd)
+{
+	struct bmem_client *c;
+
+	pthread_mutex_lock(&clients_lock);
+	for (c = clients; c; c = c->next)
+		if (c->fd == fd)
+			poke(&c->fd, -1);
+	pthread_mutex_unlock(&clients_lock);
+}
+
 /* Caches of threads that are still there, which use the client no more. */
 static void detach_all(struct bmem_client *c)
 {

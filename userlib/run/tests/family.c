@@ -551,6 +551,50 @@ static void fork_copies(void **state)
 		free(p[i]);
 }
 
+/* Handlers that are there before libbmem's run inside of these. */
+static void *around_fork;
+
+static void at_fork(void)
+{
+	void *p = around_fork;
+
+	around_fork = malloc(BIG);
+	if (around_fork)
+		fill(around_fork, BIG, 13);
+	if (p && !filled(p, BIG, 13))
+		_exit(70);
+	free(p);
+	random_use(31, 300);
+}
+
+static bool all_is_well(void)
+{
+	void *p = malloc(BIG);
+	bool well = p && in_bmem(p) == for_bmem(BIG);
+
+	free(p);
+	random_use(32, 300);
+	return well && around_fork && filled(around_fork, BIG, 13);
+}
+
+static void handlers_of_fork(void **state)
+{
+	unsigned int i;
+	pid_t pid;
+
+	(void)state;
+	around_fork = malloc(BIG);
+	IS(around_fork);
+	fill(around_fork, BIG, 13);
+	for (i = 0; i < 5; i++) {
+		pid = fork();
+		if (!pid)
+			_exit(!all_is_well());
+		wait_for(pid);
+		IS(all_is_well());
+	}
+}
+
 static _Atomic bool stop;
 
 static void *busy_thread(void *arg)
@@ -728,6 +772,7 @@ static char *early;
 __attribute__((constructor))
 static void before_main(void)
 {
+	pthread_atfork(at_fork, at_fork, at_fork);
 	early = malloc(BIG);
 	if (early)
 		fill(early, BIG, 11);
@@ -772,6 +817,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(protected),
 	TEST(new_programs),
 	TEST(fork_copies),
+	TEST(handlers_of_fork),
 	TEST(fork_among_threads),
 	TEST(descriptors_closed),
 };
