@@ -48,6 +48,7 @@ lib:
 	$(MAKE) -C $(TOP)userlib O=$(O)
 
 tests: lib
+	$(MAKE) -C $(TOP)userlib O=$(O) run-tests
 	$(MAKE) -C $(TOP)selftests O=$(O)
 
 demo:

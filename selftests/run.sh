@@ -24,7 +24,7 @@ case ${1:-} in
 	;;
 esac
 [ "$#" -gt 0 ] || set -- abi alloc mm life slots sites lists cached replay_test hostile module.sh faults.sh \
-	kunit.sh kmemleak.sh
+	run_real.sh kunit.sh kmemleak.sh
 
 passed=0
 failed=0

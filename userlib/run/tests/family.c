@@ -55,6 +55,12 @@ static void look_around(void)
 	}
 }
 
+/* Where everything takes twenty times as long. */
+static unsigned int shorter(unsigned int steps)
+{
+	return getenv("BMEM_TEST_SHORT") ? steps / 10 : steps;
+}
+
 static const size_t sizes[] = {
 	0, 1, 15, 16, 17, 100, 4000, 4096, 5000, 32 * KB, 32 * KB + 1,
 	64 * KB - 1, 64 * KB, 64 * KB + 1, 100000, 1024 * KB, 5000001,
@@ -346,14 +352,15 @@ static void random_use(uint64_t seed, unsigned int steps)
 static void at_random(void **state)
 {
 	(void)state;
-	random_use(0x9e3779b97f4a7c15ULL, 20000);
+	random_use(0x9e3779b97f4a7c15ULL, shorter(20000));
 }
 
 /* ---- threads --------------------------------------------------------- */
 
 static void *random_thread(void *arg)
 {
-	random_use((uintptr_t)arg * 0x9e3779b97f4a7c15ULL + 1, 3000);
+	random_use((uintptr_t)arg * 0x9e3779b97f4a7c15ULL + 1,
+		   shorter(3000));
 	return NULL;
 }
 
@@ -404,7 +411,7 @@ static void many_threads_end(void **state)
 
 	(void)state;
 	EQ(pthread_key_create(&late_key, late), 0);
-	for (i = 0; i < 5000; i++) {
+	for (i = 0; i < shorter(5000); i++) {
 		EQ(pthread_create(&t, NULL, thread_with_late, malloc(BIG)), 0);
 		EQ(pthread_join(t, &p), 0);
 		IS(p);
@@ -470,7 +477,7 @@ static void in_signal_handler(void **state)
 		skip();
 	EQ(sigaction(SIGALRM, &sa, NULL), 0);
 	EQ(setitimer(ITIMER_REAL, &often, NULL), 0);
-	while (handled < 300)
+	while (handled < (int)shorter(300))
 		random_step(&b, &r);
 	EQ(setitimer(ITIMER_REAL, &never, NULL), 0);
 	free(b.p);
@@ -617,7 +624,7 @@ static void fork_among_threads(void **state)
 	atomic_store(&stop, false);
 	for (i = 0; i < 3; i++)
 		EQ(pthread_create(&t[i], NULL, busy_thread, (void *)i), 0);
-	for (i = 0; i < 30; i++) {
+	for (i = 0; i < shorter(30); i++) {
 		pid = fork();
 		if (!pid) {
 			random_use(i + 1, 200);
