@@ -23,8 +23,8 @@ case ${1:-} in
 	exit 0
 	;;
 esac
-[ "$#" -gt 0 ] || set -- abi alloc mm life slots sites lists cached replay_test hostile module.sh faults.sh \
-	run_real.sh kunit.sh kmemleak.sh
+[ "$#" -gt 0 ] || set -- abi alloc mm life slots sites lists cached replay_test hostile bmemctl.sh \
+	module.sh faults.sh run_real.sh kunit.sh kmemleak.sh
 
 passed=0
 failed=0

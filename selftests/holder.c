@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * usage: holder LABEL NAME
+ *
+ * Holds three tensors by libbmem until it is killed: one of 5000 bytes, two of
+ * 3 MiB and 7 bytes.  Says the id of its client, and the lines that allocated
+ * them, when they are there.  NAME becomes the name of its process.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <bmem.h>
+
+static int small_line, large_line;
+
+__attribute__((noinline)) static void *holder_small(struct bmem_client *c)
+{
+	void *p;
+
+	small_line = __LINE__ + 1;
+	p = bmem_alloc(c, 5000, 0, 0, "small");
+	__asm__ volatile("" ::: "memory");
+	return p;
+}
+
+__attribute__((noinline)) static void *holder_large(struct bmem_client *c)
+{
+	void *p;
+
+	large_line = __LINE__ + 1;
+	p = bmem_alloc(c, (3 << 20) + 7, 0, 0, "large");
+	__asm__ volatile("" ::: "memory");
+	return p;
+}
+
+int main(int argc, char **argv)
+{
+	struct bmem_options o = { .sz = sizeof(o), .backend = BMEM_BACKEND_DEV };
+	struct bmem_query q = { .size = sizeof(q) };
+	struct bmem_client *c;
+	int ret;
+
+	if (argc < 3)
+		return 2;
+	prctl(PR_SET_PDEATHSIG, 9);
+	prctl(PR_SET_NAME, argv[2]);
+	o.label = argv[1];
+	ret = bmem_open(&c, &o);
+	if (!ret)
+		ret = bmem_query(c, &q);
+	if (ret) {
+		fprintf(stderr, "holder: %s\n", bmem_strerror(ret));
+		return 1;
+	}
+	if (!holder_small(c) || !holder_large(c) || !holder_large(c))
+		return 1;
+	printf("%llu %d %d\n", (unsigned long long)q.client_id, small_line,
+	       large_line);
+	fflush(stdout);
+	for (;;)
+		pause();
+}
