@@ -133,7 +133,7 @@ def alloc(shape, dtype="uint8", *, align=0, zero=False, label=None):
     if str(dtype) not in _TYPES:
         raise ValueError(f"dtype {dtype!r} is none of {', '.join(_TYPES)}")
     nbytes = math.prod(shape) * _TYPES[str(dtype)][1] // 8
-    if nbytes >= 1 << 63:
+    if nbytes >> 47:    # more than there are addresses
         raise _lib.error(_lib.errno.EFBIG)
     if label is None and nbytes < 64 << 10:
         label = _place()

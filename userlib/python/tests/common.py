@@ -26,7 +26,7 @@ def line():
 def run(program, *, check=True, **env):
     """A program in a process of its own; its standard output."""
     done = subprocess.run([sys.executable, "-c", program], text=True,
-                          env={**os.environ, **env}, timeout=300,
+                          env={**os.environ, **env}, timeout=3000,
                           cwd="/",
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if check and done.returncode:

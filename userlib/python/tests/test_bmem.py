@@ -32,6 +32,7 @@ class Structures(unittest.TestCase):
                  "BMEM_ALLOC_ZERO": _lib.ALLOC_ZERO,
                  "BMEM_STATS_LEDGER": _lib.STATS_LEDGER,
                  "BMEM_OPEN_LEVEL": _lib.OPEN_LEVEL,
+                 "BMEM_OPEN_PRIVATE": _lib.OPEN_PRIVATE,
                  "BMEM_BACKEND_DEV": _lib.BACKENDS["dev"],
                  "BMEM_BACKEND_MEMFD": _lib.BACKENDS["memfd"],
                  "BMEM_LEVEL_FULL": _lib.LEVELS["full"],
@@ -459,6 +460,21 @@ class Processes(unittest.TestCase):
             done = run("import bmem", check=False, BMEM_LIBRARY=empty.name)
         self.assertIn("ImportError: no libbmem.so.0", done.stderr)
         self.assertIn("BMEM_LIBRARY", done.stderr)
+
+    def test_fork(self):
+        # As with malloc(): what a child writes is its own.
+        out = run("import bmem, ctypes, os\n"
+                  "b = bmem.alloc(1 << 20, zero=True)\n"
+                  "pid = os.fork()\n"
+                  "if pid == 0:\n"
+                  "    ctypes.memset(b.address, 1, b.nbytes)\n"
+                  "    c = bmem.alloc(1 << 20)\n"
+                  "    os._exit(bmem.stats().live_tensors)\n"
+                  "_, status = os.waitpid(pid, 0)\n"
+                  "print(os.waitstatus_to_exitcode(status),\n"
+                  "      bmem.stats().live_tensors,\n"
+                  "      ctypes.string_at(b.address, 4))")
+        self.assertEqual(out, "2 1 b'\\x00\\x00\\x00\\x00'\n")
 
     def test_exit_with_buffers_alive(self):
         out = run("import bmem\nheld = [bmem.alloc(n) for n in (1, 1 << 20)]\n"

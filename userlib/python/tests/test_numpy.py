@@ -4,8 +4,8 @@
 import concurrent.futures
 import contextvars
 import gc
-import io
 import os
+import tempfile
 import threading
 import unittest
 
@@ -35,9 +35,9 @@ class Handler(Case):
                          a.nbytes >= bmem.numpy.THRESHOLD, what)
 
     def test_every_way_to_an_array(self):
-        stored = io.BytesIO()
-        np.save(stored, np.arange(BIG))
-        stored.seek(0)
+        stored = tempfile.NamedTemporaryFile(suffix=".npy")
+        np.save(stored.name, np.arange(BIG))
+        self.addCleanup(stored.close)
         with bmem.numpy.handler():
             a = np.zeros(BIG)
             self.assertEqual(self.live_here()[1] % (BIG * 8), 0)
@@ -48,7 +48,7 @@ class Handler(Case):
                 "copy": a.copy(),
                 "ufunc": a + 1,
                 "matmul": np.ones((300, 300)) @ np.ones((300, 300)),
-                "load": np.load(stored),
+                "load": np.load(stored.name),
                 "array": np.array(range(BIG)),
                 "fromiter": np.fromiter((float(i) for i in range(BIG)), float),
                 "concatenate": np.concatenate([a, a]),
