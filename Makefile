@@ -105,7 +105,7 @@ make check-debug      the same tests on a KASAN and lockdep kernel, KUnit, kmeml
 make check-matrix     build for and test on the newest kernel (not in CI)
 make check-style      checkpatch, sparse, W=1, kernel-doc
 make bench            figures, native and in a VM; build/bench/results.json
-make install          library, headers and manuals to DESTDIR and PREFIX
+make install          library, headers, tools and manuals to DESTDIR and PREFIX
 make modules_install  bmem.ko for KDIR's kernel
 make uninstall        removes what install and modules_install put there
 make clean            remove build/

@@ -270,7 +270,7 @@ static void held_print(struct ctl *ctl, const struct tombstone *t,
 	label = held->label[0] ? must(strndup(held->label, sizeof(held->label))) :
 				 text_format("site %u", held->site);
 	safe = text_safe(label, strlen(label), text_is_utf8());
-	fprintf(out, "    %s in %llu tensors  %s", size,
+	fprintf(out, "    %9s in %llu tensors  %s", size,
 		(unsigned long long)held->live_tensors, safe);
 	free(safe);
 	if (where) {
@@ -298,7 +298,7 @@ static void tombstone_details(struct ctl *ctl, const void *row, FILE *out)
 	if (!t->row.rest_sites)
 		return;
 	size = text_bytes(t->row.rest_bytes, ctl->o->bytes);
-	fprintf(out, "    %s in %llu tensors  %u other sites\n", size,
+	fprintf(out, "    %9s in %llu tensors  %u other sites\n", size,
 		(unsigned long long)t->row.rest_tensors, t->row.rest_sites);
 	free(size);
 }
