@@ -55,9 +55,8 @@ static int say_pool(struct ctl *ctl, const char *done, uint32_t id)
 		return STATUS_OK;
 	}
 	o = must(json_object());
-	json_object_set_new(o, "bmemctl", json_integer(1));
-	json_object_set_new(o, done, must(json_pack("{s:I}", "id",
-						     (json_int_t)id)));
+	json_object_set_new(o, "bmemctl", json_integer(SCHEMA));
+	json_object_set_new(o, done, must(json_pack("{s:I}", "id", (json_int_t)id)));
 	return json_print(ctl->o, o, stdout) ? STATUS_FAILED : STATUS_OK;
 }
 

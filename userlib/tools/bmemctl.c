@@ -22,7 +22,7 @@ static const char doc[] =
 "\n"
 "  status                    what there is in all\n"
 "  pools                     pools and their memory\n"
-"  pools create NAME         make one (--max, --reserve, --policy, --node, --group)\n"
+"  pools create NAME         make one: --max and what follows it below\n"
 "  pools resize POOL         change --max, --reserve or both\n"
 "  pools destroy POOL        remove one that no client is bound to\n"
 "  clients                   processes that hold memory\n"

@@ -19,6 +19,9 @@
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
+/* In each object of JSON; it counts up when a key changes its meaning. */
+#define SCHEMA	1
+
 /* Exit status; the manual page has the same list. */
 enum status {
 	STATUS_OK = 0,
@@ -55,7 +58,11 @@ enum status {
  * @policy: enum bmem_policy
  * @node: NUMA node
  * @gid: group that may use the pool
- * @has_max: @max_bytes was given, and likewise below
+ * @has_max: @max_bytes was given
+ * @has_reserve: likewise
+ * @has_policy: likewise
+ * @has_node: likewise
+ * @has_gid: likewise
  */
 struct options {
 	const struct verb *verb;
@@ -301,8 +308,19 @@ struct tombstone {
  * @backend: "dev" or "memfd"
  * @module: the module's version, or NULL
  * @scope: whose clients and tombstones these are
- *
- * The others are sums of what clients and pools have under these names.
+ * @pools: how many there are
+ * @clients: likewise
+ * @tombstones: likewise
+ * @live_tensors: sum over clients, as all up to @meta_bytes
+ * @live_bytes: likewise
+ * @granted_bytes: likewise
+ * @attached_bytes: likewise
+ * @cached_bytes: likewise
+ * @meta_bytes: likewise
+ * @failed: sum over pools, as all below
+ * @pool_limit_bytes: likewise
+ * @pool_total_bytes: likewise
+ * @pool_free_bytes: likewise
  */
 struct totals {
 	const char *backend;

@@ -11,9 +11,6 @@
 
 #include "ctl.h"
 
-/* In each object that is printed; it counts up when a key changes its meaning. */
-#define SCHEMA	1
-
 /* ---- what they show ----------------------------------------------------------- */
 
 #define STATUS(field, title, kind) \
