@@ -87,14 +87,14 @@ static uint64_t cache_drop(struct arena *a, uint64_t bytes)
  * cache_most() - the most that may ever be cached
  * @bk: books, locked
  *
- * As long as nobody has said so: half of the peak.  A loop that fills
+ * As long as nobody has said so: three eighths of the peak.  A loop that fills
  * and empties more than that pays for it each time.
  *
  * Return: bytes.
  */
 uint64_t cache_most(const struct books *bk)
 {
-	uint64_t share = bk->st.peak_attached_bytes / 2 &
+	uint64_t share = bk->st.peak_attached_bytes / 8 * 3 &
 			 ~(uint64_t)(BMEM_HUGE_SIZE - 1);
 
 	if (bk->cache_fixed || share < bk->st.cache_limit_bytes)
