@@ -46,6 +46,19 @@ def _place():
     return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
 
 
+class _Block:
+    """One reference to a block; the last of all frees the tensor."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw):
+        self.raw = raw
+
+    def __del__(self):
+        if _native:
+            _native.bmem_block_put(self.raw)
+
+
 class Buffer:
     """A tensor of bmem, rows first; from alloc().
 
@@ -58,7 +71,7 @@ class Buffer:
 
     def __init__(self, block, shape, dtype, nbytes):
         self._block = block
-        self.address = _native.bmem_block_ptr(block)
+        self.address = _native.bmem_block_ptr(block.raw)
         self.shape = shape
         self.dtype = dtype
         self.nbytes = nbytes
@@ -74,13 +87,7 @@ class Buffer:
 
     def free(self):
         """Let go of the memory; arrays made of it keep it."""
-        block, self._block = self._block, None
-        if block is not None:
-            _native.bmem_block_put(block)
-
-    def __del__(self):
-        if getattr(self, "_block", None) is not None and _native:
-            self.free()
+        self._block = None
 
     def __enter__(self):
         return self
@@ -91,10 +98,12 @@ class Buffer:
     @property
     def __array_interface__(self):
         code, bits = _TYPES[self.dtype]
-        if code not in _KINDS or self._held() is None:
+        if code not in _KINDS:
             raise AttributeError(f"NumPy has no {self.dtype}")
-        return {"version": 3, "shape": self.shape,
-                "data": (self.address, False),
+        # Of an address arrays would hold the buffer, not what it lets go of.
+        memory = (ctypes.c_char * self.nbytes).from_address(self.address)
+        memory.block = self._held()
+        return {"version": 3, "shape": self.shape, "data": memory,
                 "typestr": f"{'|' if bits == 8 else '<'}{_KINDS[code]}"
                            f"{bits // 8}"}
 
@@ -114,8 +123,8 @@ class Buffer:
         versioned = max_version is not None and max_version[0] >= 1
         shape = (ctypes.c_int64 * len(self.shape))(*self.shape)
         code, bits = _TYPES[self.dtype]
-        return _native.bmem_block_dlpack(self._held(), len(shape), shape, code,
-                                         bits, versioned)
+        return _native.bmem_block_dlpack(self._held().raw, len(shape), shape,
+                                         code, bits, versioned)
 
 
 def alloc(shape, dtype="uint8", *, align=0, zero=False, label=None):
@@ -142,4 +151,4 @@ def alloc(shape, dtype="uint8", *, align=0, zero=False, label=None):
                                    None if label is None else label.encode())
     if not block:
         raise _lib.error(ctypes.get_errno())
-    return Buffer(block, shape, str(dtype), nbytes)
+    return Buffer(_Block(block), shape, str(dtype), nbytes)

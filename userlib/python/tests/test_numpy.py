@@ -275,6 +275,19 @@ class InPlace(Case):
         del a
         self.assertEqual(self.live_here()[0], tensors)
 
+    def test_asarray_outlives_free(self):
+        tensors, _ = self.live_here()
+        with bmem.alloc(1 << 20) as b:
+            part = np.asarray(b)[5:10]
+            part[:] = 7
+        self.assertEqual(self.live_here()[0], tensors + 1)
+        with bmem.alloc(1 << 20, zero=True):
+            np.testing.assert_array_equal(part, 7)
+        with self.assertRaises(ValueError):
+            np.asarray(b)
+        del part
+        self.assertEqual(self.live_here()[0], tensors)
+
 
 if __name__ == "__main__":
     unittest.main()
