@@ -178,6 +178,7 @@ def native():
     library = ctypes.PyDLL(path, use_errno=True)
     _declare(library, {
         "bmem_numpy_handler": (c_void_p, c_void_p, c_size_t),
+        "bmem_numpy_name": (c_void_p,),
         "bmem_numpy_counts": (None, POINTER(c_uint64)),
         "bmem_block_new": (c_void_p, c_void_p, c_size_t, c_size_t, c_uint,
                            c_char_p),

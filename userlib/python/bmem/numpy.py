@@ -89,8 +89,8 @@ def _handler(threshold):
     if not _capsule:
         new = ctypes.pythonapi.PyCapsule_New
         new.restype = ctypes.py_object
-        new.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
-        _capsule = new(pointer, b"mem_handler", None)
+        new.argtypes = [ctypes.c_void_p] * 3
+        _capsule = new(pointer, _native.bmem_numpy_name(), None)
     return _capsule
 
 

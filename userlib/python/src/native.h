@@ -16,6 +16,7 @@
 
 /* numpy.c */
 EXPORT void *bmem_numpy_handler(struct bmem_client *client, size_t threshold);
+EXPORT const char *bmem_numpy_name(void);
 EXPORT void bmem_numpy_counts(uint64_t counts[2]);
 
 /* dlpack.c */

@@ -165,6 +165,19 @@ void *bmem_numpy_handler(struct bmem_client *client, size_t threshold)
 }
 
 /**
+ * bmem_numpy_name() - what NumPy wants that capsule to be called
+ *
+ * A capsule keeps no copy, and arrays look at it after Python's modules, and
+ * the strings in them, are gone.
+ *
+ * Return: the name.
+ */
+const char *bmem_numpy_name(void)
+{
+	return "mem_handler";
+}
+
+/**
  * bmem_numpy_counts() - how many arrays came by
  * @counts: out, those that became tensors, and those that found no room
  */

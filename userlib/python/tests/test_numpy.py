@@ -3,6 +3,7 @@
 
 import concurrent.futures
 import contextvars
+import ctypes
 import gc
 import os
 import tempfile
@@ -232,6 +233,15 @@ class Handler(Case):
                          f"{HERE}:{here}")
         self.assertTrue(self.site_of(b.ctypes.data)
                         .startswith(f"batch @ {HERE}:{there}"))
+
+    def test_name_is_not_pythons(self):
+        # NumPy compares it when Python's modules may be gone.
+        name = ctypes.pythonapi.PyCapsule_GetName
+        name.restype = ctypes.c_void_p
+        name.argtypes = [ctypes.py_object]
+        with bmem.numpy.handler():
+            self.assertEqual(name(bmem.numpy._capsule),
+                             bmem.numpy._native.bmem_numpy_name())
 
 
 class InPlace(Case):
