@@ -345,20 +345,49 @@ static void refresh(void)
 static _Atomic uint32_t looking;
 static atomic_bool forking, blind;
 static __thread bool forker __attribute__((tls_model("initial-exec")));
+/* This thread's part of @looking. */
+static __thread uint32_t mine __attribute__((tls_model("initial-exec")));
 
-static bool look_begin(void)
+/* Is nobody in fork()?  Nobody will be then, until we are out. */
+static bool look_enter(void)
+{
+	if (atomic_load(&forking))
+		return false;
+	atomic_fetch_add(&looking, 1);
+	if (!atomic_load(&forking)) {
+		mine++;
+		return true;
+	}
+	atomic_fetch_sub(&looking, 1);
+	return false;
+}
+
+/**
+ * module_look_begin() - before anything that takes the dynamic linker's lock
+ *
+ * Return: true, and module_look_end() is to be called; false where it may be
+ * that nobody ever lets go of it.
+ */
+bool module_look_begin(void)
 {
 	while (!atomic_load(&blind)) {
-		atomic_fetch_add(&looking, 1);
-		if (!atomic_load(&forking))
+		if (look_enter())
 			return true;
-		atomic_fetch_sub(&looking, 1);
 		/* A handler of fork() that somebody else has. */
 		if (forker)
 			return false;
 		sched_yield();
 	}
 	return false;
+}
+
+/**
+ * module_look_end() - after that
+ */
+void module_look_end(void)
+{
+	mine--;
+	atomic_fetch_sub(&looking, 1);
 }
 
 static int stale(struct dl_phdr_info *info, size_t size, void *arg)
@@ -375,14 +404,14 @@ static bool look_again(void)
 	bool changed = false;
 	int saved = errno;
 
-	if (busy || !look_begin())
+	if (busy || !module_look_begin())
 		return false;
 	busy = true;
 	dl_iterate_phdr(stale, &changed);
 	if (changed)
 		refresh();
 	busy = false;
-	atomic_fetch_sub(&looking, 1);
+	module_look_end();
 	errno = saved;
 	return changed;
 }
@@ -425,8 +454,7 @@ void module_look(void)
 void module_fork(enum fork_step step)
 {
 	const struct timespec ms = { .tv_nsec = 1000000 };
-	/* What this thread is in itself goes on in the child. */
-	uint32_t mine = busy, tries = FORK_WAIT_MS;
+	uint32_t tries = FORK_WAIT_MS;
 
 	switch (step) {
 	case FORK_PREPARE:
@@ -436,11 +464,12 @@ void module_fork(enum fork_step step)
 			nanosleep(&ms, NULL);
 		break;
 	case FORK_CHILD:
+		/* What this thread is in itself goes on in the child. */
 		if (atomic_load(&looking) != mine)
 			atomic_store(&blind, true);
 		atomic_store(&looking, mine);
 		/* Somebody was just writing the table: it is written again. */
-		if (atomic_load(&seq) & 1 && !mine)
+		if (atomic_load(&seq) & 1 && !busy)
 			atomic_store(&known_adds, 0);
 		atomic_store(&forking, false);
 		forker = false;

@@ -26,6 +26,8 @@ struct module_place {
 
 bool module_find(uintptr_t pc, struct module_place *place);
 void module_look(void);
+bool module_look_begin(void);
+void module_look_end(void);
 void module_fork(enum fork_step step);
 void module_announce(struct bmem_client *c, uint32_t module);
 

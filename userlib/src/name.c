@@ -5,8 +5,20 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "internal.h"
+#include "module.h"
 #include "symbol.h"
+
+static bool symbol_ask(const void *ret, struct symbol *s)
+{
+	bool found;
+
+	if (!module_look_begin())
+		return false;
+	/* The return address may be the first byte behind its function. */
+	found = symbol_find((uintptr_t)ret - 1, s);
+	module_look_end();
+	return found;
+}
 
 /* Cut at @len, but not inside a UTF-8 character. */
 static size_t cut(const char *text, size_t len)
@@ -59,8 +71,8 @@ void site_name(char *name, const char *label, const void *ret)
 		label_copy(name, label, BMEM_LABEL_LEN - 1);
 		return;
 	}
-	/* The return address may be the first byte behind its function. */
-	if (!symbol_find((uintptr_t)ret - 1, &s)) {
+	if (!symbol_ask(ret, &s)) {
+		memset(&s, 0, sizeof(s));
 		strcpy(s.file, "?");
 		s.file_offset = (uintptr_t)ret - 1;
 	}

@@ -3,6 +3,7 @@
  * A private client over fork(): two processes, each with all of it, and
  * neither with anything of the other's.
  */
+#include <link.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -596,6 +597,94 @@ static void spawned(void **state)
 	tear_down();
 }
 
+/*
+ * A thread that stays in the dynamic linker whenever it asks there, with the
+ * linker's lock, which a child cannot get if fork() comes then.
+ */
+typedef int (*phdr_fn)(struct dl_phdr_info *info, size_t size, void *arg);
+int __real_dl_iterate_phdr(phdr_fn fn, void *arg);
+int __wrap_dl_iterate_phdr(phdr_fn fn, void *arg);
+
+struct ask {
+	phdr_fn fn;
+	void *arg;
+	bool slept;
+};
+
+static __thread bool slow;
+static _Atomic uint32_t asked;
+static atomic_bool asking;
+
+static int sleep_first(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	const struct timespec while_forking = { .tv_nsec = 20000000 };
+	struct ask *a = arg;
+
+	if (!a->slept) {
+		a->slept = true;
+		atomic_store(&asking, true);
+		nanosleep(&while_forking, NULL);
+		atomic_store(&asking, false);
+	}
+	return a->fn(info, size, a->arg);
+}
+
+int __wrap_dl_iterate_phdr(phdr_fn fn, void *arg)
+{
+	struct ask a = { .fn = fn, .arg = arg };
+
+	if (!slow)
+		return __real_dl_iterate_phdr(fn, arg);
+	atomic_fetch_add(&asked, 1);
+	return __real_dl_iterate_phdr(sleep_first, &a);
+}
+
+static atomic_bool named;
+
+static void *name_new_sites(void *arg)
+{
+	char label[32];
+	int i;
+
+	(void)arg;
+	slow = true;
+	for (i = 0; i < 5; i++) {
+		snprintf(label, sizeof(label), "new %d", i);
+		bmem_free(c, bmem_alloc(c, 100, 0, 0, label));
+	}
+	slow = false;
+	atomic_store(&named, true);
+	return NULL;
+}
+
+/* A site that is new asks the linker. */
+static int child_asks_the_linker(void)
+{
+	/* A child that waits for ever is ended. */
+	alarm(60);
+	bmem_free(c, bmem_alloc(c, 100, 0, 0, "the child's"));
+	return 0;
+}
+
+static void while_the_linker_is_asked(void **state)
+{
+	pthread_t t;
+
+	(void)state;
+	set_up();
+	atomic_store(&named, false);
+	EQ(pthread_create(&t, NULL, name_new_sites, NULL), 0);
+	while (!atomic_load(&named)) {
+		if (atomic_load(&asking))
+			EQ(in_child(child_asks_the_linker).status, 0);
+		else
+			sched_yield();
+	}
+	EQ(pthread_join(t, NULL), 0);
+	IS(atomic_load(&asked));
+	tear_down();
+}
+
 /* Clients of both kinds at once: the shared one stays shared. */
 static int child_of_both(void)
 {
@@ -645,6 +734,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(in_an_exit_handler),
 	TEST(in_a_signal_handler),
 	TEST(spawned),
+	TEST(while_the_linker_is_asked),
 	TEST(beside_a_shared_one),
 };
 
