@@ -96,6 +96,12 @@ static void forget_cache(struct cache *m)
 	m->moving = false;
 }
 
+/* Its places are entered in any order, and its slots after that. */
+static bool magazine_whole(const struct magazine *mag)
+{
+	return mag->bottom && mag->bottom <= mag->top && mag->top <= mag->end;
+}
+
 static void adopt(struct bmem_client *c, struct cache *m)
 {
 	uint32_t class;
@@ -104,8 +110,8 @@ static void adopt(struct bmem_client *c, struct cache *m)
 		memset(m->magazines, 0, sizeof(m->magazines));
 	/* The thread was just about to use one for the first time. */
 	for (class = 0; class < BMEM_CLASSES; class++)
-		if (m->magazines[class].top < m->magazines[class].bottom)
-			memset(&m->magazines[class], 0, sizeof(*m->magazines));
+		if (!magazine_whole(magazine_of(m, class)))
+			memset(magazine_of(m, class), 0, sizeof(*m->magazines));
 	if (m->stash.moving)
 		m->stash.nr = 0;
 	/* Time of a thread that is not here cannot be read. */
