@@ -71,11 +71,12 @@ static void *copied(void *to, const void *from, size_t had, size_t size)
 
 static void give_back_one(const char *function, void *ptr)
 {
-	int ret;
+	int saved = errno, ret;
 
 	self.inside++;
 	ret = bmem_free(atomic_load(&run.client), ptr);
 	self.inside--;
+	errno = saved;
 	if (unlikely(ret))
 		client_misuse(function, ptr, -ret);
 }
