@@ -268,16 +268,20 @@ static void add_command(struct text *t)
 	char words[256];
 	ssize_t n, i;
 	int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+	bool cut;
 
 	if (fd < 0)
 		return;
 	n = read(fd, words, sizeof(words) - 1);
 	close(fd);
-	for (i = 0; i < n - 1; i++)
+	cut = n == sizeof(words) - 1;
+	for (i = 0; i < n; i++)
 		if ((unsigned char)words[i] <= ' ')
 			words[i] = ' ';
+	while (n > 0 && words[n - 1] == ' ')
+		n--;
 	words[n > 0 ? n : 0] = '\0';
-	text_add(t, "%s%s\n", words, n == sizeof(words) - 1 ? "..." : "");
+	text_add(t, "%s%s\n", words, cut ? "..." : "");
 }
 
 static void add_next(struct text *t, struct bmem_client *c,
