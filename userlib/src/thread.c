@@ -27,6 +27,8 @@ static bool clients_held;
 /* How often the destructors of this thread's keys were gone through. */
 static __thread unsigned int rounds __attribute__((tls_model("initial-exec")));
 
+#define ROUNDS_MAX	(PTHREAD_DESTRUCTOR_ITERATIONS - 1)
+
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
 static int set_up_ret;
@@ -83,18 +85,17 @@ static void slot_drop(struct tls_slot *s)
 }
 
 /*
- * What cleans up after us may still allocate and free, so we stay until the
- * last round.  Later than that a thread has no cache: nobody would empty it.
+ * What cleans up after us may still allocate and free; it then has a new cache,
+ * and we are called again in the next round.  After the last of these a thread
+ * has none: nobody would empty it.  That is a round early, since
+ * ThreadSanitizer takes itself away in the last one, before us.
  */
 static void thread_end(void *arg)
 {
 	uint32_t i;
 
 	(void)arg;
-	if (++rounds < PTHREAD_DESTRUCTOR_ITERATIONS &&
-	    !pthread_setspecific(key, &tls))
-		return;
-	rounds = PTHREAD_DESTRUCTOR_ITERATIONS;
+	rounds++;
 	for (i = 0; i < TLS_SLOTS; i++)
 		slot_drop(&tls.slots[i]);
 }
@@ -271,7 +272,7 @@ struct cache *thread_cache(struct bmem_client *c)
 {
 	struct cache *m = thread_cache_peek(c);
 
-	if (m || !c->nr_caches || rounds == PTHREAD_DESTRUCTOR_ITERATIONS)
+	if (m || !c->nr_caches || rounds >= ROUNDS_MAX)
 		return m;
 	slot_drop(&tls.slots[TLS_SLOTS - 1]);
 	/* Without it nobody would give back what is in the cache. */
