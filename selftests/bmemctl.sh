@@ -37,7 +37,7 @@ hold() {
 	(exec setpriv --reuid "$2" --regid 1000 --clear-groups "${5:-$holder}" "$3" "$4") >"$out" &
 	pid=$!
 	holders="$holders $pid"
-	for _ in $(seq 300); do
+	for _ in $(seq 1200); do
 		[ -s "$out" ] && break
 		sleep 0.1
 	done

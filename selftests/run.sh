@@ -23,9 +23,10 @@ case ${1:-} in
 	exit 0
 	;;
 esac
-# A program of user space, on top of what lists tests: one kernel is enough.
-tools=bmemctl.sh
-[ "$kernel" != 6.1 ] || tools=
+# A program of user space, on top of what lists tests: one kernel is enough, and not
+# one that makes every program slow.
+tools=
+[ "$kernel" != 6.12 ] || tools=bmemctl.sh
 # shellcheck disable=SC2086 # one word or none
 [ "$#" -gt 0 ] || set -- abi alloc mm life slots sites lists cached replay_test hostile \
 	$tools module.sh faults.sh run_real.sh kunit.sh kmemleak.sh
