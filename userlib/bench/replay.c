@@ -488,7 +488,7 @@ int main(int argc, char **argv)
 	if (r.statm < 0)
 		die("replay");
 	if (r.source == BMEM)
-		r.client = client_open();
+		r.client = client_open_as(argv[1]);
 	if (!strcmp(argv[2], "cost") || r.touch)
 		cost(&r, argv[1]);
 	else if (!strcmp(argv[2], "where"))

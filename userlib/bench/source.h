@@ -47,18 +47,29 @@ static inline void die(const char *what)
 	exit(1);
 }
 
-static inline struct bmem_client *client_open(void)
+/* "bmem-tight" keeps no empty memory, "bmem-keep" all that there ever was. */
+static inline struct bmem_client *client_open_as(const char *name)
 {
 	struct bmem_options options = {
 		.sz = sizeof(options), .flags = BMEM_OPEN_QUIET,
 	};
 	struct bmem_client *client;
 
+	if (!strcmp(name, "bmem-tight") || !strcmp(name, "bmem-keep")) {
+		options.flags |= BMEM_OPEN_CACHE;
+		options.cache_bytes = strcmp(name, "bmem-keep") ? 0 : 1UL << 40;
+	}
+
 	if (bmem_open(&client, &options)) {
 		fputs("bench: bmem_open failed\n", stderr);
 		exit(1);
 	}
 	return client;
+}
+
+static inline struct bmem_client *client_open(void)
+{
+	return client_open_as("bmem");
 }
 
 #endif /* SOURCE_H */
