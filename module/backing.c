@@ -82,6 +82,43 @@ struct page *bmem_backing_get_page(struct bmem_client *client, pgoff_t page)
 }
 
 /**
+ * bmem_backing_get_marked() - the huge pages that may be mapped together
+ * @client: client
+ * @page: first page in the arena, of the first chunk
+ * @own: chunk that must be among them, counted from there
+ * @pages: out, one for each chunk: with a reference taken, or NULL where
+ *	there is none that bmem_around_mark() marked
+ * @nr: chunks
+ *
+ * Return: false when @own's is not; then there is none.
+ */
+bool bmem_backing_get_marked(struct bmem_client *client, pgoff_t page,
+			     unsigned int own, struct page **pages,
+			     unsigned int nr)
+{
+	unsigned long first = page / BMEM_HUGE_PAGES;
+	XA_STATE(xas, &client->chunks, first);
+	struct bmem_chunk *chunk;
+
+	xas_lock(&xas);
+	chunk = xa_load(&client->chunks, first + own);
+	if (!chunk || !chunk->huge || !bmem_around_marked(chunk->huge)) {
+		xas_unlock(&xas);
+		return false;
+	}
+	memset(pages, 0, nr * sizeof(*pages));
+	xas_for_each(&xas, chunk, first + nr - 1) {
+		if (!chunk->huge || !bmem_around_marked(chunk->huge))
+			continue;
+		chunk->touched = true;
+		get_page(chunk->huge);
+		pages[chunk->index - first] = chunk->huge;
+	}
+	xas_unlock(&xas);
+	return true;
+}
+
+/**
  * bmem_backing_has_page() - is this page still behind a place in the arena?
  * @client: client
  * @page: number of the page in the arena
@@ -341,6 +378,9 @@ void bmem_backing_soil(struct bmem_client *client, u32 page, u32 pages)
 		struct bmem_chunk *chunk = xa_load(&client->chunks, p.index);
 
 		bitmap_set(chunk->soiled, p.first, p.n);
+		/* What is alone in it and goes on in the next. */
+		if (p.n == BMEM_HUGE_PAGES && pages > p.n && chunk->huge)
+			bmem_around_mark(client, chunk->huge);
 	}
 }
 
@@ -377,11 +417,12 @@ static void unmap_chunk(struct bmem_client *client,
 
 /*
  * Whoever found a page in the table before it left, and has it locked, maps
- * it yet.  After this nobody does.
+ * it yet, and so does whoever found it marked.  After this nobody does.
  */
 static void page_settle(struct page *p)
 {
 	lock_page(p);
+	bmem_around_unmark(p);
 	unlock_page(p);
 }
 

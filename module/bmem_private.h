@@ -4,7 +4,7 @@
  *
  * Calls go one way: main, debugfs, fdinfo -> client, promote, tombstone ->
  * tensor, slots -> site, failure -> placement, ledger, span map, extent,
- * control -> selector, place -> vm, backing -> window -> pool
+ * control -> selector, place -> vm, backing -> around, window -> pool
  * -> poison.
  *
  * Lock order, outermost first; .fault comes with mmap_lock or the lock of a VMA
@@ -15,6 +15,8 @@
  *	i_mmap_rwsem			(core mm, in unmap_mapping_range)
  *	bmem_client.chunks.xa_lock,	which page is where in the arena
  *	window.pages.xa_lock		and in a window
+ *	bmem_client.around_lock,	the place where core mm finds a page
+ *	i_pages.xa_lock, PMD locks	to map, and what it takes to do so
  *	bmem_pool.lock			free lists and figures of a pool
  *
  * bmem_registry_lock stands apart: pools and clients come and go under it, and
@@ -191,6 +193,7 @@ void bmem_pool_count_promotion(struct bmem_pool *pool);
 
 void bmem_poison_start(void);
 void bmem_poison_stop(void);
+bool bmem_poison_seen(void);
 bool bmem_page_poisoned(struct page *page, unsigned int pages);
 
 /* ---- window -------------------------------------------------------------- */
@@ -354,6 +357,7 @@ struct bmem_identity {
  * @pid: process that opened it
  * @inode: its i_mapping holds all mappings of this client and no other's
  * @maps: VMAs
+ * @around_lock: of the one place in @inode's page cache
  * @chunks: struct bmem_chunk by number; entries change under @lock and its
  *	xa_lock, .fault reads under xa_lock
  * @lock: guards all below
@@ -407,6 +411,8 @@ struct bmem_client {
 	struct pid *pid;
 	struct inode *inode;
 	atomic_t maps;
+	/* Of the one place in the inode's page cache; never waited for. */
+	spinlock_t around_lock;
 	struct xarray chunks;
 
 	/* Guards all below. */
@@ -713,12 +719,14 @@ void bmem_tombstones_exit(void);
  * @BMEM_REASON_MEMORY: the system or the memory cgroup has nothing left
  * @BMEM_REASON_SPACE: the client's space has no gap that is large enough
  * @BMEM_REASON_TOO_LARGE: larger than the pool's limit or the space
+ * @BMEM_REASON_LEDGER: the client's ledger has no record left
  */
 enum bmem_reason {
 	BMEM_REASON_LIMIT,
 	BMEM_REASON_MEMORY,
 	BMEM_REASON_SPACE,
 	BMEM_REASON_TOO_LARGE,
+	BMEM_REASON_LEDGER,
 };
 
 /**
@@ -770,7 +778,7 @@ void bmem_alloc_refused(struct bmem_client *client, struct bmem_failure *f);
 void bmem_failure_show(struct seq_file *m);
 u64 bmem_failures_count(void);
 
-/* ---- backing, promote ------------------------------------------------------ */
+/* ---- backing, around, promote ---------------------------------------------- */
 
 int bmem_backing_prepare(struct bmem_client *client, u32 page, u32 pages,
 			 u64 *need);
@@ -786,6 +794,14 @@ void bmem_backing_destroy(struct bmem_client *client);
 struct page *bmem_backing_get_page(struct bmem_client *client, pgoff_t page);
 bool bmem_backing_has_page(struct bmem_client *client, pgoff_t page,
 			   const struct page *is);
+bool bmem_backing_get_marked(struct bmem_client *client, pgoff_t page,
+			     unsigned int own, struct page **pages,
+			     unsigned int nr);
+
+void bmem_around_mark(struct bmem_client *client, struct page *page);
+void bmem_around_unmark(struct page *page);
+bool bmem_around_marked(struct page *page);
+bool bmem_around_fault(struct bmem_client *client, struct vm_fault *vmf);
 
 extern unsigned int bmem_promote_ms;
 

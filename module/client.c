@@ -84,6 +84,7 @@ static int client_init(struct bmem_client *client)
 
 	kref_init(&client->ref);
 	mutex_init(&client->lock);
+	spin_lock_init(&client->around_lock);
 	xa_init_flags(&client->chunks, XA_FLAGS_ACCOUNT);
 	bmem_sites_init(client);
 	INIT_LIST_HEAD(&client->cached);

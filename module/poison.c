@@ -32,6 +32,16 @@ static void find_announcement(struct tracepoint *tp, void *unused)
 }
 
 /**
+ * bmem_poison_seen() - has memory failed, for all that is known?
+ *
+ * Return: false while no page of any pool can be poisoned.
+ */
+bool bmem_poison_seen(void)
+{
+	return READ_ONCE(seen);
+}
+
+/**
  * bmem_page_poisoned() - has any of these pages failed?
  * @page: first
  * @pages: how many, of one compound page
@@ -42,7 +52,7 @@ bool bmem_page_poisoned(struct page *page, unsigned int pages)
 {
 	unsigned int i;
 
-	if (!READ_ONCE(seen))
+	if (!bmem_poison_seen())
 		return false;
 	for (i = 0; i < pages; i++)
 		if (PageHWPoison(page + i))

@@ -62,6 +62,8 @@ static vm_fault_t bmem_fault(struct vm_fault *vmf)
 	struct bmem_client *client = vmf->vma->vm_private_data;
 	struct page *page;
 
+	if (bmem_around_fault(client, vmf))
+		return VM_FAULT_NOPAGE;
 	for (;;) {
 		page = bmem_backing_get_page(client, vmf->pgoff);
 		if (!page)
