@@ -12,6 +12,7 @@ static const char * const reasons[] = {
 	[BMEM_REASON_MEMORY] = "the system or the memory cgroup has no memory",
 	[BMEM_REASON_SPACE] = "the client's space has no gap of this size",
 	[BMEM_REASON_TOO_LARGE] = "larger than the pool's limit or the space",
+	[BMEM_REASON_LEDGER] = "the client's ledger has no record left",
 };
 
 static DEFINE_SPINLOCK(failure_lock);

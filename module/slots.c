@@ -80,37 +80,52 @@ static void span_map(struct bmem_client *client, const struct span *s, bool set)
 	}
 }
 
+/* The reason of an error, when what gave it could have been full. */
+static enum bmem_reason reason_of(int rc, enum bmem_reason full)
+{
+	return rc == -ENOSPC ? full : BMEM_REASON_MEMORY;
+}
+
 /* Memory and records for a span that has a place. */
-static int span_equip(struct bmem_client *client, struct span *s)
+static int span_equip(struct bmem_client *client, struct span *s,
+		      enum bmem_reason *why)
 {
 	u64 need = 0;
 	int rc;
 
+	*why = BMEM_REASON_MEMORY;
+
 	rc = bmem_backing_prepare(client, s->at.page, s->at.pages, &need);
 	if (rc)
 		return rc;
-	if (need > bmem_pool_free_pages(client->pool))
+	if (need > bmem_pool_free_pages(client->pool)) {
+		*why = BMEM_REASON_LIMIT;
 		return -ENOSPC;
+	}
 	rc = bmem_span_map_prepare(client, s->at.page, s->at.pages);
 	if (rc)
 		return rc;
 	rc = bmem_backing_attach(client, s->at.page, s->at.pages);
+	*why = reason_of(rc, BMEM_REASON_LIMIT);
 	if (rc)
 		return rc;
-	return bmem_ledger_get(client, slab_classes[s->class].slots,
-			       &s->record);
+	rc = bmem_ledger_get(client, slab_classes[s->class].slots, &s->record);
+	*why = reason_of(rc, BMEM_REASON_LEDGER);
+	return rc;
 }
 
-static int span_place(struct bmem_client *client, struct span *s)
+static int span_place(struct bmem_client *client, struct span *s,
+		      enum bmem_reason *why)
 {
 	int rc;
 
 	/* Into the smallest gap: what is left of a large one serves a tensor. */
 	rc = bmem_arena_place(client, PLACE_BEST, s->at.pages, 1, &s->at.page,
 			      &s->at.pages);
+	*why = reason_of(rc, BMEM_REASON_SPACE);
 	if (rc)
 		return rc;
-	rc = span_equip(client, s);
+	rc = span_equip(client, s, why);
 	if (!rc)
 		return 0;
 	place_free(&client->place, s->at.page, s->at.pages);
@@ -118,18 +133,20 @@ static int span_place(struct bmem_client *client, struct span *s)
 	return rc;
 }
 
-static struct span *span_add(struct bmem_client *client, u32 class)
+static struct span *span_add(struct bmem_client *client, u32 class,
+			     enum bmem_reason *why)
 {
 	struct span *s = kmem_cache_zalloc(span_cache, GFP_BMEM_META);
 	int rc;
 
+	*why = BMEM_REASON_MEMORY;
 	if (!s)
 		return ERR_PTR(-ENOMEM);
 	s->class = class;
 	s->at.slab = true;
 	s->at.pages = slab_classes[class].pages;
 	s->free = slots_mask(s);
-	rc = span_place(client, s);
+	rc = span_place(client, s, why);
 	if (rc) {
 		kmem_cache_free(span_cache, s);
 		return ERR_PTR(rc);
@@ -211,7 +228,7 @@ static void slot_put(struct bmem_client *client, struct span *s, u32 slot)
 
 /* As many as can be had; an error only when that is none. */
 static int slots_take(struct bmem_client *client, u32 class, u32 nr,
-		      u64 *names, u32 *got)
+		      u64 *names, u32 *got, enum bmem_reason *why)
 {
 	struct span *s;
 
@@ -220,7 +237,7 @@ static int slots_take(struct bmem_client *client, u32 class, u32 nr,
 		s = list_first_entry_or_null(&client->partial[class],
 					     struct span, partial);
 		if (!s)
-			s = span_add(client, class);
+			s = span_add(client, class, why);
 		if (IS_ERR(s))
 			return *got ? 0 : PTR_ERR(s);
 		names[*got] = slot_take(client, s);
@@ -228,11 +245,11 @@ static int slots_take(struct bmem_client *client, u32 class, u32 nr,
 	return 0;
 }
 
-static void slots_refused(struct bmem_client *client, u32 class, u32 nr, int rc)
+static void slots_refused(struct bmem_client *client, u32 class, u32 nr,
+			  int rc, enum bmem_reason why)
 {
 	struct bmem_failure f = {
-		.reason = rc == -ENOSPC ? BMEM_REASON_LIMIT :
-					  BMEM_REASON_MEMORY,
+		.reason = why,
 		.error = rc,
 		.entries = nr,
 		.bytes = slab_classes[class].bytes,
@@ -303,9 +320,10 @@ static int slots_check(const struct bmem_slots *cmd, u32 classes)
 int bmem_slots_get(struct bmem_client *client, struct bmem_slots *cmd,
 		   u32 __user *nr, bool last)
 {
+	int rc = slots_check(cmd, BMEM_CLASSES);
+	enum bmem_reason why;
 	u32 class, got;
 	u64 *names;
-	int rc = slots_check(cmd, BMEM_CLASSES);
 
 	if (rc)
 		return rc;
@@ -317,9 +335,9 @@ int bmem_slots_get(struct bmem_client *client, struct bmem_slots *cmd,
 		rc = -EINTR;
 		goto out;
 	}
-	rc = slots_take(client, class, cmd->nr, names, &got);
+	rc = slots_take(client, class, cmd->nr, names, &got, &why);
 	if (rc && rc != -EINTR && last)
-		slots_refused(client, class, cmd->nr, rc);
+		slots_refused(client, class, cmd->nr, rc, why);
 	mutex_unlock(&client->lock);
 	if (rc)
 		goto out;

@@ -414,6 +414,8 @@ static int tensor_place(struct alloc_call *call, struct tensor *t,
 	call->reason = BMEM_REASON_MEMORY;
 	if (t->flags & BMEM_ALLOC_RECORD) {
 		rc = bmem_ledger_get(client, 1, &t->record);
+		if (rc == -ENOSPC)
+			call->reason = BMEM_REASON_LEDGER;
 		if (rc)
 			return rc;
 	}

@@ -21,13 +21,15 @@ TRACE_DEFINE_ENUM(BMEM_REASON_LIMIT);
 TRACE_DEFINE_ENUM(BMEM_REASON_MEMORY);
 TRACE_DEFINE_ENUM(BMEM_REASON_SPACE);
 TRACE_DEFINE_ENUM(BMEM_REASON_TOO_LARGE);
+TRACE_DEFINE_ENUM(BMEM_REASON_LEDGER);
 
 #define show_bmem_reason(reason)					\
 	__print_symbolic(reason,					\
 			 { BMEM_REASON_LIMIT, "limit" },		\
 			 { BMEM_REASON_MEMORY, "memory" },		\
 			 { BMEM_REASON_SPACE, "space" },		\
-			 { BMEM_REASON_TOO_LARGE, "too-large" })
+			 { BMEM_REASON_TOO_LARGE, "too-large" },	\
+			 { BMEM_REASON_LEDGER, "ledger" })
 
 DECLARE_EVENT_CLASS(bmem_client,
 	TP_PROTO(u64 client, pid_t tgid, const char *comm),
