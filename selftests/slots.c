@@ -519,6 +519,51 @@ TEST_F_TIMEOUT(slots, bad_arrays, BT_SLOW)
 	munmap(two, BT_PAGE);
 }
 
+/* Why the last refused call was refused. */
+static bool refused_since(const char *text)
+{
+	char *all = bt_read_file(BT_DEBUGFS "/last_failure");
+	bool found = all && strstr(all, text);
+
+	free(all);
+	return found;
+}
+
+/* What is full is named, be it the pool or the client's space. */
+TEST_F_TIMEOUT(slots, refused_says_why, BT_SLOW)
+{
+	struct bmem_alloc_entry e;
+	__u64 name, most = POOL_LIMIT;
+
+	ASSERT_EQ(0, bt_alloc1(self->w.c.fd, most, &e));
+	EXPECT_EQ(-ENOSPC, get(self->w.c.fd, 3, 1, &name));
+	EXPECT_EQ(self->w.c.id, bt_debugfs_value("last_failure", "client"));
+	EXPECT_TRUE(refused_since("reason: the pool is at its limit\n"));
+	ASSERT_EQ(0, bt_free1(self->w.c.fd, e.handle));
+	ASSERT_EQ(1, get(self->w.c.fd, 3, 1, &name));
+	EXPECT_EQ(1, put(self->w.c.fd, &name, 1));
+}
+
+/* Only where the space is as small as memory: space_gib=1. */
+TEST_F_TIMEOUT(slots, refused_for_want_of_space, BT_SLOW)
+{
+	struct bmem_alloc_entry e;
+	struct windows w;
+	__u64 name;
+	int pool;
+
+	if (self->w.c.space > BT_GIB)
+		SKIP(return, "the space is larger than what there is to fill it with");
+	pool = bt_pool_create(self->admin, "space", 2 * BT_GIB, 0);
+	ASSERT_LE(0, pool);
+	ASSERT_EQ(0, windows_open(&w, pool));
+	ASSERT_EQ(0, bt_alloc1(w.c.fd, w.c.space, &e));
+	EXPECT_EQ(-ENOSPC, get(w.c.fd, 3, 1, &name));
+	EXPECT_TRUE(refused_since("reason: the client's space has no gap"));
+	windows_close(&w);
+	EXPECT_TRUE(BT_WAIT(!bt_pool_destroy(self->admin, pool), 10000));
+}
+
 /* Names of nothing that is out are passed over, and what is out stays. */
 TEST_F_TIMEOUT(slots, strangers, BT_SLOW)
 {
@@ -843,6 +888,138 @@ TEST_F_TIMEOUT(slots, readonly, BT_SLOW)
 	EXPECT_EQ(1, put(self->w.c.fd, &name, 1));
 }
 
+/**
+ * struct target - the span map as others attack it
+ * @w: windows of the client
+ * @pid: process whose mapping it is
+ * @bytes: length of the mapping
+ */
+struct target {
+	struct windows *w;
+	pid_t pid;
+	size_t bytes;
+};
+
+/* By the parent's memory file, which debuggers write even read-only code by. */
+static bool written_by_mem(pid_t pid, const volatile void *p)
+{
+	char path[64];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	n = fd < 0 ? -1 : pwrite(fd, "nonsense", 8, (uintptr_t)p);
+	close(fd);
+	return n > 0;
+}
+
+static bool written_by_vm(pid_t pid, const volatile void *p)
+{
+	struct iovec from = { "nonsense", 8 }, to = { (void *)p, 8 };
+
+	return process_vm_writev(pid, &from, 1, &to, 1, 0) > 0;
+}
+
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP	4
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE	23
+#endif
+
+/* A way that must not lead to a writable mapping; its number when it does. */
+static int attack_mapping(char *p, size_t bytes)
+{
+	int rw = PROT_READ | PROT_WRITE;
+	char *to;
+
+	if (!mprotect(p, BT_PAGE, rw))
+		return 1;
+	if (!mprotect(p, bytes, PROT_WRITE))
+		return 2;
+	/* Beyond what was mapped, in place and elsewhere. */
+	if (mremap(p, bytes, 2 * bytes, 0) != MAP_FAILED ||
+	    mremap(p, bytes, 2 * bytes, MREMAP_MAYMOVE) != MAP_FAILED)
+		return 3;
+	if (!madvise(p, bytes, MADV_POPULATE_WRITE))
+		return 4;
+	if (bt_poke(p, 1) != SIGSEGV)
+		return 5;
+	/* A second mapping of the same, by those kernels that give one. */
+	to = mremap(p, bytes, bytes, MREMAP_MAYMOVE | MREMAP_DONTUNMAP);
+	if (to != MAP_FAILED && (!mprotect(to, bytes, rw) ||
+				 bt_poke(to, 1) != SIGSEGV || munmap(to, bytes)))
+		return 6;
+	to = mremap(p, 0, bytes, MREMAP_MAYMOVE);
+	if (to != MAP_FAILED && (!mprotect(to, bytes, rw) ||
+				 bt_poke(to, 1) != SIGSEGV || munmap(to, bytes)))
+		return 7;
+	/* A hole in the middle changes nothing about the rest. */
+	if (munmap(p + BT_PAGE, BT_PAGE) || !mprotect(p + 2 * BT_PAGE, BT_PAGE, rw) ||
+	    bt_poke(p + 2 * BT_PAGE, 1) != SIGSEGV)
+		return 8;
+	return 0;
+}
+
+/* Each attack has a mapping of its own, but for what names the parent's. */
+static int attack_spans(void *arg)
+{
+	struct target *t = arg;
+	int fd = t->w->c.fd, rw = PROT_READ | PROT_WRITE, way;
+	__u64 at = t->w->q.spans_offset, end = at + t->w->q.spans_bytes;
+	char *p = map_window(fd, at, t->bytes, PROT_READ);
+
+	if (!p)
+		return 100;
+	way = attack_mapping(p, t->bytes);
+	munmap(p, t->bytes);
+	if (way)
+		return way;
+	/* What the fork brought is no weaker. */
+	if (!mprotect((void *)t->w->spans, BT_PAGE, rw))
+		return 20;
+	if (written_by_mem(getpid(), t->w->spans) || written_by_vm(getpid(), t->w->spans))
+		return 21;
+	if (written_by_mem(t->pid, t->w->spans) || written_by_vm(t->pid, t->w->spans))
+		return 22;
+	if (try_map(fd, at, BT_PAGE, rw, MAP_SHARED) != -EACCES ||
+	    try_map(fd, at, BT_PAGE, PROT_WRITE, MAP_SHARED) != -EACCES ||
+	    try_map(fd, at, BT_PAGE, PROT_READ | PROT_EXEC, MAP_SHARED) != -EACCES)
+		return 23;
+	if (try_map(fd, at, BT_PAGE, PROT_READ, MAP_PRIVATE) != -EINVAL ||
+	    try_map(fd, at, BT_PAGE, rw, MAP_PRIVATE) != -EINVAL)
+		return 24;
+	if (try_map(fd, end, BT_PAGE, PROT_READ, MAP_SHARED) != -EINVAL ||
+	    try_map(fd, end - BT_PAGE, 2 * BT_PAGE, PROT_READ, MAP_SHARED) != -EINVAL ||
+	    try_map(fd, at - BT_PAGE, 2 * BT_PAGE, rw, MAP_SHARED) != -EINVAL)
+		return 25;
+	return 0;
+}
+
+/* Nobody makes the span map writable, in the process or in a child of it. */
+TEST_F_TIMEOUT(slots, span_map_attacked, BT_SLOW)
+{
+	struct target t = { .w = &self->w, .pid = getpid(), .bytes = 8 * BT_PAGE };
+	static struct model m;
+	int got;
+
+	got = get(self->w.c.fd, 3, 64, m.names);
+	ASSERT_EQ(64, got);
+	m.nr = got;
+	memset(m.class, 3, got);
+	FINE(check_model(&self->w, &m));
+	EXPECT_EQ(0, bt_in_child(attack_spans, &t));
+	FINE(check_model(&self->w, &m));
+	/* And in the process itself. */
+	EXPECT_EQ(0, attack_spans(&t));
+	FINE(check_model(&self->w, &m));
+	/* What the kernel writes from now on is still seen. */
+	EXPECT_EQ(64, put(self->w.c.fd, m.names, 64));
+	m.nr = 0;
+	FINE(check_model(&self->w, &m));
+}
+
 /* The ledger is as long as its records need; beyond is nothing. */
 TEST_F_TIMEOUT(slots, ledger_bounds, BT_SLOW)
 {
@@ -984,7 +1161,7 @@ static int make_noise(void *arg)
 
 static const char *const readers[] = {
 	"stats", "pools", "clients", "tensors", "sites", "tombstones",
-	"overhead", "places",
+	"overhead", "placement",
 };
 
 TEST_F_TIMEOUT(slots, noise, BT_SLOW)
@@ -1035,7 +1212,7 @@ TEST_F_TIMEOUT(slots, noise, BT_SLOW)
 
 /* ---- killed between, and in, the calls ---------------------------------------- */
 
-#define KILLS		100
+#define KILLS		200
 
 static int get_and_put(void *arg)
 {
@@ -1060,11 +1237,13 @@ static int get_and_put(void *arg)
 TEST_F_TIMEOUT(slots, killed, BT_SLOW)
 {
 	struct bmem_pool_stats st;
+	/* The debug kernel is there for what it says in its log. */
+	bool debug = !access("/sys/kernel/debug/kmemleak", F_OK);
+	int i, kills = debug ? KILLS / 4 : KILLS;
 	__u64 rnd = 5;
 	pid_t pid;
-	int i;
 
-	for (i = 0; i < KILLS; i++) {
+	for (i = 0; i < kills; i++) {
 		pid = bt_spawn(get_and_put, &self->pool);
 		ASSERT_LT(0, pid);
 		usleep(bt_random(&rnd) % 60000);
