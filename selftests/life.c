@@ -733,4 +733,80 @@ TEST_F_TIMEOUT(life, exec_inherits, BT_SLOW)
 	expect_tombstone(_metadata, w, pid, "signal(9)");
 }
 
+/* ---- reports while clients come and go --------------------------------------- */
+
+#define CHURNERS	3
+/* A report takes milliseconds; one that follows the newcomers has no end. */
+#define REPORT_MS	60000
+#define REPORT_ROUNDS	5
+
+static int open_and_close(void *arg)
+{
+	int pool = *(int *)arg, i, fd;
+	struct bmem_alloc_entry e;
+
+	for (;;) {
+		fd = bt_open();
+		if (fd < 0 || bt_bind_pool(fd, pool))
+			return 1;
+		for (i = 0; i < 4; i++)
+			bt_alloc1(fd, 3 * BT_PAGE, &e);
+		close(fd);
+	}
+}
+
+/* Reads a file to its end, or for as long as it may take; bytes or -errno. */
+static long long read_report(const char *name)
+{
+	static char text[1 << 16];
+	__u64 end = bt_now_ms() + REPORT_MS;
+	long long all = 0;
+	char path[128];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), BT_DEBUGFS "/%s", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	while ((n = read(fd, text, sizeof(text))) > 0 && bt_now_ms() < end)
+		all += n;
+	close(fd);
+	return n > 0 ? -ETIME : n < 0 ? -errno : all;
+}
+
+TEST_F_TIMEOUT(life, reports_end_under_churn, 3 * BT_SLOW)
+{
+	static const char *const names[] = {
+		"stats", "pools", "clients", "tensors", "sites", "tombstones",
+		"overhead", "placement",
+	};
+	__u64 opened = bt_debugfs_value("stats", "tombstones_total");
+	pid_t pids[CHURNERS];
+	long long got;
+	size_t k;
+	int i;
+
+	for (i = 0; i < CHURNERS; i++) {
+		pids[i] = bt_spawn(open_and_close, &self->pool);
+		ASSERT_LT(0, pids[i]);
+	}
+	EXPECT_TRUE(BT_WAIT(bt_debugfs_value("stats", "tombstones_total") >
+			    opened, 30000));
+	for (i = 0; i < REPORT_ROUNDS; i++) {
+		for (k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
+			got = read_report(names[k]);
+			EXPECT_LT(0, got) {
+				TH_LOG("%s: %s", names[k], strerror(-got));
+			}
+		}
+	}
+	for (i = 0; i < CHURNERS; i++) {
+		kill(pids[i], SIGKILL);
+		waitpid(pids[i], NULL, 0);
+	}
+	TH_LOG("%llu clients came and went", (unsigned long long)
+	       bt_debugfs_value("stats", "tombstones_total") - opened);
+}
+
 TEST_HARNESS_MAIN
