@@ -10,11 +10,12 @@
 
 #include "cache.h"
 
-static struct bmem_record *record_of(const struct bmem_client *c,
-				     uint64_t name)
-{
-	return &c->ledger[name_record(name)];
-}
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#define single_threaded()	__libc_single_threaded
+#else
+#define single_threaded()	false
+#endif
 
 static void held_add(struct bmem_client *c, int64_t bytes)
 {
@@ -109,18 +110,16 @@ int blocks_get(struct bmem_client *c, struct bmem_alloc_entry *e, uint32_t nr)
 }
 
 /* Enter a block that is used again; its record is kept at every level. */
-static void *reuse(struct bmem_client *c, uint64_t name, size_t size,
+static void *reuse(struct bmem_client *c, const struct kept *block, size_t size,
 		   unsigned int flags, uint32_t site)
 {
-	char *p = c->base + name_offset(name);
-
 	bool full = level_now(c) >= BMEM_LEVEL_STANDARD;
 
-	record_live(record_of(c, name), size, full ? site : 0,
+	record_live(block->record, size, full ? site : 0,
 		    full ? ticks_now(c) : 0);
 	if (flags & BMEM_ALLOC_ZERO)
-		memset(p, 0, size);
-	return p;
+		memset(block->ptr, 0, size);
+	return block->ptr;
 }
 
 /**
@@ -138,19 +137,18 @@ static void *reuse(struct bmem_client *c, uint64_t name, size_t size,
 void *block_reuse(struct bmem_client *c, size_t size, size_t align,
 		  unsigned int flags, uint32_t site)
 {
-	struct cache *m = thread_cache(c);
-	uint64_t pages, name;
+	struct cache *m = cache_of(c);
+	struct kept block;
+	uint64_t pages;
 
 	if (!m)
 		return NULL;
 	if (align < BMEM_PAGE_SIZE)
 		align = BMEM_PAGE_SIZE;
-	pages = (size + BMEM_PAGE_SIZE - 1) >> PAGE_SHIFT;
-	name = stash_take(&m->stash, pages, align);
-	if (name == NAME_NONE)
-		name = stash_depot_take(c, pages, align);
-	if (name != NAME_NONE)
-		return reuse(c, name, size, flags, site);
+	pages = block_pages(size);
+	if (stash_take(&m->stash, &block, pages, align) ||
+	    stash_depot_take(c, &block, pages, align))
+		return reuse(c, &block, size, flags, site);
 	cache_look(c, m);
 	stash_tighten(c, m, pages);
 	return NULL;
@@ -208,13 +206,48 @@ static bool has_record(const struct bmem_client *c, uint64_t entry)
  */
 int block_keep(struct bmem_client *c, uint64_t offset, uint64_t entry)
 {
-	struct cache *m = thread_cache(c);
+	struct cache *m = cache_of(c);
+	struct stash *s;
+	uint32_t pages;
 
 	if (!m || !has_record(c, entry))
 		return block_release(c, offset);
-	stash_put(c, m, name_of(offset, span_record(entry)),
-		  span_pages(c, entry, offset));
+	pages = span_pages(c, entry, offset);
+	s = &m->stash;
+	if (__builtin_expect(s->nr == STASH_MAX ||
+			     (s->nr && s->pages + pages > m->stash_limit), 0))
+		stash_room(c, m, pages);
+	stash_push(s, c->base + offset, &c->ledger[span_record(entry)], pages,
+		   ticks_now(c));
 	return 0;
+}
+
+/*
+ * Nobody else can free what this thread frees: it is alone, and no process was
+ * forked off that has the client too.
+ */
+static bool alone(void)
+{
+	return single_threaded() && !peek(&clients_forked);
+}
+
+/*
+ * Enter that a block is free: of all who try, one is told that it did it.
+ *
+ * Return: true if the caller is the one.
+ */
+static bool retire(struct bmem_record *r, uint64_t head)
+{
+	uint64_t free = head & ~BMEM_RECORD_STATE_MASK;
+
+	if (!head_live(head))
+		return false;
+	if (alone()) {
+		poke(&r->head, free);
+		return true;
+	}
+	return __atomic_compare_exchange_n(&r->head, &head, free, false,
+					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
 /**
@@ -237,10 +270,7 @@ int block_free(struct bmem_client *c, uint64_t offset, uint64_t entry)
 		return block_release(c, offset);
 	r = &c->ledger[span_record(entry)];
 	head = peek(&r->head);
-	if (!head_live(head) ||
-	    !__atomic_compare_exchange_n(&r->head, &head,
-					 head & ~BMEM_RECORD_STATE_MASK, false,
-					 __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+	if (!retire(r, head))
 		return -ENOENT;
 	if (level_now(c) >= BMEM_LEVEL_STANDARD)
 		record_lifetime(r, ticks_now(c));

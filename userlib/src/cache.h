@@ -28,25 +28,33 @@
 #define STASH_MAX	32
 /* Most threads that have a cache of their own at a time. */
 #define CACHES_MAX	4096
-/* No slot and no block has this name. */
-#define NAME_NONE	(~0ULL)
 
 /**
- * struct stash - tensors of whole pages that were freed, oldest first
+ * struct kept - a tensor of whole pages that was freed
+ * @ptr: where it is
+ * @record: its record
+ * @pages: its length
+ * @since: when it was freed, in ticks
+ */
+struct kept {
+	char *ptr;
+	struct bmem_record *record;
+	uint32_t pages;
+	uint32_t since;
+};
+
+/**
+ * struct stash - what is kept of these
+ * @pages: their lengths together
  * @nr: how many
  * @moving: somebody is changing the order of the rest
- * @pages: their lengths together
- * @len: length of each, in pages
- * @since: when it was freed, in ticks
- * @names: where it lies, and its record
+ * @kept: the blocks, oldest first
  */
 struct stash {
+	uint64_t pages;
 	uint32_t nr;
 	bool moving;
-	uint64_t pages;
-	uint32_t len[STASH_MAX];
-	uint32_t since[STASH_MAX];
-	uint64_t names[STASH_MAX];
+	struct kept kept[STASH_MAX];
 };
 
 /**
@@ -225,15 +233,46 @@ static inline void slot_push(struct magazine *mag, struct idle *top, char *ptr,
 	__atomic_store_n(&mag->top, top + 1, __ATOMIC_RELEASE);
 }
 
+static inline uint64_t block_pages(size_t size)
+{
+	return (size + BMEM_PAGE_SIZE - 1) >> PAGE_SHIFT;
+}
+
+/* May a block serve a request?  One that is at most an eighth too long may. */
+static inline bool kept_fits(const struct kept *block, uint64_t pages)
+{
+	return block->pages - pages <= pages / 8;
+}
+
+/* Into the caller's own stash, or one that is locked; there is room. */
+static inline void stash_push(struct stash *s, char *ptr,
+			      struct bmem_record *record, uint32_t pages,
+			      uint32_t since)
+{
+	struct kept *to = &s->kept[s->nr];
+
+	to->ptr = ptr;
+	to->record = record;
+	to->pages = pages;
+	to->since = since;
+	s->pages += pages;
+	__atomic_store_n(&s->nr, s->nr + 1, __ATOMIC_RELEASE);
+}
+
 struct cache *thread_cache(struct bmem_client *c);
+
+/* The thread's cache, soonest found where it was used last; or NULL. */
+static inline struct cache *cache_of(struct bmem_client *c)
+{
+	return cache_at_hand(c) ? tls.slots[0].cache : thread_cache(c);
+}
 
 /* Call site of an allocation, as far as the level wants one. */
 static inline __attribute__((always_inline))
 uint32_t site_from(struct bmem_client *c, const char *label, const void *ret,
 		   const void *frame, size_t bytes)
 {
-	struct cache *m = cache_at_hand(c) ? tls.slots[0].cache :
-					     thread_cache(c);
+	struct cache *m = cache_of(c);
 	uint32_t level = level_now(c);
 
 	if (__builtin_expect(m != NULL, 1))
@@ -242,6 +281,7 @@ uint32_t site_from(struct bmem_client *c, const char *label, const void *ret,
 }
 
 /* thread.c */
+extern bool clients_forked __attribute__((visibility("hidden")));
 int thread_client_add(struct bmem_client *c);
 void thread_client_remove(struct bmem_client *c);
 void thread_client_lose(int fd);
@@ -277,11 +317,11 @@ void depot_sweep(struct bmem_client *c);
 bool idle_flush(struct bmem_client *c);
 
 /* stash.c */
-uint64_t stash_take(struct stash *s, uint64_t pages, uint64_t align);
-uint64_t stash_depot_take(struct bmem_client *c, uint64_t pages,
-			  uint64_t align);
-void stash_put(struct bmem_client *c, struct cache *m, uint64_t name,
-	       uint32_t pages);
+bool stash_take(struct stash *s, struct kept *block, uint64_t pages,
+		uint64_t align);
+bool stash_depot_take(struct bmem_client *c, struct kept *block, uint64_t pages,
+		      uint64_t align);
+void stash_room(struct bmem_client *c, struct cache *m, uint32_t pages);
 void stash_empty(struct bmem_client *c, struct cache *m);
 void stash_tighten(struct bmem_client *c, struct cache *m, uint64_t pages);
 void stash_depot_flush(struct bmem_client *c);

@@ -374,12 +374,19 @@ static uint32_t sample(struct origin *o, struct known *at)
 	return k.site ? k.site : at->site;
 }
 
-/* Allocations that may go by without a look at what else is due. */
-#define DEAL	256
+/*
+ * Allocations that may go by without a look at what else is due; and of blocks,
+ * which weigh more, as many as are worth it.
+ */
+#define DEAL		256
+#define DEAL_BLOCKS	2048
 
-static void deal(struct site_flat *f, struct site_dealt *d, uint32_t nr)
+static void deal(struct site_flat *f, struct site_dealt *d, uint32_t weight,
+		 uint32_t nr)
 {
-	f->left = nr < DEAL ? (int32_t)nr : DEAL;
+	uint32_t most = weight > 1 ? DEAL_BLOCKS : DEAL;
+
+	f->left = (int32_t)(nr < most ? nr : most);
 	d->given = (uint32_t)f->left;
 	d->rest = nr - d->given;
 }
@@ -435,14 +442,14 @@ static uint32_t find_flat(struct origin *o)
 	struct known k;
 
 	if (hit && nr >= o->weight) {
-		deal(f, d, nr - o->weight);
+		deal(f, d, o->weight, nr - o->weight);
 		return f->site;
 	}
 	site = flat_miss(o, hit, &k);
 	if (site) {
 		f->key = key;
 		f->site = k.site;
-		deal(f, d, draw(o, &k) - 1);
+		deal(f, d, o->weight, draw(o, &k) - 1);
 	}
 	return site;
 }

@@ -196,6 +196,40 @@ static inline uint32_t site_of(struct bmem_client *c, struct site_cache *sc,
 }
 
 /**
+ * site_of_block() - site_of() for a block without a label
+ * @c: as for site_of()
+ * @sc: as for site_of()
+ * @ret: as for site_of()
+ * @frame: as for site_of()
+ * @level: %BMEM_LEVEL_STANDARD or %BMEM_LEVEL_FULL
+ * @bytes: more than %BMEM_SLOT_MAX
+ *
+ * Return: as for site_of().
+ */
+static inline uint32_t site_of_block(struct bmem_client *c,
+				     struct site_cache *sc, const void *ret,
+				     const void *frame, uint32_t level,
+				     size_t bytes)
+{
+	int32_t weight = (int32_t)site_weight(bytes);
+	struct site_flat *e;
+
+	if (level == BMEM_LEVEL_STANDARD &&
+	    (bytes < CALLER_BYTES || (bytes < SITE_BIG && !caller_on()))) {
+		e = site_look(sc, ret);
+		if (__builtin_expect(e && e->left > weight && sc->meter.left,
+				     1)) {
+			/* Counted here, so not when the site is settled. */
+			e->left -= weight;
+			sc->dealt[e - sc->flat].given -= (uint32_t)weight;
+			sc->meter.left--;
+			return e->site;
+		}
+	}
+	return site_slow(c, sc, NULL, ret, frame, level, bytes);
+}
+
+/**
  * site_timed() - is the allocation that site_of() was asked for timed?
  * @sc: the calling thread's cache
  *

@@ -29,91 +29,84 @@ static uint64_t stash_limit(const struct bmem_client *c)
 }
 
 /* Take block @i out; the others keep their order. */
-static void stash_cut(struct stash *s, uint32_t i)
+static struct kept stash_cut(struct stash *s, uint32_t i)
 {
-	uint32_t n = s->nr - 1 - i;
+	struct kept block = s->kept[i];
 
 	poke(&s->moving, true);
 	atomic_signal_fence(memory_order_seq_cst);
 	poke(&s->nr, s->nr - 1);
-	s->pages -= s->len[i];
-	if (n) {
-		memmove(&s->len[i], &s->len[i + 1], n * sizeof(*s->len));
-		memmove(&s->since[i], &s->since[i + 1], n * sizeof(*s->since));
-		memmove(&s->names[i], &s->names[i + 1], n * sizeof(*s->names));
-	}
+	s->pages -= block.pages;
+	memmove(&s->kept[i], &s->kept[i + 1], (s->nr - i) * sizeof(block));
 	__atomic_store_n(&s->moving, false, __ATOMIC_RELEASE);
+	return block;
 }
 
-static void stash_add(struct stash *s, uint64_t name, uint32_t pages,
-		      uint32_t since)
+static void give_back(struct bmem_client *c, const struct kept *block)
 {
-	s->len[s->nr] = pages;
-	s->since[s->nr] = since;
-	s->names[s->nr] = name;
-	s->pages += pages;
-	__atomic_store_n(&s->nr, s->nr + 1, __ATOMIC_RELEASE);
+	(void)block_release(c, (uint64_t)(block->ptr - c->base));
 }
 
 /**
  * stash_take() - a block for a request
  * @s: stash, the caller's own or locked
+ * @block: out, the block freed last that fits
  * @pages: length wanted
- * @align: power of two that the offset is to be a multiple of
+ * @align: power of two that its address is to be a multiple of, at most
+ *	%BMEM_HUGE_SIZE
  *
- * Return: name of the block freed last that is at most an eighth too long;
- * %NAME_NONE if there is none.
+ * Return: true if there is one.
  */
-uint64_t stash_take(struct stash *s, uint64_t pages, uint64_t align)
+bool stash_take(struct stash *s, struct kept *block, uint64_t pages,
+		uint64_t align)
 {
-	uint64_t spare = pages / 8, name;
 	uint32_t i = s->nr;
 
 	while (i--) {
-		if (s->len[i] - pages > spare)
+		if (!kept_fits(&s->kept[i], pages) ||
+		    (uintptr_t)s->kept[i].ptr & (align - 1))
 			continue;
-		name = s->names[i];
-		if (name_offset(name) & (align - 1))
-			continue;
-		stash_cut(s, i);
-		return name;
+		*block = stash_cut(s, i);
+		return true;
 	}
-	return NAME_NONE;
+	return false;
 }
 
 /**
  * stash_depot_take() - stash_take() from the depot
  * @c: client
+ * @block: as for stash_take()
  * @pages: as for stash_take()
  * @align: as for stash_take()
  *
  * Return: as for stash_take().
  */
-uint64_t stash_depot_take(struct bmem_client *c, uint64_t pages, uint64_t align)
+bool stash_depot_take(struct bmem_client *c, struct kept *block, uint64_t pages,
+		      uint64_t align)
 {
 	struct depot *d = c->depot;
-	uint64_t name;
+	bool found;
 
 	if (!peek(&d->stash.nr))
-		return NAME_NONE;
+		return false;
 	pthread_mutex_lock(&d->lock);
-	name = stash_take(&d->stash, pages, align);
+	found = stash_take(&d->stash, block, pages, align);
 	pthread_mutex_unlock(&d->lock);
-	return name;
+	return found;
 }
 
 /* Put a block in the depot, if there is room. */
-static bool depot_stash(struct bmem_client *c, uint64_t name, uint32_t pages,
-			uint32_t since)
+static bool depot_stash(struct bmem_client *c, const struct kept *block)
 {
 	struct depot *d = c->depot;
 	bool room;
 
 	pthread_mutex_lock(&d->lock);
 	room = d->stash.nr < STASH_MAX &&
-	       d->stash.pages + pages <= stash_limit(c);
+	       d->stash.pages + block->pages <= stash_limit(c);
 	if (room)
-		stash_add(&d->stash, name, pages, since);
+		stash_push(&d->stash, block->ptr, block->record, block->pages,
+			   block->since);
 	pthread_mutex_unlock(&d->lock);
 	return room;
 }
@@ -121,12 +114,10 @@ static bool depot_stash(struct bmem_client *c, uint64_t name, uint32_t pages,
 /* The thread's oldest block goes to the depot or back. */
 static void stash_spill(struct bmem_client *c, struct stash *s)
 {
-	uint64_t name = s->names[0];
-	uint32_t pages = s->len[0], since = s->since[0];
+	struct kept block = stash_cut(s, 0);
 
-	stash_cut(s, 0);
-	if (!depot_stash(c, name, pages, since))
-		block_release(c, name_offset(name));
+	if (!depot_stash(c, &block))
+		give_back(c, &block);
 }
 
 /**
@@ -136,12 +127,11 @@ static void stash_spill(struct bmem_client *c, struct stash *s)
  */
 void stash_empty(struct bmem_client *c, struct cache *m)
 {
-	uint64_t name;
+	struct kept block;
 
 	while (m->stash.nr) {
-		name = m->stash.names[0];
-		stash_cut(&m->stash, 0);
-		(void)block_release(c, name_offset(name));
+		block = stash_cut(&m->stash, 0);
+		give_back(c, &block);
 	}
 }
 
@@ -173,50 +163,45 @@ void stash_tighten(struct bmem_client *c, struct cache *m, uint64_t pages)
 }
 
 /**
- * stash_put() - keep a block that was freed
+ * stash_room() - make room in the stash for a block that was freed
  * @c: client
  * @m: this thread's cache
- * @name: the block, whose record is free
  * @pages: its length
+ *
+ * One alone has room, whatever its length.
  */
-void stash_put(struct bmem_client *c, struct cache *m, uint64_t name,
-	       uint32_t pages)
+void stash_room(struct bmem_client *c, struct cache *m, uint32_t pages)
 {
 	struct stash *s = &m->stash;
 
-	if (__builtin_expect(s->nr == STASH_MAX ||
-			     (s->nr && s->pages + pages > m->stash_limit), 0)) {
-		cache_look(c, m);
-		m->stash_limit = stash_limit(c);
-		while (s->nr == STASH_MAX ||
-		       (s->nr && s->pages + pages > m->stash_limit))
-			stash_spill(c, s);
-	}
-	stash_add(s, name, pages, ticks_now(c));
+	cache_look(c, m);
+	m->stash_limit = stash_limit(c);
+	while (s->nr == STASH_MAX ||
+	       (s->nr && s->pages + pages > m->stash_limit))
+		stash_spill(c, s);
 }
 
 /* The depot's oldest block, if it is at least @ticks old. */
-static bool depot_pop(struct bmem_client *c, uint32_t ticks, uint64_t *name)
+static bool depot_pop(struct bmem_client *c, uint32_t ticks,
+		      struct kept *block)
 {
 	struct depot *d = c->depot;
 	bool old;
 
 	pthread_mutex_lock(&d->lock);
-	old = d->stash.nr && ticks_now(c) - d->stash.since[0] >= ticks;
-	if (old) {
-		*name = d->stash.names[0];
-		stash_cut(&d->stash, 0);
-	}
+	old = d->stash.nr && ticks_now(c) - d->stash.kept[0].since >= ticks;
+	if (old)
+		*block = stash_cut(&d->stash, 0);
 	pthread_mutex_unlock(&d->lock);
 	return old;
 }
 
 static void depot_release(struct bmem_client *c, uint32_t ticks)
 {
-	uint64_t name;
+	struct kept block;
 
-	while (peek(&c->depot->stash.nr) && depot_pop(c, ticks, &name))
-		block_release(c, name_offset(name));
+	while (peek(&c->depot->stash.nr) && depot_pop(c, ticks, &block))
+		give_back(c, &block);
 }
 
 /**
@@ -237,17 +222,16 @@ void stash_age(struct bmem_client *c, struct cache *m)
 {
 	struct stash *s = &m->stash;
 	uint32_t now = ticks_now(c), ticks;
-	uint64_t name;
+	struct kept block;
 
 	while (s->nr) {
 		/* One beyond the bound is only kept for as long as a loop. */
 		ticks = s->pages > m->stash_limit ? STASH_LONE_TICKS :
 						    STASH_TICKS;
-		if (now - s->since[0] < ticks)
+		if (now - s->kept[0].since < ticks)
 			break;
-		name = s->names[0];
-		stash_cut(s, 0);
-		block_release(c, name_offset(name));
+		block = stash_cut(s, 0);
+		give_back(c, &block);
 	}
 	depot_release(c, STASH_TICKS);
 }

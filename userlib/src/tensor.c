@@ -150,14 +150,68 @@ static cold void *alloc_timed(struct bmem_client *c, size_t size, size_t align,
 	return p;
 }
 
+/* Left alone, the compiler puts together what a test and a jump do at once. */
+#define apart()	__asm__ volatile("")
+
+static inline __attribute__((always_inline))
+bool is_plain(size_t align, unsigned int flags, const char *label)
+{
+	if (unlikely(align & ~(size_t)BMEM_ALIGN_MIN))
+		return false;
+	apart();
+	if (unlikely(flags))
+		return false;
+	apart();
+	return likely(!label);
+}
+
+/*
+ * The block that this thread freed last, if it is one for this request; or NULL.
+ * A block has its record at every level.
+ */
+static inline __attribute__((always_inline))
+void *block_quick(struct bmem_client *c, size_t size, const void *ret,
+		  const void *frame)
+{
+	uint32_t level = level_now(c), site = 0, at;
+	struct kept *block;
+	struct cache *m;
+
+	if (unlikely(size > SIZE_MAX - BMEM_PAGE_SIZE || !cache_at_hand(c)))
+		return NULL;
+	m = tls.slots[0].cache;
+	at = m->stash.nr - 1;
+	if (unlikely(at >= STASH_MAX ||
+		     !kept_fits(&m->stash.kept[at], block_pages(size))))
+		return NULL;
+	if (likely(level >= BMEM_LEVEL_STANDARD)) {
+		site = site_of_block(c, &m->sites, ret, frame, level, size);
+		if (site_timed(&m->sites))
+			return alloc_timed(c, size, 0, 0, site);
+	}
+	block = &m->stash.kept[at];
+	poke(&m->stash.nr, at);
+	m->stash.pages -= block->pages;
+	record_live(block->record, size, site,
+		    level >= BMEM_LEVEL_STANDARD ? ticks_now(c) : 0);
+	return block->ptr;
+}
+
 /* All that is not done where it is asked for. */
 static inline __attribute__((always_inline))
 void *alloc_from(struct bmem_client *c, size_t size, size_t align,
 		 unsigned int flags, const char *label, const void *ret,
 		 const void *frame)
 {
-	uint32_t site = site_from(c, label, ret, frame, size);
+	uint32_t site;
+	void *p;
 
+	if (size > SLAB_BYTES_MAX && is_plain(align, flags, label)) {
+		p = block_quick(c, size, ret, frame);
+		if (likely(p))
+			return p;
+	}
+	site = site_from(c, label, ret, frame, size);
 	if (unlikely(cache_at_hand(c) && site_timed(&tls.slots[0].cache->sites)))
 		return alloc_timed(c, size, align, flags, site);
 	return alloc_slow(c, size, align, flags, site);
@@ -177,21 +231,6 @@ void *alloc_other(struct bmem_client *c, size_t size, size_t align,
 	if (unlikely(__builtin_return_address(0) != ret))
 		frame = *frame;
 	return alloc_from(c, size, align, flags, label, ret, frame);
-}
-
-/* Left alone, the compiler puts together what a test and a jump do at once. */
-#define apart()	__asm__ volatile("")
-
-static inline __attribute__((always_inline))
-bool is_plain(size_t align, unsigned int flags, const char *label)
-{
-	if (unlikely(align & ~(size_t)BMEM_ALIGN_MIN))
-		return false;
-	apart();
-	if (unlikely(flags))
-		return false;
-	apart();
-	return likely(!label);
 }
 
 /* A slot from the magazine, for a site that the thread knows; or NULL. */

@@ -24,6 +24,9 @@ static pthread_mutex_t clients_lock = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
 static struct bmem_client *clients;
 static bool clients_held;
 
+/* A process was forked off by this one, or this one was. */
+bool clients_forked;
+
 /* How often the destructors of this thread's keys were gone through. */
 static __thread unsigned int rounds __attribute__((tls_model("initial-exec")));
 
@@ -106,6 +109,7 @@ static void before_fork(void)
 	bool held = guard_hold(&clients_lock);
 
 	clients_held = held;
+	poke(&clients_forked, true);
 	fork_clients(clients, FORK_PREPARE);
 }
 
