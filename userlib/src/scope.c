@@ -112,10 +112,11 @@ static uint32_t scope_inside(uint32_t outer, const char *name)
 	return id ? id : outer;
 }
 
+/* In the lower half it only has to differ, see site_flat(). */
 static void scope_enter(struct scopes *s, uint32_t id)
 {
 	s->id = id;
-	tls.scope_key = (uint64_t)id << SCOPE_SHIFT;
+	tls.scope_key = (uint64_t)id << SCOPE_SHIFT | id * 0x85ebca6bU;
 }
 
 void bmem_scope_push(const char *name)

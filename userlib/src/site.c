@@ -597,8 +597,8 @@ static uint32_t site_find(struct origin *o)
 }
 
 /* A stack without a label that the thread knows; or 0. */
-static uint32_t site_known(struct site_cache *sc, const void *ret,
-			   const void *frame, uint32_t weight)
+static inline uint32_t site_known(struct site_cache *sc, const void *ret,
+				  const void *frame, uint32_t weight)
 {
 	uint32_t scope = bmem_scope_id();
 	struct site_stack *s = stack_entry(sc, ret, frame, scope);
@@ -690,6 +690,31 @@ static uint32_t site_with_timer(struct origin *o)
 }
 
 /**
+ * site_whole() - the site of a whole stack that the thread knows
+ * @c: as for site_of()
+ * @sc: as for site_of()
+ * @ret: as for site_of()
+ * @frame: as for site_of()
+ * @level: as for site_of()
+ * @bytes: as for site_of()
+ *
+ * Return: the site, or 0 where site_slow() has to be asked.
+ */
+uint32_t site_whole(struct bmem_client *c, struct site_cache *sc,
+		    const void *ret, const void *frame, uint32_t level,
+		    size_t bytes)
+{
+	uint32_t site;
+
+	if (!sc->meter.left || caller_on() ||
+	    (bytes < SITE_BIG && (level != BMEM_LEVEL_FULL || site_reduced(c))))
+		return 0;
+	site = site_known(sc, ret, frame, site_weight(bytes));
+	sc->meter.left -= !!site;
+	return site;
+}
+
+/**
  * site_slow() - site_of() where the thread's cache has no short answer
  * @c: as for site_of()
  * @sc: as for site_of()
@@ -705,32 +730,19 @@ uint32_t site_slow(struct bmem_client *c, struct site_cache *sc,
 		   const char *label, const void *ret, const void *frame,
 		   uint32_t level, size_t bytes)
 {
-	const struct governor *g = &c->sites.costs.governor;
-	uint32_t weight = site_weight(bytes), site;
-	struct origin o;
-	bool full, ask;
-
-	full = bytes >= SITE_BIG ||
-	       (level == BMEM_LEVEL_FULL &&
-		!atomic_load_explicit(&g->reduced, memory_order_relaxed));
-	ask = (full || bytes >= CALLER_BYTES) && caller_on();
-	if (full && !ask && !label && sc->meter.left) {
-		site = site_known(sc, ret, frame, weight);
-		if (site) {
-			sc->meter.left--;
-			return site;
-		}
-	}
-	o = (struct origin) {
+	bool full = bytes >= SITE_BIG ||
+		    (level == BMEM_LEVEL_FULL && !site_reduced(c));
+	struct origin o = {
 		.c = c,
 		.sc = sc,
 		.label = label,
 		.ret = ret,
 		.frame = frame,
-		.weight = weight,
+		.weight = site_weight(bytes),
 		.full = full,
-		.ask = ask,
+		.ask = (full || bytes >= CALLER_BYTES) && caller_on(),
 	};
+
 	sc->meter.timing = false;
 	if (!full && !label)
 		settle(sc, site_key(ret));

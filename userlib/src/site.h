@@ -17,6 +17,7 @@
 #define SITE_BIG	(1UL << 20)
 
 /* Powers of two. */
+#define SITE_FLAT	512
 #define SITE_ENTRIES	128
 #define SITE_STACKS	16
 
@@ -106,8 +107,8 @@ struct site_cache {
 	uintptr_t high;
 	uint64_t random;
 	uint64_t loads;
-	struct site_flat flat[SITE_ENTRIES];
-	struct site_dealt dealt[SITE_ENTRIES];
+	struct site_flat flat[SITE_FLAT];
+	struct site_dealt dealt[SITE_FLAT];
 	struct site_entry entries[SITE_ENTRIES];
 	struct site_stack stacks[SITE_STACKS];
 };
@@ -131,7 +132,17 @@ static inline uint32_t site_weight(size_t bytes)
 uint32_t site_slow(struct bmem_client *c, struct site_cache *sc,
 		   const char *label, const void *ret, const void *frame,
 		   uint32_t level, size_t bytes);
+uint32_t site_whole(struct bmem_client *c, struct site_cache *sc,
+		    const void *ret, const void *frame, uint32_t level,
+		    size_t bytes);
 void site_cache_flush(struct bmem_client *c, struct site_cache *sc);
+
+/* At level full, are sites those of level standard for now? */
+static inline bool site_reduced(const struct bmem_client *c)
+{
+	return atomic_load_explicit(&c->sites.costs.governor.reduced,
+				    memory_order_relaxed);
+}
 
 /* A return address and the thread's scope, in one word. */
 static inline uint64_t site_key(const void *ret)
@@ -139,11 +150,13 @@ static inline uint64_t site_key(const void *ret)
 	return (uintptr_t)ret ^ tls.scope_key;
 }
 
-/* A factor that fits an instruction; its bits are those of the golden ratio. */
+/* Return addresses of one program differ in the lower half. */
 static inline struct site_flat *site_flat(struct site_cache *sc, uint64_t key)
 {
-	return &sc->flat[key * 0x61c88647 >> 57];
+	return &sc->flat[(uint32_t)key * 0x9e3779b1U >> 23];
 }
+
+_Static_assert(SITE_FLAT == 1 << (32 - 23), "index of a site");
 
 /* The thread's entry of a return address, if it knows it; or NULL. */
 static inline struct site_flat *site_look(struct site_cache *sc,
@@ -183,6 +196,7 @@ static inline uint32_t site_of(struct bmem_client *c, struct site_cache *sc,
 			       const void *frame, uint32_t level, size_t bytes)
 {
 	struct site_flat *e;
+	uint32_t site = 0;
 
 	if (level < BMEM_LEVEL_STANDARD)
 		return 0;
@@ -191,8 +205,11 @@ static inline uint32_t site_of(struct bmem_client *c, struct site_cache *sc,
 		e = site_hit(sc, ret);
 		if (e)
 			return e->site;
+	} else if (!label) {
+		site = site_whole(c, sc, ret, frame, level, bytes);
 	}
-	return site_slow(c, sc, label, ret, frame, level, bytes);
+	return site ? site :
+		      site_slow(c, sc, label, ret, frame, level, bytes);
 }
 
 /**
@@ -213,6 +230,7 @@ static inline uint32_t site_of_block(struct bmem_client *c,
 {
 	int32_t weight = (int32_t)site_weight(bytes);
 	struct site_flat *e;
+	uint32_t site;
 
 	if (level == BMEM_LEVEL_STANDARD &&
 	    (bytes < CALLER_BYTES || (bytes < SITE_BIG && !caller_on()))) {
@@ -226,7 +244,9 @@ static inline uint32_t site_of_block(struct bmem_client *c,
 			return e->site;
 		}
 	}
-	return site_slow(c, sc, NULL, ret, frame, level, bytes);
+	site = site_whole(c, sc, ret, frame, level, bytes);
+	return site ? site :
+		      site_slow(c, sc, NULL, ret, frame, level, bytes);
 }
 
 /**

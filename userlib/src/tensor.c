@@ -197,6 +197,24 @@ void *block_quick(struct bmem_client *c, size_t size, const void *ret,
 	return block->ptr;
 }
 
+/* A slot for a whole stack that the thread knows, at level full; or NULL. */
+static inline __attribute__((always_inline))
+void *slot_whole(struct bmem_client *c, size_t size, const void *ret,
+		 const void *frame)
+{
+	struct magazine *mag;
+	uint32_t site;
+
+	if (level_now(c) != BMEM_LEVEL_FULL)
+		return NULL;
+	mag = magazine_for(c, size);
+	if (unlikely(!mag))
+		return NULL;
+	site = site_whole(c, &tls.slots[0].cache->sites, ret, frame,
+			  BMEM_LEVEL_FULL, size);
+	return likely(site) ? slot_pop(c, mag, size, site, false) : NULL;
+}
+
 /* All that is not done where it is asked for. */
 static inline __attribute__((always_inline))
 void *alloc_from(struct bmem_client *c, size_t size, size_t align,
@@ -206,8 +224,9 @@ void *alloc_from(struct bmem_client *c, size_t size, size_t align,
 	uint32_t site;
 	void *p;
 
-	if (size > SLAB_BYTES_MAX && is_plain(align, flags, label)) {
-		p = block_quick(c, size, ret, frame);
+	if (is_plain(align, flags, label)) {
+		p = size > SLAB_BYTES_MAX ? block_quick(c, size, ret, frame) :
+					    slot_whole(c, size, ret, frame);
 		if (likely(p))
 			return p;
 	}
@@ -242,9 +261,12 @@ void *alloc_quick(struct bmem_client *c, size_t size, const void *ret)
 
 	if (unlikely(!mag))
 		return NULL;
-	if (unlikely(level_now(c) != BMEM_LEVEL_STANDARD))
-		return peek(&c->control->level) == BMEM_LEVEL_FULL ? NULL :
-		       slot_pop(c, mag, size, 0, true);
+	if (unlikely(level_now(c) != BMEM_LEVEL_STANDARD)) {
+		if (peek(&c->control->level) != BMEM_LEVEL_FULL)
+			return slot_pop(c, mag, size, 0, true);
+		if (!site_reduced(c))
+			return NULL;
+	}
 	site = site_hit(&tls.slots[0].cache->sites, ret);
 	if (unlikely(!site))
 		return NULL;
@@ -393,12 +415,14 @@ int bmem_free(struct bmem_client *c, void *ptr)
 	r = &c->ledger[span_record(entry) + (uint64_t)slot];
 	/* Nothing remains of the state if it was live, and nothing else. */
 	head = peek(&r->head) - BMEM_RECORD_LIVE;
-	if (unlikely(head & BMEM_RECORD_STATE_MASK))
-		return free_slow(c, ptr);
-	/* Before the push, whose address is known sooner than the record's. */
-	poke(&r->head, head);
-	if (likely(!level_low(c)))
-		record_lifetime(r, ticks_now(c));
+	if (likely(!(head & BMEM_RECORD_STATE_MASK))) {
+		/* Before the push, whose address is known sooner. */
+		poke(&r->head, head);
+		if (likely(!level_low(c)))
+			record_lifetime(r, ticks_now(c));
+	} else if (!atomic_load_explicit(&c->was_off, memory_order_relaxed)) {
+		return -ENOENT;
+	}
 	slot_push(mag, top, ptr, r);
 	return 0;
 }
