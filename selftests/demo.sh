@@ -1,14 +1,19 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# The guest's part of `make demo`: two processes replay a recorded PyTorch
-# training run through libbmem; one of them is killed.  Whatever it says is
-# read from the kernel, and it fails when the memory does not come back.
+# The guest's part of `make demo`.  First act: two processes replay a recorded
+# PyTorch training run through libbmem; one of them is killed.  Second act: a
+# NumPy program that knows nothing of bmem runs under bmem-run, which says by
+# Python's file and line where its leak is; while it runs bmemctl does so as well,
+# where the module can keep a program's memory private over fork().  It fails when
+# the memory does not come back, or the leak is not named.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 replay=${BMEM_REPLAY:-$here/../build/selftests/replay}
 trace=$here/traces/cnn-tensor.trace.zst
+python=${PYTHON:-/usr/bin/python3}
+built=$here/../build/userlib
 dbg=/sys/kernel/debug/bmem
 pace=${DEMO_SECONDS:-20}
 
@@ -137,21 +142,90 @@ say "train-A goes on to its end"
 wait $a
 trap - EXIT
 
-say "Everything is back"
-for _ in $(seq 50); do
-	read -r _ zeroed _ _ attached escaped reserve < <(pool_row)
-	[ "$zeroed" = "$reserve" ] && break
-	sleep 0.1
-done
-pool_now
-if [ "$attached" != 0 ] || [ "$escaped" != 0 ] || [ "$zeroed" != "$reserve" ]; then
-	echo "demo: memory did not come back" >&2
-	exit 1
+everything_is_back() {
+	say "Everything is back"
+	for _ in $(seq 50); do
+		read -r _ zeroed _ _ attached escaped reserve < <(pool_row)
+		[ "$zeroed" = "$reserve" ] && break
+		sleep 0.1
+	done
+	pool_now
+	if [ "$attached" != 0 ] || [ "$escaped" != 0 ] || [ "$zeroed" != "$reserve" ]; then
+		echo "demo: memory did not come back" >&2
+		exit 1
+	fi
+}
+
+everything_is_back
+
+# ---- second act ----
+
+ctl() {
+	"$built/bmemctl" "$@"
+}
+
+# The line of a program that does something: a leak is told by its number.
+line_of() {
+	grep -n "$1" "$2" | cut -d : -f 1
+}
+
+# named FILE LINE: is the leak among the largest call sites?
+named() {
+	if ! grep -q "demo_fit.py:$2" "$1"; then
+		echo "demo: expected demo_fit.py:$2 among the largest call sites" >&2
+		exit 1
+	fi
+}
+
+second_act() {
+	local program=$here/demo_fit.py line client work
+	work=$(mktemp -d)
+	mkfifo "$work/enter"
+	say "A NumPy program that knows nothing of bmem: bmem-run -- python3 demo_fit.py"
+	"$built/bmem-run" --label fit --report "$work/report" -- "$python" "$program" <"$work/enter" >"$work/out" &
+	fit=$!
+	trap 'kill -9 $fit 2>/dev/null || true' EXIT
+	exec 3>"$work/enter"
+	until grep -q Enter "$work/out"; do
+		if ! kill -0 $fit 2>/dev/null; then
+			echo "demo: the program ended before its time" >&2
+			exit 1
+		fi
+		sleep 1
+	done
+	cat "$work/out"
+
+	line=$(line_of 'error = y - target' "$program")
+	client=$(client_id fit)
+	if [ -n "$client" ]; then
+		say "While it runs: bmemctl clients"
+		ctl clients
+		say "Who holds it? bmemctl sites --client $client --limit 3"
+		ctl sites --client "$client" --limit 3
+	fi
+	say "Enter: it ends, and bmem-run sums up"
+	echo >&3
+	exec 3>&-
+	wait $fit
+	trap - EXIT
+	cat "$work/report"
+	named "$work/report" "$line"
+	say "There: each step leaves one more"
+	sed -n "$((line - 1)),$((line + 1))p" "$program" | nl -ba -v $((line - 1)) -s '  '
+	rm -r "$work"
+}
+
+if [ -x "$built/bmem-run" ] && "$python" -c 'import numpy' 2>/dev/null; then
+	second_act
+	everything_is_back
+else
+	say "No second act: python3-numpy is not installed"
 fi
 cat <<'NEXT'
 
 What to type next:
   make check                                          build everything, run all tests on two kernels
+  build/userlib/bmem-run -- python3 YOUR.py           your program on this host, without root
   scripts/vm -- cat /sys/kernel/debug/bmem/pools      any command, in a VM with bmem loaded
   make && sudo insmod build/modules/$(uname -r)/bmem.ko    bmem on this host
 NEXT
