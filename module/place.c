@@ -519,6 +519,29 @@ int place_alloc(struct place *pl, u32 pages, u32 align, u32 *start)
 }
 
 /**
+ * place_take() - a certain run, which nobody has
+ * @pl: arena
+ * @start: its first page
+ * @pages: its length
+ *
+ * Return: 0; -EAGAIN when it is there only after place_grow(); -EINVAL when it
+ * never is.
+ */
+int place_take(struct place *pl, u32 start, u32 pages)
+{
+	u64 end = (u64)start + pages;
+
+	if (!pages || end > (u64)pl->chunks_max * PLACE_CHUNK_PAGES)
+		return -EINVAL;
+	if (end > (u64)pl->chunks * PLACE_CHUNK_PAGES)
+		return -EAGAIN;
+	set_pages(pl, start, pages, true);
+	pl->pages_used += pages;
+	pl->spans++;
+	return 0;
+}
+
+/**
  * place_free() - give a run back
  * @pl: arena
  * @start: its first page

@@ -116,6 +116,7 @@ int place_alloc(struct place *pl, u32 pages, u32 align, u32 *start);
 int place_alloc_by(struct place *pl, enum place_policy policy, u32 pages,
 		   u32 align, u32 *start, u32 *granted);
 u32 place_granted(enum place_policy policy, u32 pages);
+int place_take(struct place *pl, u32 start, u32 pages);
 void place_free(struct place *pl, u32 start, u32 pages);
 u32 place_chunk_used(const struct place *pl, u32 chunk);
 void place_measure(const struct place *pl, struct place_stats *st);

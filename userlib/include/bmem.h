@@ -117,7 +117,12 @@ struct bmem_options {
  * it is killed, that stays with the client until the last of them closes it.
  *
  * With %BMEM_OPEN_PRIVATE the child of fork() goes on with a client of its own.
- * Memory is copied when one side writes to it, by the page.  The threads that
+ * Of the fallback memory is copied when one side writes to it, by the page.  A
+ * client of the device is copied whole before fork(), and the child's is one of
+ * the fallback, which the module does not know; where there is no memory for
+ * that, the child says so on stderr, and has neither the tensors nor any other.
+ * What other threads write to tensors while fork() runs may be copied in part.
+ * The threads that
  * are not in the child leave it what they kept idle; what one of them was just
  * about to allocate or free may stay with the child, unused.  fork() may be
  * called in any thread, and waits until no other one is in the backend.
@@ -139,8 +144,7 @@ struct bmem_options {
  *   %BMEM_OPEN_LEVEL, or a device that speaks another ABI
  * * -ENOENT - no device (only when the fallback is ruled out), no such pool
  * * -ENXIO, -ENODEV, -EACCES, -EPERM, -ENOTTY - the device cannot be used
- *   (-EPERM also: the pool admits only another group; -ENOTTY also: the module
- *   cannot do what %BMEM_OPEN_PRIVATE needs)
+ *   (-EPERM also: the pool admits only another group)
  * * -ENOMEM - no memory or no address space, see RLIMIT_AS
  */
 int bmem_open(struct bmem_client **client, const struct bmem_options *options);

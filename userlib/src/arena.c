@@ -27,11 +27,13 @@
  */
 int arena_lock(struct arena *a)
 {
-	int err = pthread_mutex_lock(&a->books->lock);
+	int err = guard_lock(&a->books->lock);
 
 	/* Unlocked without being made consistent, it is dead for good. */
 	if (err == EOWNERDEAD)
 		pthread_mutex_unlock(&a->books->lock);
+	if (err)
+		guards_inside--;
 	return err ? -ENOTRECOVERABLE : 0;
 }
 
@@ -41,7 +43,7 @@ int arena_lock(struct arena *a)
  */
 void arena_unlock(struct arena *a)
 {
-	pthread_mutex_unlock(&a->books->lock);
+	guard_unlock(&a->books->lock);
 }
 
 /**
@@ -65,10 +67,9 @@ static int lock_init(struct arena *a)
 	pthread_mutexattr_t attr;
 	int err;
 
-	if (a->backing.private) {
-		guard_init(&bk->lock);
+	/* All zero is unlocked. */
+	if (a->backing.private)
 		return 0;
-	}
 	err = pthread_mutexattr_init(&attr);
 	if (err)
 		return -err;
@@ -268,7 +269,7 @@ static uintptr_t layout(struct arena *a, uintptr_t at, size_t len)
 {
 	size_t pages = len >> PAGE_SHIFT, chunks = len >> HUGE_SHIFT;
 	size_t bits = chunks * PLACE_CHUNK_WORDS * sizeof(uint64_t);
-	uint32_t records = records_for(len);
+	uint32_t records = a->nr_records ? a->nr_records : records_for(len);
 	uint32_t parts = records / PLACE_CHUNK_PAGES;
 
 	a->nr_records = records;
@@ -384,6 +385,7 @@ static int open_largest(struct arena *a, uint64_t limit, uint64_t len)
 
 	ret = space_bound(&len);
 	while (!ret) {
+		a->nr_records = 0;
 		ret = try_open(a, limit, len);
 		if (ret != -ENOMEM || len == BMEM_HUGE_SIZE)
 			break;
@@ -423,6 +425,91 @@ struct arena *arena_open(uint64_t limit, bool private, int *err)
 }
 
 /**
+ * arena_empty() - make a private arena of a certain size
+ * @len: of its space
+ * @nr_records: length of its ledger
+ * @err: out, a negative errno on failure
+ *
+ * Return: the arena, without a limit, or NULL.
+ */
+struct arena *arena_empty(size_t len, uint32_t nr_records, int *err)
+{
+	struct arena *a = scratch_get(sizeof(*a));
+
+	*err = -ENOMEM;
+	if (!a)
+		return NULL;
+	a->backing.private = true;
+	a->nr_records = nr_records;
+	*err = try_open(a, len, len);
+	if (!*err)
+		return a;
+	scratch_put(a, sizeof(*a));
+	return NULL;
+}
+
+/* All of the arena's mapping is still to be its own when this is gone from it. */
+static int table_move(void *table, size_t bytes, const void *to)
+{
+	bytes = (bytes + BMEM_PAGE_SIZE - 1) & ~(BMEM_PAGE_SIZE - 1UL);
+	if (mremap(table, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) ==
+	    MAP_FAILED)
+		return -errno;
+	return mmap(table, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS |
+		    MAP_NORESERVE | MAP_FIXED, -1, 0) == table ? 0 : -errno;
+}
+
+/**
+ * arena_move() - move an arena to where a client of the device is mapped
+ * @a: arena, in a process with one thread
+ * @c: client, with as much mapped of everything
+ *
+ * What is mapped there is no more, but whoever has a pointer to it finds the
+ * same there.  The ledger stays where it is if the client has none.
+ *
+ * Return: 0, or a negative errno and both are in pieces.
+ */
+int arena_move(struct arena *a, const struct bmem_client *c)
+{
+	size_t map = (a->backing.len >> PAGE_SHIFT) * sizeof(*a->map);
+	size_t records = a->nr_records * sizeof(*a->records);
+	int ret;
+
+	if (mremap(a->backing.base, a->backing.len, a->backing.len,
+		   MREMAP_MAYMOVE | MREMAP_FIXED, c->base) == MAP_FAILED)
+		return -errno;
+	a->backing.base = c->base;
+	/* The control page is behind the clock's, here and there. */
+	ret = table_move(a->clock, 2 * BMEM_PAGE_SIZE, c->clock);
+	if (!ret)
+		ret = table_move(a->map, map, c->spans);
+	if (!ret && c->records)
+		ret = table_move(a->records, records, c->ledger);
+	if (ret)
+		return ret;
+	a->clock = (struct bmem_clock *)(uintptr_t)c->clock;
+	a->control = (struct bmem_control *)(uintptr_t)c->control;
+	a->map = (uint64_t *)(uintptr_t)c->spans;
+	if (c->records)
+		a->records = c->ledger;
+	a->apart = true;
+	return 0;
+}
+
+static void tables_unmap(struct arena *a)
+{
+	char *end = a->mapping + a->mapping_len;
+
+	munmap(a->mapping, a->mapping_len);
+	if (!a->apart)
+		return;
+	munmap(a->clock, 2 * BMEM_PAGE_SIZE);
+	munmap(a->map, (a->backing.len >> PAGE_SHIFT) * sizeof(*a->map));
+	if ((char *)a->records < a->mapping || (char *)a->records >= end)
+		munmap(a->records, a->nr_records * sizeof(*a->records));
+}
+
+/**
  * arena_fork() - a private arena becomes two
  * @a: arena; nobody may be in a call of it meanwhile
  * @step: what is under way
@@ -440,7 +527,7 @@ void arena_fork(struct arena *a, enum fork_step step)
 		break;
 	case FORK_CHILD:
 		bk->st.client_id = new_id();
-		guard_renew(&bk->lock, a->held);
+		guard_leave(&bk->lock, a->held);
 		break;
 	}
 }
@@ -452,7 +539,7 @@ void arena_fork(struct arena *a, enum fork_step step)
 void arena_close(struct arena *a)
 {
 	/* Not destroyed: another process may have the mutex. */
-	munmap(a->mapping, a->mapping_len);
+	tables_unmap(a);
 	backing_close(&a->backing);
 	scratch_put(a, sizeof(*a));
 }

@@ -24,8 +24,8 @@
 #include "place_slab.h"
 
 /* The generation of a tensor; the bit above says that a handle is a slot's. */
-#define GEN_BITS	25
-#define GEN_MASK	((1U << GEN_BITS) - 1)
+#define HANDLE_GEN_BITS	25
+#define GEN_MASK	((1U << HANDLE_GEN_BITS) - 1)
 
 /* A place, as handles and the names of slots have it. */
 #define PLACE_SHIFT	6
@@ -156,6 +156,7 @@ struct books {
  * @map: the span map
  * @records: the ledger
  * @nr_records: its length
+ * @apart: it, @map, @clock and @control are no part of @mapping
  * @starts: one bit a page, set where an extent begins
  * @dirty: one bit a page, set when an extent there was freed since the chunk
  *	was attached, so that it may hold something other than zeroes; the bits
@@ -182,6 +183,7 @@ struct arena {
 	uint64_t *map;
 	struct bmem_record *records;
 	uint32_t nr_records;
+	bool apart;
 	uint64_t *starts;
 	_Atomic uint64_t *dirty;
 	uint8_t *state;
@@ -201,6 +203,8 @@ void arena_close(struct arena *a);
 int arena_lock(struct arena *a);
 void arena_unlock(struct arena *a);
 void arena_fork(struct arena *a, enum fork_step step);
+struct arena *arena_empty(size_t len, uint32_t nr_records, int *err);
+int arena_move(struct arena *a, const struct bmem_client *c);
 int table_forget(const struct arena *a, void *from, size_t bytes);
 uint64_t clock_now(struct arena *a);
 int arena_bind(struct arena *a, const struct bmem_bind *bind);
@@ -225,6 +229,10 @@ int arena_free(struct arena *a, struct bmem_free_entry *entries, uint32_t nr,
 
 int arena_slots_get(struct arena *a, struct bmem_slots *cmd);
 int arena_slots_put(struct arena *a, struct bmem_slots *cmd);
+
+int adopt_span(struct arena *a, uint32_t start, uint32_t class,
+	       uint32_t record);
+int adopt_tensor(struct arena *a, const struct extent *like);
 
 /* ---- listing.c --------------------------------------------------- */
 
@@ -263,6 +271,7 @@ struct record_view {
 };
 
 int ledger_get(struct arena *a, uint32_t nr, uint32_t *first);
+int ledger_take(struct arena *a, uint32_t first, uint32_t nr);
 void ledger_put(struct arena *a, uint32_t first, uint32_t nr);
 int record_get(struct arena *a, uint32_t *record);
 void record_put(struct arena *a, uint32_t record);
@@ -278,6 +287,7 @@ void ledger_trim(struct arena *a);
 
 int run_place(struct arena *a, enum place_policy policy, uint32_t *pages,
 	      uint32_t align, uint32_t *start);
+int run_take(struct arena *a, uint32_t start, uint32_t pages);
 void run_unplace(struct arena *a, uint32_t start, uint32_t pages);
 struct extent *extent_new(struct arena *a, uint32_t start, uint32_t pages);
 void extent_gone(struct arena *a, struct extent *x);

@@ -50,10 +50,8 @@ int depot_init(struct bmem_client *c)
 	c->nr_caches = n;
 	c->caches = (struct cache *)(c->depot + 1);
 	c->region_bytes = region_bytes(n);
-	if (c->private) {
-		guard_init(&c->depot->lock);
+	if (c->private)
 		return 0;
-	}
 	/* A child that saw them would hand out its parent's slots. */
 	if (n && (madvise(c->depot, region_bytes(n), MADV_WIPEONFORK) ||
 		  madvise(c, BMEM_PAGE_SIZE, MADV_WIPEONFORK)))
@@ -95,14 +93,14 @@ uint32_t depot_take(struct bmem_client *c, uint32_t class, uint64_t *names,
 
 	if (!peek(&s->nr))
 		return 0;
-	pthread_mutex_lock(&d->lock);
+	guard_lock(&d->lock);
 	if (nr > s->nr)
 		nr = s->nr;
 	poke(&s->nr, s->nr - nr);
 	memcpy(names, s->slots + s->nr, nr * sizeof(*names));
 	d->bytes -= (uint64_t)nr * slab_classes[class].bytes;
 	s->used = 1;
-	pthread_mutex_unlock(&d->lock);
+	guard_unlock(&d->lock);
 	return nr;
 }
 
@@ -121,7 +119,7 @@ void depot_give(struct bmem_client *c, uint32_t class, uint64_t *names,
 	struct shelf *s = &d->shelves[class];
 	uint64_t room;
 
-	pthread_mutex_lock(&d->lock);
+	guard_lock(&d->lock);
 	room = depot_limit(d);
 	if (d->bytes < room) {
 		room = (room - d->bytes) / bytes;
@@ -132,7 +130,7 @@ void depot_give(struct bmem_client *c, uint32_t class, uint64_t *names,
 		poke(&s->nr, s->nr + n);
 		d->bytes += (uint64_t)n * bytes;
 	}
-	pthread_mutex_unlock(&d->lock);
+	guard_unlock(&d->lock);
 	if (n < nr)
 		slots_put(c, names + n, nr - n, (uint64_t)(nr - n) * bytes);
 }
@@ -174,10 +172,10 @@ void depot_sweep(struct bmem_client *c)
 		return;
 	poke(&d->swept, now);
 	for (class = 0; class < BMEM_CLASSES; class++) {
-		pthread_mutex_lock(&d->lock);
+		guard_lock(&d->lock);
 		idle = !d->shelves[class].used;
 		d->shelves[class].used = 0;
-		pthread_mutex_unlock(&d->lock);
+		guard_unlock(&d->lock);
 		if (idle)
 			shelf_empty(c, class);
 	}

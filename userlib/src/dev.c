@@ -4,15 +4,43 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "descriptor.h"
 #include "internal.h"
 
-static int dev_call(struct bmem_client *c, unsigned long cmd, void *arg)
+/* Calls of private clients that this thread is in, and that it may not wait. */
+static __thread uint32_t inside __attribute__((tls_model("initial-exec")));
+static __thread bool forker __attribute__((tls_model("initial-exec")));
+
+/* None begins while a thread of the process forks, but its own. */
+static void call_begin(struct bmem_client *c)
+{
+	/* First and last, for a signal handler that forks in between. */
+	inside++;
+	atomic_signal_fence(memory_order_seq_cst);
+	for (;;) {
+		atomic_fetch_add(&c->calls, 1);
+		if (!atomic_load(&c->frozen) || forker)
+			break;
+		atomic_fetch_sub(&c->calls, 1);
+		sched_yield();
+	}
+}
+
+static void call_end(struct bmem_client *c)
+{
+	atomic_fetch_sub(&c->calls, 1);
+	atomic_signal_fence(memory_order_seq_cst);
+	inside--;
+}
+
+static int do_call(struct bmem_client *c, unsigned long cmd, void *arg)
 {
 	int ret, saved = errno;
 
@@ -25,6 +53,21 @@ static int dev_call(struct bmem_client *c, unsigned long cmd, void *arg)
 	if (ret < 0)
 		ret = -errno;
 	errno = saved;
+	return ret;
+}
+
+static int dev_call(struct bmem_client *c, unsigned long cmd, void *arg)
+{
+	int ret;
+
+	if (!c->private)
+		return do_call(c, cmd, arg);
+	call_begin(c);
+	ret = do_call(c, cmd, arg);
+	call_end(c);
+	/* A signal handler has forked, and this is the child. */
+	if (ret == -EBADF && c->backend != &backend_dev)
+		ret = call(c, cmd, arg);
 	return ret;
 }
 
@@ -162,8 +205,6 @@ static int dev_open(struct bmem_client *c, const struct bmem_options *o)
 {
 	int ret;
 
-	if (c->private)
-		return -ENOTTY;
 	do {
 		c->fd = open(BMEM_DEVICE, O_RDWR | O_CLOEXEC);
 	} while (c->fd < 0 && errno == EINTR);
@@ -190,9 +231,58 @@ static void dev_close(struct bmem_client *c)
 		close(c->fd);
 }
 
+/* Wait until all other threads are out of their calls. */
+static void freeze(struct bmem_client *c)
+{
+	const struct timespec soon = { .tv_nsec = 50000 };
+
+	forker = true;
+	atomic_store(&c->frozen, true);
+	while (atomic_load(&c->calls) > inside)
+		nanosleep(&soon, NULL);
+}
+
+static void thaw(struct bmem_client *c)
+{
+	atomic_store(&c->frozen, false);
+	forker = false;
+}
+
+static void become(struct bmem_client *c)
+{
+	int fd = c->fd, err = c->fork_err;
+
+	if (!err)
+		err = snapshot_use(c);
+	if (err)
+		snapshot_missing(c, err);
+	if (descriptor_is(c))
+		close(fd);
+	c->fd = -1;
+}
+
+static void dev_fork(struct bmem_client *c, enum fork_step step)
+{
+	switch (step) {
+	case FORK_PREPARE:
+		freeze(c);
+		c->arena = snapshot_take(c, &c->fork_err);
+		break;
+	case FORK_PARENT:
+		snapshot_drop(c);
+		thaw(c);
+		break;
+	case FORK_CHILD:
+		become(c);
+		thaw(c);
+		break;
+	}
+}
+
 const struct backend backend_dev = {
 	.name = "dev",
 	.open = dev_open,
 	.close = dev_close,
 	.call = dev_call,
+	.fork = dev_fork,
 };

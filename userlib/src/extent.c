@@ -56,6 +56,33 @@ int run_place(struct arena *a, enum place_policy policy, uint32_t *pages,
 }
 
 /**
+ * run_take() - the same for a certain run, which nobody has
+ * @a: arena
+ * @start: first page
+ * @pages: length
+ *
+ * Return: 0, -EINVAL beyond the space, -ENOSPC, -ENOMEM.
+ */
+int run_take(struct arena *a, uint32_t start, uint32_t pages)
+{
+	struct place *pl = &a->books->place;
+	int ret;
+
+	for (;;) {
+		ret = place_take(pl, start, pages);
+		if (ret != -EAGAIN)
+			break;
+		arena_grow(a);
+	}
+	if (ret)
+		return ret;
+	ret = span_attach(a, start, pages);
+	if (ret)
+		place_free(pl, start, pages);
+	return ret;
+}
+
+/**
  * run_unplace() - undo run_place()
  * @a: arena
  * @start: first page

@@ -22,32 +22,28 @@
 #include "cache.h"
 #include "module.h"
 
-/**
- * guard_init() - make a lock that tells when its holder asks for it again
- * @lock: out
- */
-void guard_init(pthread_mutex_t *lock)
-{
-	static const pthread_mutex_t fresh =
-		PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
-
-	memcpy(lock, &fresh, sizeof(fresh));
-}
+/* How many locks this thread has, or is just about to take or let go of. */
+__thread uint32_t guards_inside;
 
 /**
  * guard_hold() - take a lock for the length of fork()
- * @lock: from guard_init()
+ * @lock: lock
  *
- * Return: true; false if the caller is a signal handler that interrupted who
- * has it, in this thread.
+ * Where the caller is a signal handler that interrupted who has it, in this
+ * thread, it stays as it is, in the child as well: what was interrupted goes on
+ * there, and lets go of it.
+ *
+ * Return: true if it was taken.
  */
 bool guard_hold(pthread_mutex_t *lock)
 {
-	return !pthread_mutex_lock(lock);
+	if (!guards_inside)
+		return !pthread_mutex_lock(lock);
+	return !pthread_mutex_trylock(lock);
 }
 
 /**
- * guard_leave() - let go of it in the parent
+ * guard_leave() - let go of it, in the parent and in the child
  * @lock: lock
  * @held: what guard_hold() answered
  */
@@ -55,21 +51,6 @@ void guard_leave(pthread_mutex_t *lock, bool held)
 {
 	if (held)
 		pthread_mutex_unlock(lock);
-}
-
-/**
- * guard_renew() - the same in the child, where another thread has it
- * @lock: lock
- * @held: what guard_hold() answered
- */
-void guard_renew(pthread_mutex_t *lock, bool held)
-{
-	/* Refused, since it is another thread's; for who watches locks. */
-	(void)pthread_mutex_unlock(lock);
-	guard_init(lock);
-	/* What was interrupted goes on, and lets go of it. */
-	if (!held)
-		pthread_mutex_lock(lock);
 }
 
 /* All caches but the one that the only thread has are nobody's. */
@@ -127,7 +108,7 @@ static uint32_t orphan_next(struct depot *d)
 {
 	uint32_t at = ~0U, i;
 
-	pthread_mutex_lock(&d->lock);
+	guard_lock(&d->lock);
 	for (i = 0; i < CACHES_MAX / 64 && at == ~0U; i++) {
 		if (!d->orphans[i])
 			continue;
@@ -136,7 +117,7 @@ static uint32_t orphan_next(struct depot *d)
 	}
 	if (at == ~0U)
 		poke(&d->orphaned, false);
-	pthread_mutex_unlock(&d->lock);
+	guard_unlock(&d->lock);
 	return at;
 }
 
@@ -151,10 +132,10 @@ void orphans_adopt(struct bmem_client *c)
 
 	for (at = orphan_next(d); at != ~0U; at = orphan_next(d)) {
 		adopt(c, &c->caches[at]);
-		pthread_mutex_lock(&d->lock);
+		guard_lock(&d->lock);
 		d->caches[at / 64] &= ~(1ULL << (at % 64));
 		poke(&d->threads, d->threads - 1);
-		pthread_mutex_unlock(&d->lock);
+		guard_unlock(&d->lock);
 	}
 }
 
@@ -180,7 +161,7 @@ static void fork_child(struct bmem_client *c)
 
 	c->backend->fork(c, FORK_CHILD);
 	orphan_all(c);
-	guard_renew(&d->lock, d->held_for_fork);
+	guard_leave(&d->lock, d->held_for_fork);
 }
 
 /**

@@ -83,7 +83,11 @@ struct backend {
  * @next: the next in the list of all clients
  * @fd: the device's descriptor, or -1
  * @device: for a private client, number of the device that @fd is
- * @arena: the fallback's, or NULL
+ * @calls: of a private client of the device: calls under way
+ * @frozen: and none may begin, for fork()
+ * @fork_err: why that child will have nothing
+ * @arena: the fallback's, or NULL; of a private client of the device, while it
+ *	forks: what the child will have
  * @sites: call sites
  */
 struct bmem_client {
@@ -106,6 +110,9 @@ struct bmem_client {
 	struct bmem_client *next;
 	int fd;
 	uint64_t device;
+	_Atomic uint32_t calls;
+	atomic_bool frozen;
+	int fork_err;
 	struct arena *arena;
 	struct sites sites;
 };
@@ -119,10 +126,34 @@ static inline int call(struct bmem_client *c, unsigned long cmd, void *arg)
 }
 
 /* fork.c */
-void guard_init(pthread_mutex_t *lock);
 bool guard_hold(pthread_mutex_t *lock);
 void guard_leave(pthread_mutex_t *lock, bool held);
-void guard_renew(pthread_mutex_t *lock, bool held);
+
+#pragma GCC visibility push(hidden)
+extern __thread uint32_t guards_inside
+	__attribute__((tls_model("initial-exec")));
+#pragma GCC visibility pop
+
+/* A lock that fork() takes: a signal handler that forks sees who is in here. */
+static inline int guard_lock(pthread_mutex_t *lock)
+{
+	guards_inside++;
+	atomic_signal_fence(memory_order_seq_cst);
+	return pthread_mutex_lock(lock);
+}
+
+static inline void guard_unlock(pthread_mutex_t *lock)
+{
+	pthread_mutex_unlock(lock);
+	atomic_signal_fence(memory_order_seq_cst);
+	guards_inside--;
+}
+
+/* snapshot.c */
+struct arena *snapshot_take(struct bmem_client *c, int *err);
+int snapshot_use(struct bmem_client *c);
+void snapshot_drop(struct bmem_client *c);
+void snapshot_missing(struct bmem_client *c, int err);
 
 /* client.c */
 int client_bind(struct bmem_client *c, const struct bmem_options *o);

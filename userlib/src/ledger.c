@@ -59,6 +59,29 @@ int ledger_get(struct arena *a, uint32_t nr, uint32_t *first)
 }
 
 /**
+ * ledger_take() - certain records in a row, which nobody has
+ * @a: arena
+ * @first: the first
+ * @nr: how many
+ *
+ * Return: 0, or -EINVAL when the ledger is not so long.
+ */
+int ledger_take(struct arena *a, uint32_t first, uint32_t nr)
+{
+	int ret;
+
+	for (;;) {
+		ret = place_take(&a->books->ledger, first, nr);
+		if (ret != -EAGAIN)
+			break;
+		ledger_grow(a);
+	}
+	if (!ret)
+		count_parts(a, first, nr);
+	return ret;
+}
+
+/**
  * ledger_put() - give them back
  * @a: arena
  * @first: the first

@@ -56,7 +56,7 @@ static bool describe_slot(const struct arena *a, const struct extent *x,
 		.granted = bytes,
 		.flags = BMEM_ALLOC_RECORD,
 	};
-	t->handle = (uint64_t)(1U << GEN_BITS | v.gen) <<
+	t->handle = (uint64_t)(1U << HANDLE_GEN_BITS | v.gen) <<
 		    BMEM_SLOT_PLACE_BITS | t->offset >> PLACE_SHIFT;
 	use_record(a, &v, t);
 	return true;

@@ -464,8 +464,8 @@ void module_fork(enum fork_step step)
 			nanosleep(&ms, NULL);
 		break;
 	case FORK_CHILD:
-		/* What this thread is in itself goes on in the child. */
-		if (atomic_load(&looking) != mine)
+		/* A lock of this thread is one of its parent's, too. */
+		if (mine || atomic_load(&looking))
 			atomic_store(&blind, true);
 		atomic_store(&looking, mine);
 		/* Somebody was just writing the table: it is written again. */

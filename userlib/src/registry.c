@@ -312,3 +312,34 @@ int arena_free(struct arena *a, struct bmem_free_entry *e, uint32_t nr,
 	arena_unlock(a);
 	return 0;
 }
+
+/**
+ * adopt_tensor() - enter a tensor of another arena at its place
+ * @a: arena that nobody uses yet
+ * @like: the tensor
+ *
+ * Return: 0, or a negative errno.
+ */
+int adopt_tensor(struct arena *a, const struct extent *like)
+{
+	struct extent *x;
+	uint32_t number;
+	int ret;
+
+	ret = run_take(a, like->page, like->pages);
+	if (!ret && extent_recorded(like))
+		ret = ledger_take(a, like->record, 1);
+	if (ret)
+		return ret;
+	x = extent_new(a, like->page, like->pages);
+	number = extent_number(a, x);
+	*x = *like;
+	a->index[x->page] = number;
+	if (x->gen > a->books->gen)
+		a->books->gen = x->gen;
+	tensor_enter(a, x, true);
+	if (x->site)
+		(void)site_get(a->books, x->site);
+	count_new(a->books, x);
+	return 0;
+}

@@ -218,3 +218,34 @@ int arena_slots_put(struct arena *a, struct bmem_slots *cmd)
 	cmd->nr = n;
 	return 0;
 }
+
+/**
+ * adopt_span() - enter a span of another arena at its place, all slots out
+ * @a: arena that nobody uses yet
+ * @start: first page
+ * @class: size class
+ * @record: record of the first slot
+ *
+ * Return: 0, or a negative errno.
+ */
+int adopt_span(struct arena *a, uint32_t start, uint32_t class, uint32_t record)
+{
+	const struct slab_class *c = &slab_classes[class];
+	struct bmem_client_stats *st = &a->books->st;
+	struct extent *x;
+	int ret;
+
+	ret = run_take(a, start, c->pages);
+	if (!ret)
+		ret = ledger_take(a, record, c->slots);
+	if (ret)
+		return ret;
+	x = extent_new(a, start, c->pages);
+	x->record = record;
+	x->class = class;
+	span_enter(a, x, true);
+	st->spans++;
+	st->span_bytes += (uint64_t)c->pages << PAGE_SHIFT;
+	count_out(st, c->slots, (uint64_t)c->slots * c->bytes);
+	return 0;
+}

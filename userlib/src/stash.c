@@ -89,9 +89,9 @@ bool stash_depot_take(struct bmem_client *c, struct kept *block, uint64_t pages,
 
 	if (!peek(&d->stash.nr))
 		return false;
-	pthread_mutex_lock(&d->lock);
+	guard_lock(&d->lock);
 	found = stash_take(&d->stash, block, pages, align);
-	pthread_mutex_unlock(&d->lock);
+	guard_unlock(&d->lock);
 	return found;
 }
 
@@ -101,13 +101,13 @@ static bool depot_stash(struct bmem_client *c, const struct kept *block)
 	struct depot *d = c->depot;
 	bool room;
 
-	pthread_mutex_lock(&d->lock);
+	guard_lock(&d->lock);
 	room = d->stash.nr < STASH_MAX &&
 	       d->stash.pages + block->pages <= stash_limit(c);
 	if (room)
 		stash_push(&d->stash, block->ptr, block->record, block->pages,
 			   block->since);
-	pthread_mutex_unlock(&d->lock);
+	guard_unlock(&d->lock);
 	return room;
 }
 
@@ -188,11 +188,11 @@ static bool depot_pop(struct bmem_client *c, uint32_t ticks,
 	struct depot *d = c->depot;
 	bool old;
 
-	pthread_mutex_lock(&d->lock);
+	guard_lock(&d->lock);
 	old = d->stash.nr && ticks_now(c) - d->stash.kept[0].since >= ticks;
 	if (old)
 		*block = stash_cut(&d->stash, 0);
-	pthread_mutex_unlock(&d->lock);
+	guard_unlock(&d->lock);
 	return old;
 }
 

@@ -20,7 +20,7 @@ __thread struct tls tls = {
 };
 
 /* All clients that are open; a thread that ends may still have their slots. */
-static pthread_mutex_t clients_lock = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP;
+static pthread_mutex_t clients_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct bmem_client *clients;
 static bool clients_held;
 
@@ -66,10 +66,10 @@ static void detach(struct bmem_client *c, struct cache *m)
 	uint32_t at = (uint32_t)(m - c->caches);
 
 	cache_clear(c, m);
-	pthread_mutex_lock(&c->depot->lock);
+	guard_lock(&c->depot->lock);
 	c->depot->caches[at / 64] &= ~(1ULL << (at % 64));
 	poke(&c->depot->threads, c->depot->threads - 1);
-	pthread_mutex_unlock(&c->depot->lock);
+	guard_unlock(&c->depot->lock);
 }
 
 /* Give up the cache of a client that may have been closed since. */
@@ -79,11 +79,11 @@ static void slot_drop(struct tls_slot *s)
 
 	if (s->serial == TLS_NONE)
 		return;
-	pthread_mutex_lock(&clients_lock);
+	guard_lock(&clients_lock);
 	c = client_by_serial(s->serial);
 	if (c)
 		detach(c, s->cache);
-	pthread_mutex_unlock(&clients_lock);
+	guard_unlock(&clients_lock);
 	s->serial = TLS_NONE;
 }
 
@@ -122,7 +122,7 @@ static void after_fork_parent(void)
 static void after_fork_child(void)
 {
 	fork_clients(clients, FORK_CHILD);
-	guard_renew(&clients_lock, clients_held);
+	guard_leave(&clients_lock, clients_held);
 }
 
 static void set_up(void)
@@ -145,11 +145,11 @@ int thread_client_add(struct bmem_client *c)
 	pthread_once(&once, set_up);
 	if (set_up_ret)
 		return -ENOMEM;
-	pthread_mutex_lock(&clients_lock);
+	guard_lock(&clients_lock);
 	c->serial = next_serial();
 	c->next = clients;
 	clients = c;
-	pthread_mutex_unlock(&clients_lock);
+	guard_unlock(&clients_lock);
 	return 0;
 }
 
@@ -161,11 +161,11 @@ void thread_client_lose(int fd)
 {
 	struct bmem_client *c;
 
-	pthread_mutex_lock(&clients_lock);
+	guard_lock(&clients_lock);
 	for (c = clients; c; c = c->next)
 		if (c->fd == fd)
 			poke(&c->fd, -1);
-	pthread_mutex_unlock(&clients_lock);
+	guard_unlock(&clients_lock);
 }
 
 /* Caches of threads that are still there, which use the client no more. */
@@ -191,12 +191,12 @@ void thread_client_remove(struct bmem_client *c)
 
 	if (c->private && peek(&c->depot->orphaned))
 		orphans_adopt(c);
-	pthread_mutex_lock(&clients_lock);
+	guard_lock(&clients_lock);
 	while (*at != c)
 		at = &(*at)->next;
 	*at = c->next;
 	detach_all(c);
-	pthread_mutex_unlock(&clients_lock);
+	guard_unlock(&clients_lock);
 	depot_flush(c);
 }
 
@@ -220,7 +220,7 @@ static struct cache *cache_claim(struct bmem_client *c)
 	struct cache *m = NULL;
 	uint32_t i;
 
-	pthread_mutex_lock(&d->lock);
+	guard_lock(&d->lock);
 	for (i = 0; i < c->nr_caches; i++) {
 		if (d->caches[i / 64] >> (i % 64) & 1)
 			continue;
@@ -229,7 +229,7 @@ static struct cache *cache_claim(struct bmem_client *c)
 		m = &c->caches[i];
 		break;
 	}
-	pthread_mutex_unlock(&d->lock);
+	guard_unlock(&d->lock);
 	return m;
 }
 
