@@ -29,7 +29,7 @@ tools=
 [ "$kernel" != 6.12 ] || tools=bmemctl.sh
 # shellcheck disable=SC2086 # one word or none
 [ "$#" -gt 0 ] || set -- abi alloc mm life slots sites lists cached replay_test hostile \
-	$tools module.sh faults.sh run_real.sh kunit.sh kmemleak.sh
+	$tools module.sh faults.sh kunit.sh kmemleak.sh
 
 passed=0
 failed=0
