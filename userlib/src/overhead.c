@@ -25,8 +25,12 @@
 #define PATIENCE_MAX	1024
 
 #define GAPS_MAX	64
-/* A look or a store does not take so long: the thread was interrupted. */
+/*
+ * A look or a store does not take so long: the thread was interrupted.  Scaled
+ * up by two thousand, an interrupt would be more than all else.
+ */
 #define INTERRUPTED_NS	20000
+#define LOOK_NS		4000
 #define STORE_NS	500
 
 static uint64_t cpu_now(void)
@@ -138,7 +142,7 @@ void meter_scaled(struct meter *m, uint32_t source, uint64_t from)
 	bool store = source == BMEM_OVERHEAD_RECORD;
 	uint32_t scale = store ? m->every : m->every - m->quick;
 
-	m->ns[source] += ns < (store ? STORE_NS : INTERRUPTED_NS) ?
+	m->ns[source] += ns < (store ? STORE_NS : LOOK_NS) ?
 			 ns * scale : ns;
 }
 

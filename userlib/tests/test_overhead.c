@@ -323,7 +323,7 @@ static uint64_t spend(uint32_t level, int turns)
 
 static void report_is_measured(void **state)
 {
-	const int turns = 2000000 / (test_under("valgrind") ? 20 : 1);
+	const int turns = 8000000 / (test_under("valgrind") ? 80 : 1);
 	struct bmem_overhead o;
 	void *p = bmem_alloc(c, MIB, 0, 0, NULL);
 	uint64_t spent;
