@@ -84,11 +84,14 @@ static void give_back_one(const char *function, void *ptr)
 /* What was freed while libbmem could not be called. */
 static __attribute__((noinline)) void give_back_later(void)
 {
-	void *ptr = __atomic_exchange_n(&self.later, NULL, __ATOMIC_RELAXED);
-	void *then;
+	void *ptr;
 
-	for (; ptr; ptr = then) {
-		memcpy(&then, ptr, sizeof(then));
+	while (self.nr_later) {
+		/* A signal handler may add to them, but takes none away. */
+		self.inside++;
+		ptr = self.later[__atomic_sub_fetch(&self.nr_later, 1,
+						    __ATOMIC_RELAXED)];
+		self.inside--;
 		give_back_one("free", ptr);
 	}
 }
@@ -96,13 +99,13 @@ static __attribute__((noinline)) void give_back_later(void)
 /* A signal handler may do the same at any time. */
 static void keep_for_later(void *ptr)
 {
-	void *then = self.later;
+	unsigned int at = __atomic_fetch_add(&self.nr_later, 1,
+					     __ATOMIC_RELAXED);
 
-	do
-		memcpy(ptr, &then, sizeof(then));
-	while (!__atomic_compare_exchange_n(&self.later, &then, ptr, false,
-					    __ATOMIC_RELAXED,
-					    __ATOMIC_RELAXED));
+	if (at < LATER_MAX)
+		self.later[at] = ptr;
+	else
+		__atomic_fetch_sub(&self.nr_later, 1, __ATOMIC_RELAXED);
 }
 
 static void give_back(const char *function, void *ptr)
@@ -112,7 +115,7 @@ static void give_back(const char *function, void *ptr)
 		return;
 	}
 	give_back_one(function, ptr);
-	if (unlikely(self.later))
+	if (unlikely(self.nr_later))
 		give_back_later();
 }
 

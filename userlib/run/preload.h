@@ -28,15 +28,21 @@
 #define likely(x)	__builtin_expect(!!(x), 1)
 #define unlikely(x)	__builtin_expect(!!(x), 0)
 
+/* Blocks that wait to be given back; more than that stay with the program. */
+#define LATER_MAX	64
+
 /**
  * struct thread - what a thread has to know
  * @inside: how many calls deep it is in libbmem
- * @later: blocks that were freed meanwhile; each has the next one's address
+ * @nr_later: how many blocks were freed meanwhile
+ * @later: these; not kept in their own memory, of which a child may have a copy
+ *	from before
  * @left: bytes that it may still allocate before the next look at the peak
  */
 struct thread {
 	unsigned int inside;
-	void *later;
+	unsigned int nr_later;
+	void *later[LATER_MAX];
 	int64_t left;
 };
 
