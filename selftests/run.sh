@@ -26,8 +26,8 @@ esac
 # A program of user space, on top of what lists tests: one kernel is enough, and not
 # one that makes every program slow.
 tools=
-[ "$kernel" != 6.12 ] || tools=bmemctl.sh
-# shellcheck disable=SC2086 # one word or none
+[ "$kernel" != 6.12 ] || tools="bmemctl.sh run_real.sh"
+# shellcheck disable=SC2086 # words or none
 [ "$#" -gt 0 ] || set -- abi alloc mm life slots sites lists cached replay_test hostile \
 	$tools module.sh faults.sh kunit.sh kmemleak.sh
 
