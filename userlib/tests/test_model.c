@@ -162,6 +162,19 @@ static bool want_of_room(int err)
 	return err == ENOSPC || err == ENOMEM || err == EFBIG;
 }
 
+/*
+ * Nothing is refused that there is room for.  Chunks at both ends may be there
+ * for others; a device may also be short of memory.
+ */
+static void note_refused(int err, uint64_t need)
+{
+	uint64_t attached = stats_of(m.c).attached_bytes;
+
+	MEQ(want_of_room(err), 1);
+	m.failed++;
+	MEQ(on_dev() || attached + need + 2 * HUGE > m.limit, 1);
+}
+
 static void do_alloc(void)
 {
 	struct tensor *t = slot(false);
@@ -174,8 +187,7 @@ static void do_alloc(void)
 		return;
 	p = bmem_alloc_at(m.c, n, align, flags, site);
 	if (!p) {
-		MEQ(want_of_room(errno), 1);
-		m.failed++;
+		note_refused(errno, n + align);
 		return;
 	}
 	MEQ((uintptr_t)p % (align ? align : 64), 0);
@@ -199,6 +211,7 @@ static void do_batch(void)
 {
 	struct bmem_request r[40] = { 0 };
 	size_t nr = 1 + rnd(COUNT(r)), i;
+	uint64_t need = 0;
 	int ret;
 
 	if (m.live + nr > SLOTS)
@@ -207,11 +220,11 @@ static void do_batch(void)
 		r[i].size = 1 + rnd(100000);
 		r[i].align = some_align();
 		r[i].site = m.sites[1];
+		need += r[i].size + r[i].align;
 	}
 	ret = bmem_alloc_batch(m.c, r, nr, NULL);
 	if (ret) {
-		MEQ(want_of_room(-ret), 1);
-		m.failed++;
+		note_refused(-ret, need);
 		note_undone();
 		return;
 	}
@@ -263,8 +276,7 @@ static void do_realloc(void)
 	old = *t;
 	p = bmem_realloc(m.c, t->p, n, 0);
 	if (!p) {
-		MEQ(want_of_room(errno), 1);
-		m.failed++;
+		note_refused(errno, n);
 		whole(t);
 		return;
 	}
@@ -327,7 +339,6 @@ static void compare(void)
 	MEQ(st.frees, m.frees);
 	/* A call that fails is made again when something idle went back. */
 	MEQ(st.failed >= m.failed, 1);
-	MEQ(st.failed == 0 || st.peak_attached_bytes > m.limit / 2, 1);
 	/* A block that is used again counts in it as what was asked first. */
 	MEQ(st.peak_live_bytes + SLOTS * PAGE >= m.peak, 1);
 	MEQ(st.cached_bytes <= st.cache_limit_bytes, 1);
