@@ -54,7 +54,7 @@ tests: lib
 demo:
 	$(TOP)scripts/setup --quiet --kernels
 	$(MAKE) --no-print-directory -s tests
-	$(TOP)scripts/vm --timeout 300 -- $(TOP)selftests/demo.sh
+	$(TOP)scripts/vm --timeout 900 -- $(TOP)selftests/demo.sh
 
 check:
 	$(TOP)scripts/check style native 6.1 6.12
