@@ -520,6 +520,36 @@ static void no_regular_file(void **state)
 	end_path(junk);
 }
 
+/* Whoever can write a program file can put a FIFO where it says that its debug
+ * information is.
+ */
+static void debug_link_to_fifo(void **state)
+{
+	char *dir = text_format("/tmp/ctl.%d.link", getpid());
+	char *from = beside("victim.stripped"), *command, *want;
+	struct symbols *s = symbols_open("/nonexistent");
+	struct truth t;
+
+	(void)state;
+	ask("victim.stripped", "x", &t);
+	command = text_format("mkdir %s && cd %s && touch fifo && objcopy --add-gnu-debuglink=fifo '%s' program && rm fifo && mkfifo fifo",
+			      dir, dir, from);
+	EQ(system(command), 0);
+	free(command);
+	snprintf(t.program.path, sizeof(t.program.path), "%s/program", dir);
+	want = text_format("program+%#lx", t.address);
+	alarm(60);
+	TEXT(symbols_text(s, &t.program, t.address, false), want);
+	alarm(0);
+	free(want);
+	symbols_close(s);
+	command = text_format("rm -r %s", dir);
+	EQ(system(command), 0);
+	free(command);
+	free(from);
+	free(dir);
+}
+
 static void cxx_names(void **state)
 {
 	struct symbols *s = symbols_open("/nonexistent");
@@ -788,6 +818,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(debug_file_by_build_id),
 	TEST(another_build),
 	TEST(no_regular_file),
+	TEST(debug_link_to_fifo),
 	TEST(cxx_names),
 	SHOW_TEST(own_tensors),
 	SHOW_TEST(own_status),

@@ -14,9 +14,11 @@
 #include <elfutils/libdwfl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "ctl.h"
@@ -53,7 +55,6 @@ struct demangled {
  * struct symbols - all that was looked for
  * @loaded: list
  * @names: list, so that names last as long as this
- * @debug_path: in libdwfl's form
  * @debug_dir: where separate debug files are
  * @callbacks: for libdwfl
  * @demangle: of libstdc++, or NULL where there is none
@@ -61,7 +62,6 @@ struct demangled {
 struct symbols {
 	struct loaded *loaded;
 	struct demangled *names;
-	char *debug_path;
 	char *debug_dir;
 	Dwfl_Callbacks callbacks;
 	char *(*demangle)(const char *name, char *buf, size_t *len, int *status);
@@ -92,12 +92,11 @@ struct symbols *symbols_open(const char *debug_dir)
 	/* Else libdwfl would ask servers. */
 	unsetenv("DEBUGINFOD_URLS");
 	s->debug_dir = must(strdup(debug_dir ? debug_dir : DEBUG_DIR));
-	s->debug_path = text_format("-:.debug:%s", s->debug_dir);
 	s->callbacks = (Dwfl_Callbacks) {
 		.find_elf = dwfl_build_id_find_elf,
-		.find_debuginfo = dwfl_standard_find_debuginfo,
+		.find_debuginfo = dwfl_build_id_find_debuginfo,
 		.section_address = dwfl_offline_section_address,
-		.debuginfo_path = &s->debug_path,
+		.debuginfo_path = &s->debug_dir,
 	};
 	find_demangler(s);
 	return s;
@@ -124,24 +123,36 @@ void symbols_close(struct symbols *s)
 		s->names = name->next;
 		free(name);
 	}
-	free(s->debug_path);
 	free(s->debug_dir);
 	free(s);
 }
 
 /* ---- files -------------------------------------------------------------------- */
 
-/* What is no regular file is not even opened: a device may react to it. */
+/*
+ * What is no regular file is not even opened: a device may react to it.  Nor is
+ * what only looks like one: reading /proc/kmsg waits, and takes what it reads
+ * from others.  Most such files have no size; /proc/kcore and sysfs's have.
+ */
+static bool is_on_disk(int fd)
+{
+	struct statfs fs;
+	struct stat st;
+
+	return !fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size > 0 &&
+	       !fstatfs(fd, &fs) && fs.f_type != PROC_SUPER_MAGIC &&
+	       fs.f_type != SYSFS_MAGIC;
+}
+
 static int open_regular(const char *path)
 {
 	char self[64];
-	struct stat st;
 	int fd, file;
 
 	fd = open(path, O_PATH | O_CLOEXEC);
 	if (fd < 0)
 		return -1;
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+	if (!is_on_disk(fd)) {
 		close(fd);
 		return -1;
 	}
