@@ -45,6 +45,8 @@ void bmem_around_mark(struct bmem_client *client, struct page *page)
 		return;
 	folio_lock(folio);
 	folio_mark_uptodate(folio);
+	/* Makes core mm ask before it splits the page: bmem_vm_release(). */
+	folio_set_private(folio);
 	folio->mapping = client->inode->i_mapping;
 	folio_unlock(folio);
 }
@@ -55,7 +57,10 @@ void bmem_around_mark(struct bmem_client *client, struct page *page)
  */
 void bmem_around_unmark(struct page *page)
 {
-	page_folio(page)->mapping = NULL;
+	struct folio *folio = page_folio(page);
+
+	folio->mapping = NULL;
+	folio_clear_private(folio);
 }
 
 /**

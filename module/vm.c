@@ -38,6 +38,21 @@ static struct file_system_type bmem_fs_type = {
 	.kill_sb = kill_anon_super,
 };
 
+/*
+ * Core mm wants to split a huge page that bmem_around_mark() marked, for advice
+ * on a part of it.  Never: its parts would be page cache, and nobody's.  Without
+ * a mark core mm does not try, since the page has no mapping.
+ */
+static bool bmem_vm_release(struct folio *folio, gfp_t gfp)
+{
+	return false;
+}
+
+static const struct address_space_operations bmem_vm_aops = {
+	.dirty_folio = noop_dirty_folio,
+	.release_folio = bmem_vm_release,
+};
+
 /**
  * bmem_vm_inode() - an inode for one client's mappings
  *
@@ -47,8 +62,10 @@ struct inode *bmem_vm_inode(void)
 {
 	struct inode *inode = alloc_anon_inode(bmem_mnt->mnt_sb);
 
-	if (!IS_ERR(inode))
-		i_size_write(inode, MAX_LFS_FILESIZE);
+	if (IS_ERR(inode))
+		return inode;
+	i_size_write(inode, MAX_LFS_FILESIZE);
+	inode->i_mapping->a_ops = &bmem_vm_aops;
 	return inode;
 }
 

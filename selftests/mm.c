@@ -1197,6 +1197,57 @@ static int poison(void *arg)
 	return ret;
 }
 
+#define PINS_LEAST	500
+#define PINS_MOST	530
+#define PIPE_PINS	64
+
+/* Takes one more reference of the huge page at @p, in the last of @pipes. */
+static int pin_one(char *p, int n, int (*pipes)[2])
+{
+	struct iovec one = { p + n % 512 * BT_PAGE, 1 };
+	int *at = pipes[n / PIPE_PINS];
+
+	if (n % PIPE_PINS == 0 &&
+	    (pipe(at) || fcntl(at[1], F_SETPIPE_SZ, PIPE_PINS * BT_PAGE) < 0))
+		return -errno;
+	return vmsplice(at[1], &one, 1, SPLICE_F_NONBLOCK) == 1 ? 0 : -errno;
+}
+
+/*
+ * Advice for a part of a huge page makes core mm split it.  Whether it does
+ * depends on the count of references, which a user can choose; and no count may
+ * do: before core mm splits a page it unmaps the whole of it.
+ */
+TEST_F_TIMEOUT(proc, no_count_of_pins_splits, BT_SLOW)
+{
+	int pipes[PINS_MOST / PIPE_PINS + 1][2], n;
+	struct mm *m = &self->m;
+
+	/* The first of the space, where core mm takes marked pages to be. */
+	ASSERT_EQ(0, m->offset);
+	/* What is mapped twice is not split. */
+	ASSERT_EQ(0, munmap(m->p, BYTES));
+	bt_tag(m->all, BYTES, SEED);
+	for (n = 0; n < PINS_MOST; n++) {
+		ASSERT_EQ(0, pin_one(m->all, n, pipes));
+		if (n < PINS_LEAST)
+			continue;
+		/* Huge, also where an attempt has torn the mapping. */
+		ASSERT_EQ(0, madvise(m->all, BT_HUGE, MADV_DONTNEED));
+		ASSERT_EQ(0, bt_peek(m->all));
+		ASSERT_NE(0, physical(m->all + 100 * BT_PAGE));
+		madvise(m->all, BT_PAGE, MADV_COLD);
+		EXPECT_NE(0, physical(m->all + 100 * BT_PAGE)) {
+			TH_LOG("unmapped to be split with %d pins", n + 1);
+		}
+	}
+	for (n = 0; n < PINS_MOST; n += PIPE_PINS) {
+		close(pipes[n / PIPE_PINS][0]);
+		close(pipes[n / PIPE_PINS][1]);
+	}
+	EXPECT_EQ(-1, bt_tag_verify(m->all, BYTES, SEED));
+}
+
 TEST_F_TIMEOUT(proc, hwpoison_is_survived, BT_SLOW)
 {
 	int ret, admin, pool;
