@@ -110,12 +110,13 @@ static uint64_t meta_bytes(const struct arena *a)
 	bytes = offsetof(struct books, modules) +
 		(uint64_t)bk->st.sites * (sizeof(struct caller) +
 					  2 * sizeof(*bk->site_slots));
+	bytes += (uint64_t)bk->frames_top * sizeof(*bk->frames) +
+		 (uint64_t)bk->rows_top * sizeof(*bk->rows);
 	bytes += place_table_bytes(bk->place.chunks) +
 		 place_table_bytes(bk->ledger.chunks);
 	bytes += (uint64_t)bk->extents_top * sizeof(struct extent);
 	/* The bitmaps, the index and the states. */
-	bytes += (uint64_t)bk->index_chunks *
-		 (PLACE_CHUNK_PAGES * sizeof(*a->index));
+	bytes += (uint64_t)bk->index_pages * BMEM_PAGE_SIZE;
 	bytes += (uint64_t)bk->place.chunks *
 		 (2 * PLACE_CHUNK_WORDS * sizeof(uint64_t) + 6);
 	return bytes + bk->st.ledger_bytes + bk->st.span_map_bytes;

@@ -74,13 +74,21 @@ struct extent {
 
 /**
  * struct caller - a call site
- * @row: its number, name and figures
- * @frames: its stack, @row.nr_frames of them
+ * @site: its number
+ * @nr_frames: length of its stack
+ * @frames: where that begins in @books->frames
+ * @room: most frames that were ever there
+ * @label: its name
  */
 struct caller {
-	struct bmem_site_row row;
-	struct bmem_frame frames[BMEM_FRAMES_MAX];
+	uint32_t site;
+	uint32_t nr_frames;
+	uint32_t frames;
+	uint32_t room;
+	char label[BMEM_LABEL_LEN];
 };
+
+#define FRAMES_ROOM	((BMEM_SITES_MAX + 1) * BMEM_FRAMES_MAX)
 
 /**
  * struct books - what all processes that share an arena see
@@ -104,7 +112,7 @@ struct caller {
  * @extents_top: extents that were ever in use
  * @extents_free: list of those that are not, by @next
  * @heaps: by size class, the spans that have a slot in
- * @index_chunks: chunks whose part of the index has memory
+ * @index_pages: pages of the index that have memory
  * @nr_spare: length of @spare
  * @spare: single records that are in use for @ledger but for nobody else
  * @past: tensors that were in records now given back
@@ -112,6 +120,10 @@ struct caller {
  * @modules: program files, by number - 1
  * @site_slots: entries of @sites, open addressing by number, 0 for free
  * @sites: call sites in the order in which they came; the first is site 0
+ * @frames_top: frames that were ever in use
+ * @frames: of all sites
+ * @rows_top: sites whose figures were ever asked for
+ * @rows: these figures, without names, in the order of @sites
  */
 struct books {
 	pthread_mutex_t lock;
@@ -134,7 +146,7 @@ struct books {
 	uint32_t extents_top;
 	uint32_t extents_free;
 	uint32_t heaps[SLAB_CLASSES];
-	uint32_t index_chunks;
+	uint32_t index_pages;
 	uint32_t nr_spare;
 	uint32_t spare[SPARE_RECORDS];
 	uint64_t past;
@@ -142,6 +154,10 @@ struct books {
 	struct bmem_module modules[BMEM_MODULES_MAX];
 	uint32_t site_slots[SITE_SLOTS];
 	struct caller sites[BMEM_SITES_MAX + 1];
+	uint32_t frames_top;
+	struct bmem_frame frames[FRAMES_ROOM];
+	uint32_t rows_top;
+	struct bmem_site_row rows[BMEM_SITES_MAX + 1];
 };
 
 /**
@@ -296,6 +312,7 @@ struct extent *extent_covering(const struct arena *a, uint64_t page);
 uint32_t extent_after(const struct arena *a, uint32_t page, uint32_t end);
 void map_write(struct arena *a, uint32_t page, uint64_t entry);
 void map_trim(struct arena *a);
+void map_forget(struct arena *a, uint32_t chunk, uint32_t nr);
 
 /* ---- heap.c; the lock is held ------------------------------------ */
 

@@ -15,13 +15,13 @@
 /* Where a site's number is, or the free entry where it belongs. */
 static uint32_t *site_slot(struct books *bk, uint32_t site)
 {
-	uint32_t at = site % SITE_SLOTS;
+	uint32_t n = 0, *at;
 
 	/* At most half of the slots are ever used, so one is free. */
-	while (bk->site_slots[at] &&
-	       bk->sites[bk->site_slots[at]].row.site != site)
-		at = (at + 1) % SITE_SLOTS;
-	return &bk->site_slots[at];
+	do {
+		at = &bk->site_slots[site_step(site, n++)];
+	} while (*at && bk->sites[*at].site != site);
+	return at;
 }
 
 /**
@@ -52,7 +52,7 @@ struct caller *site_get(struct books *bk, uint32_t site)
 	if (bk->st.sites >= BMEM_SITES_MAX)
 		return NULL;
 	*slot = ++bk->st.sites;
-	bk->sites[*slot].row.site = site;
+	bk->sites[*slot].site = site;
 	return &bk->sites[*slot];
 }
 
@@ -77,6 +77,22 @@ static int frames_check(const struct books *bk, const struct bmem_frame *f,
 	return 0;
 }
 
+/*
+ * Make room for a stack.  Where a site's becomes longer, the room it had is
+ * lost: nobody who tells whole stacks does that.
+ */
+static int frames_room(struct books *bk, struct caller *s, uint32_t nr)
+{
+	if (nr <= s->room)
+		return 0;
+	if (nr > FRAMES_ROOM - bk->frames_top)
+		return -ENOSPC;
+	s->frames = bk->frames_top;
+	s->room = nr;
+	bk->frames_top += nr;
+	return 0;
+}
+
 static int name_site(struct arena *a, const struct bmem_site *cmd)
 {
 	const struct bmem_frame *f = (const void *)(uintptr_t)cmd->frames;
@@ -89,11 +105,14 @@ static int name_site(struct arena *a, const struct bmem_site *cmd)
 	s = site_get(a->books, cmd->site);
 	if (!s)
 		return -ENOSPC;
-	memcpy(s->row.label, cmd->label, sizeof(s->row.label));
+	ret = frames_room(a->books, s, cmd->nr_frames);
+	if (ret)
+		return ret;
+	memcpy(s->label, cmd->label, sizeof(s->label));
 	if (!cmd->nr_frames)
 		return 0;
-	memcpy(s->frames, f, cmd->nr_frames * sizeof(*f));
-	s->row.nr_frames = cmd->nr_frames;
+	memcpy(a->books->frames + s->frames, f, cmd->nr_frames * sizeof(*f));
+	s->nr_frames = cmd->nr_frames;
 	return 0;
 }
 
@@ -182,14 +201,15 @@ int arena_site_frames(struct arena *a, struct bmem_site_frames *cmd)
 	if (ret)
 		return ret;
 	s = site_find(a->books, cmd->site);
-	if (!s->row.site)
+	if (!s->site)
 		ret = -ENOENT;
-	else if (s->row.nr_frames > room)
+	else if (s->nr_frames > room)
 		ret = -EMSGSIZE;
 	if (ret != -ENOENT)
-		cmd->nr = s->row.nr_frames;
+		cmd->nr = s->nr_frames;
 	if (!ret && cmd->nr)
-		memcpy(to, s->frames, cmd->nr * sizeof(struct bmem_frame));
+		memcpy(to, a->books->frames + s->frames,
+		       cmd->nr * sizeof(struct bmem_frame));
 	arena_unlock(a);
 	return ret;
 }
@@ -226,10 +246,14 @@ static void note_size(struct bmem_site_row *row, uint64_t bytes)
 		row->nr_sizes++;
 }
 
-static void note_live(struct caller *s, uint64_t bytes, uint64_t age_ms)
+static struct bmem_site_row *row_find(struct books *bk, uint32_t site)
 {
-	struct bmem_site_row *row = &s->row;
+	return &bk->rows[site_find(bk, site) - bk->sites];
+}
 
+static void note_live(struct bmem_site_row *row, uint64_t bytes,
+		      uint64_t age_ms)
+{
 	if (!row->live_tensors || age_ms > row->first_ms)
 		row->first_ms = age_ms;
 	if (!row->live_tensors || age_ms < row->last_ms)
@@ -241,16 +265,16 @@ static void note_live(struct caller *s, uint64_t bytes, uint64_t age_ms)
 
 static void note_record(struct arena *a, uint32_t record, uint64_t granted)
 {
+	struct bmem_site_row *row;
 	struct record_view v;
-	struct caller *s;
 
 	record_read(a, record, granted, &v);
-	s = site_find(a->books, v.site);
+	row = row_find(a->books, v.site);
 	if (v.live) {
-		note_live(s, v.bytes, record_age(a, &v));
+		note_live(row, v.bytes, record_age(a, &v));
 	} else if (v.gen) {
-		s->row.frees++;
-		s->row.life_hist[life_bucket(v.ticks)]++;
+		row->frees++;
+		row->life_hist[life_bucket(v.ticks)]++;
 	}
 }
 
@@ -264,7 +288,7 @@ static void note_extent(struct arena *a, const struct extent *x, uint64_t now)
 		return;
 	}
 	if (!extent_slotted(x)) {
-		note_live(site_find(a->books, x->site), x->bytes,
+		note_live(row_find(a->books, x->site), x->bytes,
 			  now - x->born_ms);
 		return;
 	}
@@ -274,17 +298,10 @@ static void note_extent(struct arena *a, const struct extent *x, uint64_t now)
 			note_record(a, x->record + slot, c->bytes);
 }
 
-/* Names, frames and the peak stay. */
+/* The peak stays. */
 static void forget(struct bmem_site_row *row)
 {
-	struct bmem_site_row was = *row;
-
-	*row = (struct bmem_site_row) {
-		.site = was.site,
-		.nr_frames = was.nr_frames,
-		.peak_bytes = was.peak_bytes,
-	};
-	memcpy(row->label, was.label, sizeof(row->label));
+	*row = (struct bmem_site_row) { .peak_bytes = row->peak_bytes };
 }
 
 static void sum_up(struct bmem_site_row *row)
@@ -303,17 +320,19 @@ static void look(struct arena *a)
 {
 	uint32_t end = a->books->place.chunks * PLACE_CHUNK_PAGES, page, i;
 	uint64_t now = clock_now(a);
+	struct books *bk = a->books;
 	const struct extent *x;
 
-	for (i = 0; i <= a->books->st.sites; i++)
-		forget(&a->books->sites[i].row);
+	bk->rows_top = bk->st.sites + 1;
+	for (i = 0; i < bk->rows_top; i++)
+		forget(&bk->rows[i]);
 	for (page = extent_after(a, 0, end); page < end;
 	     page = extent_after(a, page + x->pages, end)) {
 		x = extent_at(a, page);
 		note_extent(a, x, now);
 	}
-	for (i = 0; i <= a->books->st.sites; i++)
-		sum_up(&a->books->sites[i].row);
+	for (i = 0; i < bk->rows_top; i++)
+		sum_up(&bk->rows[i]);
 }
 
 /* The site with the lowest number from @number on. */
@@ -323,16 +342,26 @@ static const struct caller *site_from(const struct books *bk, uint64_t number)
 	uint32_t i;
 
 	for (i = 0; i <= bk->st.sites; i++)
-		if (bk->sites[i].row.site >= number &&
-		    (!best || bk->sites[i].row.site < best->row.site))
+		if (bk->sites[i].site >= number &&
+		    (!best || bk->sites[i].site < best->site))
 			best = &bk->sites[i];
 	return best;
 }
 
-static void tell_row(const struct bmem_site_row *row, char *to, uint32_t size)
+static void tell_row(const struct books *bk, const struct caller *s, char *to,
+		     uint32_t size)
 {
-	memcpy(to, row, sizeof(*row));
-	memset(to + sizeof(*row), 0, size - sizeof(*row));
+	size_t i = (size_t)(s - bk->sites);
+	struct bmem_site_row row = { 0 };
+
+	/* What came since the list was begun has no figures yet. */
+	if (i < bk->rows_top)
+		row = bk->rows[i];
+	row.site = s->site;
+	row.nr_frames = s->nr_frames;
+	memcpy(row.label, s->label, sizeof(row.label));
+	memcpy(to, &row, sizeof(row));
+	memset(to + sizeof(row), 0, size - sizeof(row));
 }
 
 /**
@@ -358,9 +387,9 @@ int arena_site_list(struct arena *a, struct bmem_site_list *cmd)
 		s = site_from(a->books, cmd->cursor);
 		if (!s)
 			break;
-		tell_row(&s->row, to + (size_t)n * cmd->row_size,
+		tell_row(a->books, s, to + (size_t)n * cmd->row_size,
 			 cmd->row_size);
-		cmd->cursor = (uint64_t)s->row.site + 1;
+		cmd->cursor = (uint64_t)s->site + 1;
 	}
 	arena_unlock(a);
 	cmd->nr = n;

@@ -68,6 +68,7 @@ static bool chunks_drop(struct arena *a, uint32_t chunk, uint32_t nr)
 	bk->st.cached_bytes -= chunk_bytes(nr);
 	bk->st.attached_bytes -= chunk_bytes(nr);
 	bk->chunks_given += nr;
+	map_forget(a, chunk, nr);
 	return true;
 }
 

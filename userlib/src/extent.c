@@ -12,7 +12,10 @@
 #define CHUNKS_FIRST	16U
 
 #define MAP_THERE	1	/* the chunk's page of the span map has memory */
-#define MAP_INDEXED	2	/* its part of the index has, for good */
+#define MAP_INDEXED	2	/* so has the index, of it and its neighbour */
+
+/* Two neighbours share a page of the index; its state is the first one's. */
+#define INDEX_CHUNKS	2U
 
 static void arena_grow(struct arena *a)
 {
@@ -211,6 +214,16 @@ uint32_t extent_after(const struct arena *a, uint32_t page, uint32_t end)
 	return end;
 }
 
+static void index_count(struct arena *a, uint32_t chunk)
+{
+	uint8_t *state = &a->map_state[chunk - chunk % INDEX_CHUNKS];
+
+	if (*state & MAP_INDEXED)
+		return;
+	*state |= MAP_INDEXED;
+	a->books->index_pages++;
+}
+
 /**
  * map_write() - write an entry of the span map
  * @a: arena
@@ -219,15 +232,57 @@ uint32_t extent_after(const struct arena *a, uint32_t page, uint32_t end)
  */
 void map_write(struct arena *a, uint32_t page, uint64_t entry)
 {
-	uint8_t *state = &a->map_state[page / PLACE_CHUNK_PAGES];
+	uint32_t chunk = page / PLACE_CHUNK_PAGES;
+	uint8_t *state = &a->map_state[chunk];
 
 	__atomic_store_n(&a->map[page], entry, __ATOMIC_RELEASE);
 	if (*state & MAP_THERE)
 		return;
-	if (!*state)
-		a->books->index_chunks++;
-	*state = MAP_THERE | MAP_INDEXED;
+	*state |= MAP_THERE;
 	a->books->st.span_map_bytes += BMEM_PAGE_SIZE;
+	index_count(a, chunk);
+}
+
+/* Give back memory of the index that says nothing. */
+static void index_forget(struct arena *a, uint32_t chunk)
+{
+	struct books *bk = a->books;
+	char *index = (char *)a->index;
+
+	chunk -= chunk % INDEX_CHUNKS;
+	if (!(a->map_state[chunk] & MAP_INDEXED) ||
+	    !place_chunk_empty(&bk->place, chunk))
+		return;
+	/* A space can be one chunk. */
+	if (chunk + 1 < bk->place.chunks &&
+	    !place_chunk_empty(&bk->place, chunk + 1))
+		return;
+	if (table_forget(a, index + chunk / INDEX_CHUNKS * BMEM_PAGE_SIZE,
+			 BMEM_PAGE_SIZE))
+		return;
+	a->map_state[chunk] &= (uint8_t)~MAP_INDEXED;
+	bk->index_pages--;
+}
+
+/**
+ * map_forget() - give back memory of the span map and the index
+ * @a: arena
+ * @chunk: the first that it says nothing about, as all that follow
+ * @nr: how many
+ */
+void map_forget(struct arena *a, uint32_t chunk, uint32_t nr)
+{
+	char *map = (char *)a->map;
+
+	for (; nr; nr--, chunk++) {
+		index_forget(a, chunk);
+		if (!(a->map_state[chunk] & MAP_THERE) ||
+		    table_forget(a, map + ((size_t)chunk << PAGE_SHIFT),
+				 BMEM_PAGE_SIZE))
+			continue;
+		a->map_state[chunk] &= (uint8_t)~MAP_THERE;
+		a->books->st.span_map_bytes -= BMEM_PAGE_SIZE;
+	}
 }
 
 /**
@@ -236,20 +291,14 @@ void map_write(struct arena *a, uint32_t page, uint64_t entry)
  */
 void map_trim(struct arena *a)
 {
-	char *map = (char *)a->map;
 	uint32_t chunk;
 
-	for (chunk = 0; chunk < a->books->place.chunks; chunk++) {
-		if (!(a->map_state[chunk] & MAP_THERE) ||
-		    place_chunk_used(&a->books->place, chunk))
-			continue;
-		if (table_forget(a, map + ((size_t)chunk << PAGE_SHIFT),
-				 BMEM_PAGE_SIZE))
-			continue;
-		a->map_state[chunk] &= (uint8_t)~MAP_THERE;
-		a->books->st.span_map_bytes -= BMEM_PAGE_SIZE;
-	}
+	for (chunk = 0; chunk < a->books->place.chunks; chunk++)
+		if (!place_chunk_used(&a->books->place, chunk))
+			map_forget(a, chunk, 1);
 }
 
 _Static_assert(PLACE_CHUNK_PAGES * sizeof(uint64_t) == BMEM_PAGE_SIZE,
 	       "a chunk has one page of the span map");
+_Static_assert(INDEX_CHUNKS * PLACE_CHUNK_PAGES * sizeof(uint32_t) ==
+	       BMEM_PAGE_SIZE, "two have one of the index");

@@ -109,7 +109,7 @@ int arena_info(struct arena *a, struct bmem_tensor_info *cmd)
 		describe_handle(a, cmd->handle, now, &cmd->tensor);
 	if (found)
 		memcpy(cmd->label,
-		       site_find(a->books, cmd->tensor.site)->row.label,
+		       site_find(a->books, cmd->tensor.site)->label,
 		       sizeof(cmd->label));
 	arena_unlock(a);
 	return found ? 0 : -ENOENT;

@@ -108,10 +108,12 @@ static bool is_ours(_Atomic uint64_t *check, uint64_t ours)
  */
 static bool number_enter(struct sites *s, struct twin t)
 {
-	uint32_t at = (uint32_t)t.key % SITE_SLOTS, n;
+	uint32_t at, n;
 	uint64_t have;
 
-	for (n = 0; n < SITE_SLOTS; n++, at = (at + 1) % SITE_SLOTS) {
+	/* By the number alone: both who want it have to come by the same way. */
+	for (n = 0; n < SITE_STEPS; n++) {
+		at = site_step((uint32_t)t.key, n);
 		have = 0;
 		if (atomic_compare_exchange_strong(&s->names[at].key, &have,
 						   t.key)) {
@@ -224,12 +226,12 @@ static uint32_t site_make(struct bmem_client *c, const struct stack *st,
 /* The slot with a key, or a free one that is now claimed for it, or NULL. */
 static struct site_slot *slot_get(struct sites *s, struct twin t)
 {
-	uint32_t at = (uint32_t)(t.key >> 32) % SITE_SLOTS, n;
+	uint32_t hash = (uint32_t)(t.key >> 32), n;
 	struct site_slot *slot;
 	uint64_t have;
 
-	for (n = 0; n < SITE_SLOTS; n++, at = (at + 1) % SITE_SLOTS) {
-		slot = &s->slots[at];
+	for (n = 0; n < SITE_STEPS; n++) {
+		slot = &s->slots[site_step(hash, n)];
 		have = atomic_load_explicit(&slot->key, memory_order_relaxed);
 		if (!have) {
 			/* A quarter stays free, so that every search ends soon. */

@@ -17,8 +17,32 @@
 /* Twice what the kernel can know, so that chains stay short. */
 #define SITE_SLOTS	(2 * BMEM_SITES_MAX)
 
+/*
+ * Where a hash may be: in a few places each of parts that double, so that few
+ * sites touch few pages; then anywhere.
+ */
+#define SITE_PART	256U
+#define SITE_PARTS	7U
+#define SITE_TRIES	8U
+#define SITE_STEPS	(SITE_SLOTS + SITE_PARTS * SITE_TRIES)
+
 #define SITE_PENDING	0U
 #define SITE_LOST	(~0U)
+
+/* The @n-th place for a hash in a table of %SITE_SLOTS, @n below %SITE_STEPS. */
+static inline uint32_t site_step(uint32_t hash, uint32_t n)
+{
+	uint32_t part = n / SITE_TRIES, len;
+
+	if (part >= SITE_PARTS)
+		return (hash + n) % SITE_SLOTS;
+	len = SITE_PART << part;
+	/* Behind all parts before, which are as long but for the first. */
+	return len - SITE_PART + (hash + n % SITE_TRIES) % len;
+}
+
+_Static_assert(SITE_PART * ((1U << SITE_PARTS) - 1) <= SITE_SLOTS,
+	       "parts of a table");
 
 /**
  * struct site_slot - one call site that has been seen

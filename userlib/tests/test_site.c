@@ -2,6 +2,7 @@
 /*
  * Call sites: numbers, names, and what happens when the table is full.
  */
+#include "../src/sites.h"
 #include "client.h"
 
 __attribute__((noinline))
@@ -181,6 +182,27 @@ static void site_sums(void **state)
 	EQ(bmem_site_stats(c, a, &s), -EINVAL);
 }
 
+/* A few sites touch a few pages of their table, and every place is found. */
+static void site_places(void **state)
+{
+	static const uint32_t hashes[] = { 0, 1, 255, 0x9e3779b1U, ~0U };
+	static bool seen[SITE_SLOTS];
+	uint32_t i, n, at, found;
+
+	(void)state;
+	for (i = 0; i < sizeof(hashes) / sizeof(hashes[0]); i++) {
+		memset(seen, 0, sizeof(seen));
+		for (n = 0, found = 0; n < SITE_STEPS; n++) {
+			at = site_step(hashes[i], n);
+			IS(at < SITE_SLOTS);
+			IS(n >= SITE_TRIES || at < SITE_PART);
+			found += !seen[at];
+			seen[at] = true;
+		}
+		EQ(found, SITE_SLOTS);
+	}
+}
+
 static void sites_full(void **state)
 {
 	BMEM_AUTO_CLOSE struct bmem_client *c = client();
@@ -228,6 +250,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(site_none),
 	TEST(site_keeps_errno),
 	TEST(site_sums),
+	TEST(site_places),
 	TEST(sites_full),
 };
 

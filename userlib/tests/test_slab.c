@@ -5,10 +5,11 @@
  * not.
  */
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 
-#include "../src/internal.h"
+#include "../src/arena.h"
 #include "client.h"
 #include "place_slab.h"
 
@@ -711,6 +712,98 @@ static void meta(void **state)
 	}
 }
 
+/* Memory of the books that is there, whatever they say. */
+static uint64_t books_there(void)
+{
+	size_t pages = c->arena->mapping_len / PAGE, i;
+	unsigned char *here = malloc(pages);
+	uint64_t bytes = 0;
+
+	IS(here);
+	EQ(mincore(c->arena->mapping, pages * PAGE, here), 0);
+	for (i = 0; i < pages; i++)
+		bytes += here[i] & 1 ? PAGE : 0;
+	free(here);
+	return bytes;
+}
+
+/* Each of so many parts of the books has a page of which little is used. */
+#define BOOKS_PARTS	24
+
+static uint64_t books_check(void)
+{
+	uint64_t there = books_there(), said = plain().meta_bytes;
+
+	IS(there <= said + BOOKS_PARTS * PAGE);
+	IS(said <= there + BOOKS_PARTS * PAGE);
+	return there;
+}
+
+static void site_name_nr(uint32_t site, uint32_t nr)
+{
+	struct bmem_frame frames[BMEM_FRAMES_MAX] = { { .offset = site } };
+	struct bmem_site arg = {
+		.size = sizeof(arg),
+		.site = site,
+		.label = "site",
+		.frames = (uintptr_t)frames,
+		.nr_frames = nr,
+	};
+
+	EQ(call(c, BMEM_SITE, &arg), 0);
+}
+
+/* What is said to be the books' memory is what they take up. */
+static void meta_is_there(void **state)
+{
+	void *p[8];
+	uint64_t first = books_check(), most;
+	uint32_t i;
+
+	(void)state;
+	for (i = 1; i <= 500; i++)
+		site_name_nr(i * 0x9e3779b1U, 1 + i % 3);
+	/* A number's place in its table, a name and three frames. */
+	IS(books_check() - first <= 500 * 160 + 4 * PAGE);
+	for (i = 0; i < ARRAY_SIZE(p); i++) {
+		p[i] = bmem_alloc(c, 3 * MIB, 0, 0, NULL);
+		IS(p[i]);
+	}
+	most = books_check();
+	for (i = 0; i < ARRAY_SIZE(p); i++)
+		EQ(bmem_free(c, p[i]), 0);
+	EQ(bmem_trim(c, 0, 0, NULL), 0);
+	EQ(plain().attached_bytes, 0);
+	/* Each of these began in a chunk of its own. */
+	IS(books_check() + ARRAY_SIZE(p) * PAGE <= most);
+}
+
+/* A stack is kept whole when it becomes longer, and when it becomes shorter. */
+static void frames_change(void **state)
+{
+	static const uint32_t lengths[] = { 1, 3, 2, 0, BMEM_FRAMES_MAX, 1 };
+	struct bmem_frame frames[BMEM_FRAMES_MAX];
+	uint32_t i, had = 0;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(lengths); i++) {
+		struct bmem_site_frames get = {
+			.size = sizeof(get),
+			.site = 7,
+			.nr = BMEM_FRAMES_MAX,
+			.frames = (uintptr_t)frames,
+		};
+
+		site_name_nr(7, lengths[i]);
+		site_name_nr(1000 + i, 5);
+		had = lengths[i] ? lengths[i] : had;
+		EQ(call(c, BMEM_SITE_FRAMES, &get), 0);
+		EQ(get.nr, had);
+		EQ(frames[0].offset, 7);
+		IS(had == 1 || !frames[had - 1].offset);
+	}
+}
+
 /* Parent and child keep the same books. */
 static void forked(void **state)
 {
@@ -1211,6 +1304,8 @@ static const struct CMUnitTest tests[] = {
 	SLAB_TEST(levels),
 	SLAB_TEST(recall),
 	SLAB_TEST(meta),
+		SLAB_TEST(meta_is_there),
+		SLAB_TEST(frames_change),
 	SLAB_TEST(forked),
 	SLAB_TEST(sites),
 	SLAB_TEST(garbage),
