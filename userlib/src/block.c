@@ -194,6 +194,15 @@ static bool has_record(const struct bmem_client *c, uint64_t entry)
 	return entry & BMEM_SPAN_RECORDED && span_record(entry) < c->records;
 }
 
+/* May a block go to the thread's stash as that is? */
+static inline bool has_room(const struct cache *m, uint32_t pages)
+{
+	const struct stash *s = &m->stash;
+
+	return s->nr < STASH_MAX &&
+	       (!s->nr || s->pages + pages <= m->stash_limit);
+}
+
 /**
  * block_keep() - put a block in the stash
  * @c: client
@@ -207,18 +216,15 @@ static bool has_record(const struct bmem_client *c, uint64_t entry)
 int block_keep(struct bmem_client *c, uint64_t offset, uint64_t entry)
 {
 	struct cache *m = cache_of(c);
-	struct stash *s;
 	uint32_t pages;
 
 	if (!m || !has_record(c, entry))
 		return block_release(c, offset);
 	pages = span_pages(c, entry, offset);
-	s = &m->stash;
-	if (__builtin_expect(s->nr == STASH_MAX ||
-			     (s->nr && s->pages + pages > m->stash_limit), 0))
+	if (!has_room(m, pages))
 		stash_room(c, m, pages);
-	stash_push(s, c->base + offset, &c->ledger[span_record(entry)], pages,
-		   ticks_now(c));
+	stash_push(&m->stash, c->base + offset,
+		   &c->ledger[span_record(entry)], pages, ticks_now(c));
 	return 0;
 }
 
@@ -236,7 +242,8 @@ static bool alone(void)
  *
  * Return: true if the caller is the one.
  */
-static bool retire(struct bmem_record *r, uint64_t head)
+static inline __attribute__((always_inline))
+bool retire(struct bmem_record *r, uint64_t head)
 {
 	uint64_t free = head & ~BMEM_RECORD_STATE_MASK;
 
@@ -250,20 +257,16 @@ static bool retire(struct bmem_record *r, uint64_t head)
 					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-/**
- * block_free() - free a tensor of whole pages
- * @c: client
- * @offset: where it begins
- * @entry: what the span map says of that page
- *
- * Return: 0, or -ENOENT when no tensor begins there.
- */
-int block_free(struct bmem_client *c, uint64_t offset, uint64_t entry)
+/* A mistake, or a block that does not go to this thread's stash as it is. */
+static __attribute__((noinline))
+int block_free_slow(struct bmem_client *c, uint64_t offset, uint64_t entry)
 {
 	struct bmem_record *r;
 	uint64_t head;
 	int ret;
 
+	if (offset % BMEM_ALIGN_MIN)
+		return -EINVAL;
 	if (!span_is_tensor(entry) || offset % BMEM_PAGE_SIZE)
 		return -ENOENT;
 	if (!has_record(c, entry))
@@ -279,4 +282,38 @@ int block_free(struct bmem_client *c, uint64_t offset, uint64_t entry)
 	if (ret && ret != -ENOENT)
 		__atomic_store_n(&r->head, head, __ATOMIC_RELEASE);
 	return ret;
+}
+
+/**
+ * block_free() - free a tensor of whole pages
+ * @c: client
+ * @offset: where it begins
+ * @entry: what the span map says of that page; no slab span's
+ *
+ * Makes no call where the thread's stash has room, so that it needs no frame.
+ *
+ * Return: 0, -EINVAL where no tensor can begin, or -ENOENT when none does.
+ */
+int block_free(struct bmem_client *c, uint64_t offset, uint64_t entry)
+{
+	struct bmem_record *r;
+	struct cache *m;
+	uint32_t pages, now;
+
+	if (__builtin_expect(!span_is_tensor(entry) ||
+			     offset % BMEM_PAGE_SIZE ||
+			     !has_record(c, entry) || !cache_at_hand(c), 0))
+		return block_free_slow(c, offset, entry);
+	m = tls.slots[0].cache;
+	pages = span_pages(c, entry, offset);
+	if (__builtin_expect(!has_room(m, pages), 0))
+		return block_free_slow(c, offset, entry);
+	r = &c->ledger[span_record(entry)];
+	if (__builtin_expect(!retire(r, peek(&r->head)), 0))
+		return -ENOENT;
+	now = ticks_now(c);
+	if (level_now(c) >= BMEM_LEVEL_STANDARD)
+		record_lifetime(r, now);
+	stash_push(&m->stash, c->base + offset, r, pages, now);
+	return 0;
 }

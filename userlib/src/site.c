@@ -456,25 +456,31 @@ static uint32_t find_flat(struct origin *o)
 	return site;
 }
 
+/* A struct site_frame, so that both words are compared at once. */
+typedef uint64_t frame_words __attribute__((vector_size(16), aligned(8),
+					    may_alias));
+
+_Static_assert(sizeof(frame_words) == sizeof(struct site_frame), "a frame");
+
 /* Does @s lie in memory as it did?  Its addresses are those of a past walk. */
 __attribute__((no_sanitize("address", "thread")))
 static inline bool stack_same(const struct site_stack *s, uintptr_t high,
 			      const void *ret, const void *frame, uint64_t what)
 {
-	uintptr_t diff, next, end, fp = (uintptr_t)frame;
-	uint32_t i;
+	const struct site_frame *at = s->frames, *last;
+	uintptr_t fp = (uintptr_t)frame, end;
+	frame_words diff = { 0 };
 
-	if (s->frame != frame || s->what != what)
+	if (s->frame != frame || s->what != what ||
+	    at->pc != (uintptr_t)ret)
 		return false;
-	diff = s->pcs[0] ^ (uintptr_t)ret;
-#pragma GCC unroll 4
-	for (i = 1; i < s->nr; i++) {
-		next = (uintptr_t)frame + s->off[i];
-		diff |= *(const uintptr_t *)fp ^ next;
-		diff |= ((const uintptr_t *)next)[1] ^ s->pcs[i];
-		fp = next;
+	last = at + s->nr - 1;
+	for (; at < last; at++) {
+		diff |= *(const frame_words *)fp ^ *(const frame_words *)at;
+		fp = at->next;
 	}
-	if (diff)
+	if (diff[0] | diff[1] ||
+	    (s->nr > 1 && ((const uintptr_t *)fp)[1] != last->pc))
 		return false;
 	if (s->nr == BMEM_FRAMES_MAX)
 		return true;
@@ -509,7 +515,7 @@ static void stack_keep(struct origin *o, struct site_stack *s,
 
 	s->frame = NULL;
 	/* Only what was walked can be looked at again. */
-	if (!st->walked || st->off[st->nr - 1] > UINT32_MAX)
+	if (!st->walked)
 		return;
 	s->frame = o->frame;
 	s->what = o->what;
@@ -519,8 +525,9 @@ static void stack_keep(struct origin *o, struct site_stack *s,
 	s->nr = st->nr;
 	s->whole = st->whole;
 	for (i = 0; i < st->nr; i++) {
-		s->off[i] = (uint32_t)st->off[i];
-		s->pcs[i] = st->pcs[i];
+		s->frames[i].pc = st->pcs[i];
+		s->frames[i].next = i + 1 == st->nr ? 0 :
+			(uintptr_t)o->frame + st->off[i + 1];
 	}
 }
 

@@ -59,16 +59,25 @@ struct site_entry {
 };
 
 /**
+ * struct site_frame - what lies at a frame pointer
+ * @next: the caller's frame pointer
+ * @pc: return address
+ */
+struct site_frame {
+	uintptr_t next;
+	uintptr_t pc;
+};
+
+/**
  * struct site_stack - a stack as it lies in memory, and its site
- * @frame: where it begins; the frames above are at @frame + @off
+ * @frame: where it begins
  * @what: as in struct site_entry
  * @end: saved frame pointer of the last frame, which leads no further
  * @site: its number
  * @left: as in struct site_entry, where @whole is false
  * @nr: frames
  * @whole: the frame pointers led to the beginning of the thread
- * @off: frame pointers, relative to @frame
- * @pcs: return addresses
+ * @frames: these; the last one's @next is not used
  *
  * When all of these are found unchanged in memory, a walk from @frame would
  * give the same stack.  The loads do not wait for each other, as those of a
@@ -82,8 +91,7 @@ struct site_stack {
 	uint32_t left;
 	uint32_t nr;
 	bool whole;
-	uint32_t off[BMEM_FRAMES_MAX];
-	uintptr_t pcs[BMEM_FRAMES_MAX];
+	struct site_frame frames[BMEM_FRAMES_MAX];
 };
 
 /**
@@ -212,6 +220,29 @@ static inline uint32_t site_of(struct bmem_client *c, struct site_cache *sc,
 		      site_slow(c, sc, label, ret, frame, level, bytes);
 }
 
+/* Has a block without a label its return address for a site? */
+static inline bool site_is_flat(uint32_t level, size_t bytes)
+{
+	return level == BMEM_LEVEL_STANDARD &&
+	       (bytes < CALLER_BYTES || (bytes < SITE_BIG && !caller_on()));
+}
+
+/* site_hit() for the site of such a block. */
+static inline struct site_flat *site_hit_block(struct site_cache *sc,
+					       const void *ret, size_t bytes)
+{
+	int32_t weight = (int32_t)site_weight(bytes);
+	struct site_flat *e = site_look(sc, ret);
+
+	if (__builtin_expect(!e || e->left <= weight || !sc->meter.left, 0))
+		return NULL;
+	/* Counted here, so not when the site is settled. */
+	sc->meter.left--;
+	e->left -= weight;
+	sc->dealt[e - sc->flat].given -= (uint32_t)weight;
+	return e;
+}
+
 /**
  * site_of_block() - site_of() for a block without a label
  * @c: as for site_of()
@@ -228,21 +259,13 @@ static inline uint32_t site_of_block(struct bmem_client *c,
 				     const void *frame, uint32_t level,
 				     size_t bytes)
 {
-	int32_t weight = (int32_t)site_weight(bytes);
 	struct site_flat *e;
 	uint32_t site;
 
-	if (level == BMEM_LEVEL_STANDARD &&
-	    (bytes < CALLER_BYTES || (bytes < SITE_BIG && !caller_on()))) {
-		e = site_look(sc, ret);
-		if (__builtin_expect(e && e->left > weight && sc->meter.left,
-				     1)) {
-			/* Counted here, so not when the site is settled. */
-			e->left -= weight;
-			sc->dealt[e - sc->flat].given -= (uint32_t)weight;
-			sc->meter.left--;
+	if (site_is_flat(level, bytes)) {
+		e = site_hit_block(sc, ret, bytes);
+		if (__builtin_expect(e != NULL, 1))
 			return e->site;
-		}
 	}
 	site = site_whole(c, sc, ret, frame, level, bytes);
 	return site ? site :

@@ -15,9 +15,6 @@
 #include "module.h"
 #include "stack.h"
 
-#define FRAME_ALIGN	16
-#define FRAME_SIZE	(2 * sizeof(uintptr_t))
-
 /* The thread is in here already: from a signal, or from malloc(). */
 static __thread bool busy __attribute__((tls_model("initial-exec")));
 
@@ -53,19 +50,6 @@ int stack_bounds(uintptr_t *low, uintptr_t *high)
 	*low = (uintptr_t)addr;
 	*high = *low + size;
 	return 0;
-}
-
-/**
- * stack_frame_ok() - can this be the frame pointer of a caller?
- * @fp: any word
- * @below: its callee's frame pointer
- * @high: first address above the stack
- *
- * Return: true if it can be followed.
- */
-bool stack_frame_ok(uintptr_t fp, uintptr_t below, uintptr_t high)
-{
-	return fp > below && fp <= high - FRAME_SIZE && !(fp % FRAME_ALIGN);
 }
 
 /**

@@ -10,6 +10,9 @@
 
 #include <linux/bmem.h>
 
+#define FRAME_ALIGN	16
+#define FRAME_SIZE	(2 * sizeof(uintptr_t))
+
 /**
  * struct stack - a call stack
  * @nr: frames, 1 or more
@@ -28,8 +31,21 @@ struct stack {
 	uintptr_t pcs[BMEM_FRAMES_MAX];
 };
 
+/**
+ * stack_frame_ok() - can this be the frame pointer of a caller?
+ * @fp: any word
+ * @below: its callee's frame pointer
+ * @high: first address above the stack
+ *
+ * Return: true if it can be followed.
+ */
+static inline bool stack_frame_ok(uintptr_t fp, uintptr_t below,
+				  uintptr_t high)
+{
+	return fp > below && fp <= high - FRAME_SIZE && !(fp % FRAME_ALIGN);
+}
+
 int stack_bounds(uintptr_t *low, uintptr_t *high);
-bool stack_frame_ok(uintptr_t fp, uintptr_t below, uintptr_t high);
 void stack_walk(struct stack *st, const void *ret, const void *frame,
 		uintptr_t low, uintptr_t high);
 bool stack_unwind(struct stack *st, const void *ret);

@@ -165,6 +165,52 @@ bool is_plain(size_t align, unsigned int flags, const char *label)
 	return likely(!label);
 }
 
+/* To load once more is better than to need a frame for what was loaded. */
+#define forget()	__asm__ volatile("" : : : "memory")
+
+/* Take the block that is the stash's last, and @at its place there. */
+static inline __attribute__((always_inline))
+void *block_pop(struct stash *s, uint32_t at, size_t size, uint32_t site,
+		uint32_t ticks)
+{
+	struct kept *block = &s->kept[at];
+	char *ptr = block->ptr;
+
+	if (!ptr)
+		__builtin_unreachable();
+	poke(&s->nr, at);
+	s->pages -= block->pages;
+	record_live(block->record, size, site, ticks);
+	return ptr;
+}
+
+/*
+ * The block that this thread freed last, for a site that the thread knows by
+ * return address; or NULL.
+ */
+static inline __attribute__((always_inline))
+void *block_flat(struct bmem_client *c, size_t size, const void *ret)
+{
+	struct site_flat *site;
+	struct cache *m;
+	uint32_t at;
+
+	if (unlikely(!cache_at_hand(c) ||
+		     !site_is_flat(level_now(c), size)))
+		return NULL;
+	m = tls.slots[0].cache;
+	at = m->stash.nr - 1;
+	if (unlikely(at >= STASH_MAX ||
+		     !kept_fits(&m->stash.kept[at], block_pages(size))))
+		return NULL;
+	site = site_hit_block(&m->sites, ret, size);
+	if (unlikely(!site))
+		return NULL;
+	forget();
+	at = m->stash.nr - 1;
+	return block_pop(&m->stash, at, size, site->site, ticks_now(c));
+}
+
 /*
  * The block that this thread freed last, if it is one for this request; or NULL.
  * A block has its record at every level.
@@ -174,7 +220,6 @@ void *block_quick(struct bmem_client *c, size_t size, const void *ret,
 		  const void *frame)
 {
 	uint32_t level = level_now(c), site = 0, at;
-	struct kept *block;
 	struct cache *m;
 
 	if (unlikely(size > SIZE_MAX - BMEM_PAGE_SIZE || !cache_at_hand(c)))
@@ -189,12 +234,8 @@ void *block_quick(struct bmem_client *c, size_t size, const void *ret,
 		if (site_timed(&m->sites))
 			return alloc_timed(c, size, 0, 0, site);
 	}
-	block = &m->stash.kept[at];
-	poke(&m->stash.nr, at);
-	m->stash.pages -= block->pages;
-	record_live(block->record, size, site,
-		    level >= BMEM_LEVEL_STANDARD ? ticks_now(c) : 0);
-	return block->ptr;
+	return block_pop(&m->stash, at, size, site,
+			 level >= BMEM_LEVEL_STANDARD ? ticks_now(c) : 0);
 }
 
 /* A slot for a whole stack that the thread knows, at level full; or NULL. */
@@ -282,7 +323,9 @@ void *bmem_alloc(struct bmem_client *c, size_t size, size_t align,
 
 	if (!is_plain(align, flags, label))
 		return alloc_other(c, size, align, flags, label, ret);
-	p = alloc_quick(c, size, ret);
+	/* One test for both bounds: no block is as short as nothing. */
+	p = likely(size - 1 < SLAB_BYTES_MAX) ? alloc_quick(c, size, ret) :
+						block_flat(c, size, ret);
 	/* Constants, so that nothing is kept that is needed here only. */
 	return likely(p) ? p : alloc_other(c, size, 0, 0, NULL, ret);
 }
@@ -368,7 +411,7 @@ int tensor_give(struct bmem_client *c, void *ptr, uint64_t entry,
 	return 0;
 }
 
-/* A block, a mistake, or a slot for which there is no room. */
+/* A mistake, or a slot for which there is no room. */
 static __attribute__((noinline))
 int free_slow(struct bmem_client *c, void *ptr)
 {
@@ -382,8 +425,9 @@ int free_slow(struct bmem_client *c, void *ptr)
 	if (offset >= c->len || offset % BMEM_ALIGN_MIN)
 		return -EINVAL;
 	entry = span_at(c, offset);
+	/* Nothing begins on such a page: bmem_free() has dealt with blocks. */
 	if (span_class(entry) >= BMEM_CLASSES)
-		return block_free(c, offset, entry);
+		return -ENOENT;
 	slot = slab_slot_at(span_class(entry), span_inside(entry, offset));
 	if (slot >= slab_classes[span_class(entry)].slots)
 		return -ENOENT;
@@ -405,9 +449,13 @@ int bmem_free(struct bmem_client *c, void *ptr)
 	if (unlikely(offset >= c->len))
 		return free_slow(c, ptr);
 	entry = span_at(c, offset);
-	if (unlikely(span_kind(entry) > BMEM_CLASSES || !cache_at_hand(c)))
+	if (unlikely(span_kind(entry) > BMEM_CLASSES))
+		return block_free(c, offset, entry);
+	if (unlikely(!cache_at_hand(c)))
 		return free_slow(c, ptr);
 	mag = &tls.slots[0].cache->magazines[span_kind(entry)];
+	/* In a register from here on, not worked out again for the push. */
+	__asm__("" : "+r"(mag));
 	slot = slot_at(mag, span_inside(entry, offset));
 	top = mag->top;
 	if (unlikely(slot == ~0U || top >= mag->end))
