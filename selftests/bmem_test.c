@@ -582,6 +582,12 @@ static char *bt_read_debugfs(const char *file)
 	return bt_read_file(path);
 }
 
+/* Is this the kernel that scripts/kernel builds, where all takes ten times as long? */
+bool bt_debug_kernel(void)
+{
+	return !access("/sys/kernel/debug/kmemleak", F_OK);
+}
+
 __u64 bt_debugfs_value(const char *file, const char *key)
 {
 	char *text = bt_read_debugfs(file), *line, *save;

@@ -142,6 +142,7 @@ __u64 bt_meminfo(const char *key);
 
 /* A number out of a debugfs file of `key: value` lines, or ~0. */
 __u64 bt_debugfs_value(const char *file, const char *key);
+bool bt_debug_kernel(void);
 
 /* Sum of column @col over the rows of a debugfs table with @key in @key_col. */
 int bt_table_sum(const char *file, const char *key_col, const char *key,

@@ -33,11 +33,6 @@
 #define TRACES		"traces"
 #endif
 
-static bool debug_kernel(void)
-{
-	return !access("/sys/kernel/debug/kmemleak", F_OK);
-}
-
 static int lib_open(struct bmem_client **c, int pool)
 {
 	struct bmem_options options = {
@@ -339,7 +334,7 @@ TEST_F_TIMEOUT(cached, two_threads, 4 * BT_SLOW)
 		p->bytes = calloc(p->trace.ids, sizeof(*p->bytes));
 		p->other = &parts[!i];
 		p->meet = &meet;
-		p->events = debug_kernel() ? DEBUG_EVENTS : EVENTS;
+		p->events = bt_debug_kernel() ? DEBUG_EVENTS : EVENTS;
 	}
 	for (i = 0; i < PLAYERS; i++)
 		ASSERT_EQ(0, pthread_create(&threads[i], NULL, part_play, &parts[i]));
@@ -460,7 +455,7 @@ TEST_F_TIMEOUT(cached, killed, BT_SLOW)
 	struct bmem_pool_stats st;
 	__u64 rnd = 11;
 	pid_t pid;
-	int i, kills = debug_kernel() ? KILLS / 8 : KILLS;
+	int i, kills = bt_debug_kernel() ? KILLS / 8 : KILLS;
 
 	for (i = 0; i < kills; i++) {
 		pid = bt_spawn(rage_all, &self->pool);

@@ -1253,7 +1253,7 @@ TEST_F_TIMEOUT(proc, hwpoison_is_survived, BT_SLOW)
 	int ret, admin, pool;
 
 	/* It takes a page away for good, so only where that is the purpose. */
-	if (access("/sys/kernel/debug/kmemleak", F_OK))
+	if (!bt_debug_kernel())
 		SKIP(return, "only on a debug kernel");
 	admin = bt_open();
 	ASSERT_LE(0, admin);

@@ -16,7 +16,7 @@
  * The debug kernel is there for what it says in its log; a whole trace takes
  * it ten times as long as the others.
  */
-#define DEBUG_EVENTS	60000
+#define DEBUG_EVENTS	30000
 
 #ifndef TRACES
 #define TRACES		"traces"
@@ -60,7 +60,7 @@ FIXTURE_SETUP(replay)
 
 static size_t events_to_play(const struct trace *t)
 {
-	bool debug = !access("/sys/kernel/debug/kmemleak", F_OK);
+	bool debug = bt_debug_kernel();
 
 	return debug && t->nr > DEBUG_EVENTS ? DEBUG_EVENTS : t->nr;
 }
