@@ -469,8 +469,7 @@ TEST_F_TIMEOUT(life, killed_at_random, 3 * BT_SLOW)
 	struct replaying r = { .pool = self->pool };
 	struct victim *v;
 	struct trace trace;
-	/* The debug kernel is there for what it says in its log. */
-	int n, kills = bt_debug_kernel() ? KILLS / 4 : KILLS;
+	int n;
 
 	v = mmap(NULL, BT_PAGE, PROT_READ | PROT_WRITE,
 		 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -478,12 +477,12 @@ TEST_F_TIMEOUT(life, killed_at_random, 3 * BT_SLOW)
 	r.trace = &trace;
 	for (n = 0; n < AT_A_TIME; n++)
 		start_victim(&r, &v[n], &rnd);
-	for (n = 0; n < kills; n++) {
+	for (n = 0; n < KILLS; n++) {
 		struct victim *next;
 
 		ASSERT_TRUE(BT_WAIT((next = pick_victim(v, &rnd)), 60000));
 		ASSERT_EQ(0, kill_victim(next, &rnd));
-		if (n < kills - AT_A_TIME)
+		if (n < KILLS - AT_A_TIME)
 			start_victim(&r, next, &rnd);
 		if (n % 20 == 0) {
 			EXPECT_EQ(NULL, bt_check_parts(self->admin, self->pool));
@@ -492,9 +491,9 @@ TEST_F_TIMEOUT(life, killed_at_random, 3 * BT_SLOW)
 	}
 	EXPECT_TRUE(BT_WAIT(pool_is_at_rest(self->admin, self->pool), 10000));
 	EXPECT_EQ(clients, bt_debugfs_value("stats", "clients"));
-	EXPECT_EQ(total + kills, bt_debugfs_value("stats", "tombstones_total"));
+	EXPECT_EQ(total + KILLS, bt_debugfs_value("stats", "tombstones_total"));
 	EXPECT_EQ(bt_debugfs_value("stats", "tombstones") +
-		  bt_debugfs_value("stats", "tombstones_dropped"), total + kills);
+		  bt_debugfs_value("stats", "tombstones_dropped"), total + KILLS);
 }
 
 /* Killed inside of calls that take long, with threads that touch memory. */

@@ -16,7 +16,7 @@
  * The debug kernel is there for what it says in its log; a whole trace takes
  * it ten times as long as the others.
  */
-#define DEBUG_EVENTS	30000
+#define DEBUG_EVENTS	60000
 
 #ifndef TRACES
 #define TRACES		"traces"

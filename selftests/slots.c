@@ -1238,7 +1238,7 @@ TEST_F_TIMEOUT(slots, killed, BT_SLOW)
 {
 	struct bmem_pool_stats st;
 	/* The debug kernel is there for what it says in its log. */
-	int i, kills = bt_debug_kernel() ? KILLS / 4 : KILLS;
+	int i, kills = bt_debug_kernel() ? KILLS / 2 : KILLS;
 	__u64 rnd = 5;
 	pid_t pid;
 

@@ -164,7 +164,7 @@ static bool want_of_room(int err)
 
 /*
  * Nothing is refused that there is room for.  Chunks at both ends may be there
- * for others; a device may also be short of memory.
+ * for others; the machine may be short of memory for a device.
  */
 static void note_refused(int err, uint64_t need)
 {
@@ -172,7 +172,8 @@ static void note_refused(int err, uint64_t need)
 
 	MEQ(want_of_room(err), 1);
 	m.failed++;
-	MEQ(on_dev() || attached + need + 2 * HUGE > m.limit, 1);
+	MEQ((on_dev() && err == ENOMEM) ||
+	    attached + need + 2 * HUGE > m.limit, 1);
 }
 
 static void do_alloc(void)
