@@ -145,7 +145,7 @@ uint32_t site_whole(struct bmem_client *c, struct site_cache *sc,
 		    size_t bytes);
 void site_cache_flush(struct bmem_client *c, struct site_cache *sc);
 
-/* At level full, are sites those of level standard for now? */
+/* At level full, are sites those of level standard at the moment? */
 static inline bool site_reduced(const struct bmem_client *c)
 {
 	return atomic_load_explicit(&c->sites.costs.governor.reduced,
