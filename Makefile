@@ -57,7 +57,7 @@ demo:
 	$(TOP)scripts/vm --timeout 900 -- $(TOP)selftests/demo.sh
 
 check:
-	$(TOP)scripts/check style native 6.1 6.12
+	$(TOP)scripts/check -j 2 style native 6.12 6.1
 
 check-debug:
 	$(TOP)scripts/check debug
