@@ -5,7 +5,7 @@
  * Calls go one way: main, debugfs, fdinfo -> client, promote, tombstone ->
  * tensor, slots -> site, failure -> placement, ledger, span map, extent,
  * control -> selector, place -> vm, backing -> around, window -> pool
- * -> poison.
+ * -> poison.  Whoever has something to tell calls event.
  *
  * Lock order, outermost first; .fault comes with mmap_lock or the lock of a VMA
  * and goes on at the page lock:
@@ -18,6 +18,8 @@
  *	bmem_client.around_lock,	the place where core mm finds a page
  *	i_pages.xa_lock, PMD locks	to map, and what it takes to do so
  *	bmem_pool.lock			free lists and figures of a pool
+ *	event_lock			events that have been raised; taken last,
+ *					whatever else is held
  *
  * bmem_registry_lock stands apart: pools and clients come and go under it, and
  * it nests in bmem_client.lock and with bmem_pool.lock alone.  Nobody waits for

@@ -10,6 +10,7 @@
 #include <linux/workqueue.h>
 
 #include "bmem_private.h"
+#include "event.h"
 
 #define TICK_NS		(BMEM_TICK_MS * NSEC_PER_MSEC)
 
@@ -113,14 +114,22 @@ void bmem_control_update(struct bmem_client *client)
 
 /**
  * bmem_control_recall() - ask a client for its idle slots
- * @client: client
+ * @client: client, locked
  */
 void bmem_control_recall(struct bmem_client *client)
 {
 	struct bmem_control *control = control_of(client);
+	struct bmem_event_note note = {
+		.type = BMEM_EVENT_RECALL,
+		.pool = client->pool->id,
+		.client = client->who.id,
+		.uid = client->who.uid,
+	};
 
+	lockdep_assert_held(&client->lock);
 	/* Two at once may count as one: both are answered by one flush. */
 	WRITE_ONCE(control->recall, READ_ONCE(control->recall) + 1);
+	bmem_event_raise(&note);
 }
 
 /**

@@ -14,6 +14,7 @@
 #include <linux/ktime.h>
 
 #include "bmem_private.h"
+#include "event.h"
 
 static struct dentry *dir;
 
@@ -87,12 +88,13 @@ static void sum_clients(struct bmem_client_stats *sum)
 static int stats_show(struct seq_file *m, void *v)
 {
 	struct bmem_client_stats sum = {};
-	u64 buried, dropped;
+	u64 buried, dropped, raised, merged, overrun;
 	u32 ids[BMEM_POOLS_MAX], pools;
 
 	sum_clients(&sum);
 	bmem_pool_ids(ids, &pools);
 	bmem_tombstones_count(&buried, &dropped);
+	bmem_events_count(&raised, &merged, &overrun);
 
 	seq_printf(m, "clients: %u\n", bmem_clients_count());
 	seq_printf(m, "clients_total: %llu\n", READ_ONCE(bmem_clients_opened));
@@ -114,6 +116,9 @@ static int stats_show(struct seq_file *m, void *v)
 	seq_printf(m, "tombstones: %llu\n", buried - dropped);
 	seq_printf(m, "tombstones_total: %llu\n", buried);
 	seq_printf(m, "tombstones_dropped: %llu\n", dropped);
+	seq_printf(m, "events: %llu\n", raised);
+	seq_printf(m, "events_merged: %llu\n", merged);
+	seq_printf(m, "events_overrun: %llu\n", overrun);
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(stats);
@@ -468,6 +473,13 @@ static int last_failure_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(last_failure);
 
+static int events_show(struct seq_file *m, void *v)
+{
+	bmem_events_show(m);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(events);
+
 static int overhead_show(struct seq_file *m, void *v)
 {
 	return bmem_overhead_show(m, v);
@@ -487,6 +499,7 @@ void bmem_debugfs_init(void)
 	debugfs_create_file("tombstones", 0400, dir, NULL, &tombstones_fops);
 	debugfs_create_file("last_failure", 0444, dir, NULL,
 			    &last_failure_fops);
+	debugfs_create_file("events", 0444, dir, NULL, &events_fops);
 	bmem_placelist_debugfs(dir);
 	debugfs_create_file("overhead", 0444, dir, NULL, &overhead_fops);
 	bmem_sitelist_debugfs(dir);

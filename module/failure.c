@@ -6,6 +6,7 @@
 #include <linux/ktime.h>
 
 #include "bmem_private.h"
+#include "event.h"
 
 static const char * const reasons[] = {
 	[BMEM_REASON_LIMIT] = "the pool is at its limit",
@@ -25,6 +26,13 @@ static struct bmem_failure last;
  */
 void bmem_failure_note(struct bmem_client *client, struct bmem_failure *f)
 {
+	struct bmem_event_note note = {
+		.type = BMEM_EVENT_ALLOC_FAILED,
+		.pool = client->pool->id,
+		.client = client->who.id,
+		.uid = client->who.uid,
+	};
+
 	lockdep_assert_held(&client->lock);
 	f->when = ktime_get_boottime_ns();
 	f->client = client->who.id;
@@ -38,6 +46,10 @@ void bmem_failure_note(struct bmem_client *client, struct bmem_failure *f)
 	f->serial = last.serial + 1;
 	last = *f;
 	spin_unlock(&failure_lock);
+
+	note.bytes = f->call_bytes;
+	note.arg = -f->error;
+	bmem_event_raise(&note);
 }
 
 /* Share of the arena's holes that is not in the largest one, in permille. */

@@ -14,6 +14,7 @@
 #include <linux/uaccess.h>
 
 #include "bmem_private.h"
+#include "event.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
@@ -490,9 +491,12 @@ static int __init bmem_init(void)
 	rc = space_init();
 	if (rc)
 		return rc;
-	rc = bmem_tensors_init();
+	rc = bmem_events_start();
 	if (rc)
 		return rc;
+	rc = bmem_tensors_init();
+	if (rc)
+		goto err_events;
 	rc = bmem_slots_init();
 	if (rc)
 		goto err_tensors;
@@ -545,6 +549,8 @@ err_slots:
 	bmem_slots_exit();
 err_tensors:
 	bmem_tensors_exit();
+err_events:
+	bmem_events_stop();
 	return rc;
 }
 
@@ -562,6 +568,7 @@ static void __exit bmem_exit(void)
 	bmem_sites_stop();
 	bmem_slots_exit();
 	bmem_tensors_exit();
+	bmem_events_stop();
 }
 
 module_init(bmem_init);

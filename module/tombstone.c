@@ -13,6 +13,7 @@
 #include <linux/ktime.h>
 
 #include "bmem_private.h"
+#include "event.h"
 #include "trace.h"
 
 unsigned int bmem_tombstones_max = 256;
@@ -278,6 +279,12 @@ static struct bmem_tombstone *tombstone_uncharged(struct bmem_tombstone *t)
 void bmem_tombstone_bury(struct bmem_client *client)
 {
 	struct bmem_tombstone *t = client->tombstone, *old;
+	struct bmem_event_note note = {
+		.type = BMEM_EVENT_CLIENT_GONE,
+		.pool = client->pool->id,
+		.client = client->who.id,
+		.uid = client->who.uid,
+	};
 
 	if (t->stats.allocs)
 		t = tombstone_uncharged(t);
@@ -288,11 +295,14 @@ void bmem_tombstone_bury(struct bmem_client *client)
 		trace_bmem_tombstone(t->who.id, t->who.tgid, t->who.comm,
 				     t->stats.live_tensors,
 				     t->stats.live_bytes);
+		note.bytes = t->stats.live_bytes;
 		spin_lock(&ring_lock);
 		t->serial = ++ring_buried;
+		note.arg = t->serial;
 		if (bmem_tombstones_max)
 			swap(ring[t->serial % bmem_tombstones_max], old);
 		spin_unlock(&ring_lock);
+		bmem_event_raise(&note);
 	}
 	bmem_tombstone_put(old);
 }

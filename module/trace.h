@@ -16,6 +16,7 @@
 #include <linux/bmem.h>
 
 #include "bmem_private.h"
+#include "event.h"
 
 TRACE_DEFINE_ENUM(BMEM_REASON_LIMIT);
 TRACE_DEFINE_ENUM(BMEM_REASON_MEMORY);
@@ -30,6 +31,30 @@ TRACE_DEFINE_ENUM(BMEM_REASON_LEDGER);
 			 { BMEM_REASON_SPACE, "space" },		\
 			 { BMEM_REASON_TOO_LARGE, "too-large" },	\
 			 { BMEM_REASON_LEDGER, "ledger" })
+
+TRACE_DEFINE_ENUM(BMEM_EVENT_PRESSURE);
+TRACE_DEFINE_ENUM(BMEM_EVENT_CLEANUP_DONE);
+TRACE_DEFINE_ENUM(BMEM_EVENT_ALLOC_FAILED);
+TRACE_DEFINE_ENUM(BMEM_EVENT_RECALL);
+TRACE_DEFINE_ENUM(BMEM_EVENT_COMPACT_WANTED);
+TRACE_DEFINE_ENUM(BMEM_EVENT_COMPACTED);
+TRACE_DEFINE_ENUM(BMEM_EVENT_LEAK_SUSPECTED);
+TRACE_DEFINE_ENUM(BMEM_EVENT_LEAK_CONFIRMED);
+TRACE_DEFINE_ENUM(BMEM_EVENT_LEAK_CLEARED);
+TRACE_DEFINE_ENUM(BMEM_EVENT_CLIENT_GONE);
+
+#define show_bmem_event_type(type)					\
+	__print_symbolic(type,						\
+			 { BMEM_EVENT_PRESSURE, "pressure" },		\
+			 { BMEM_EVENT_CLEANUP_DONE, "cleanup-done" },	\
+			 { BMEM_EVENT_ALLOC_FAILED, "alloc-failed" },	\
+			 { BMEM_EVENT_RECALL, "recall" },		\
+			 { BMEM_EVENT_COMPACT_WANTED, "compact-wanted" }, \
+			 { BMEM_EVENT_COMPACTED, "compacted" },		\
+			 { BMEM_EVENT_LEAK_SUSPECTED, "leak-suspected" }, \
+			 { BMEM_EVENT_LEAK_CONFIRMED, "leak-confirmed" }, \
+			 { BMEM_EVENT_LEAK_CLEARED, "leak-cleared" },	\
+			 { BMEM_EVENT_CLIENT_GONE, "client-gone" })
 
 DECLARE_EVENT_CLASS(bmem_client,
 	TP_PROTO(u64 client, pid_t tgid, const char *comm),
@@ -357,6 +382,35 @@ TRACE_EVENT(bmem_pool_zeroed,
 		__entry->nid = nid;
 	),
 	TP_printk("pool=%u nid=%d", __entry->pool, __entry->nid)
+);
+
+TRACE_EVENT(bmem_event,
+	TP_PROTO(const struct bmem_event_record *rec),
+	TP_ARGS(rec),
+	TP_STRUCT__entry(
+		__field(u64, serial)
+		__field(u64, cause)
+		__field(u64, client)
+		__field(u32, type)
+		__field(u32, pool)
+		__field(u32, level)
+		__field(u64, size)
+		__field(u64, arg)
+	),
+	TP_fast_assign(
+		__entry->serial = rec->event.serial;
+		__entry->cause = rec->cause;
+		__entry->client = rec->event.client_id;
+		__entry->type = rec->event.type;
+		__entry->pool = rec->event.pool;
+		__entry->level = rec->event.level;
+		__entry->size = rec->event.bytes;
+		__entry->arg = rec->event.arg;
+	),
+	TP_printk("serial=%llu type=%s client=%llu pool=%d level=%u size=%llu arg=%llu cause=%llu",
+		  __entry->serial, show_bmem_event_type(__entry->type),
+		  __entry->client, (int)__entry->pool, __entry->level,
+		  __entry->size, __entry->arg, __entry->cause)
 );
 
 #endif /* BMEM_TRACE_H */

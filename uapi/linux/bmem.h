@@ -1077,6 +1077,71 @@ struct bmem_tombstone_module {
 	char path[BMEM_PATH_LEN];
 };
 
+/**
+ * enum bmem_event_type - what an event is about
+ * @BMEM_EVENT_PRESSURE: the pressure level of a pool, or of the system, has
+ *	changed; level: the new one, bytes: attached, arg: the old level
+ * @BMEM_EVENT_CLEANUP_DONE: a cleanup of a pool, or of all, is through; level:
+ *	why, bytes: given back, arg: how long it took, in nanoseconds
+ * @BMEM_EVENT_ALLOC_FAILED: an ALLOC or SLOTS_GET of a client failed for want
+ *	of memory or room; bytes: what the call asked for, arg: the errno
+ * @BMEM_EVENT_RECALL: bmem_control.recall of a client has counted up
+ * @BMEM_EVENT_COMPACT_WANTED: a pool would be helped by compaction
+ * @BMEM_EVENT_COMPACTED: a pool, or a client's space, has been compacted;
+ *	bytes: given back
+ * @BMEM_EVENT_LEAK_SUSPECTED: tensors of a client may be leaked; level: what
+ *	found that, bytes: theirs, arg: their call site
+ * @BMEM_EVENT_LEAK_CONFIRMED: they still look leaked
+ * @BMEM_EVENT_LEAK_CLEARED: they are not
+ * @BMEM_EVENT_CLIENT_GONE: a client is gone, and has a tombstone; bytes: what
+ *	was live, arg: serial number of the tombstone
+ */
+enum bmem_event_type {
+	BMEM_EVENT_PRESSURE = 1,
+	BMEM_EVENT_CLEANUP_DONE = 2,
+	BMEM_EVENT_ALLOC_FAILED = 3,
+	BMEM_EVENT_RECALL = 4,
+	BMEM_EVENT_COMPACT_WANTED = 5,
+	BMEM_EVENT_COMPACTED = 6,
+	BMEM_EVENT_LEAK_SUSPECTED = 7,
+	BMEM_EVENT_LEAK_CONFIRMED = 8,
+	BMEM_EVENT_LEAK_CLEARED = 9,
+	BMEM_EVENT_CLIENT_GONE = 10,
+};
+
+/** define BMEM_EVENT_TYPES - one above the last type of event */
+#define BMEM_EVENT_TYPES	11
+/** define BMEM_EVENT_NO_POOL - pool of an event that is of no pool */
+#define BMEM_EVENT_NO_POOL	0xffffffffU
+
+/**
+ * struct bmem_event - something happened
+ * @size: sizeof(struct bmem_event) that the kernel was compiled with: where the
+ *	next event begins
+ * @type: enum bmem_event_type
+ * @serial: number of the event since the module was loaded
+ * @lost: events that the reader would have got between the one it got before
+ *	and this one, and did not
+ * @time_ns: when, by CLOCK_BOOTTIME
+ * @client_id: the client that it is about, 0 for none
+ * @pool: id of the pool that it is about, or %BMEM_EVENT_NO_POOL
+ * @level: see the type
+ * @bytes: see the type
+ * @arg: see the type
+ */
+struct bmem_event {
+	__u32 size;
+	__u32 type;
+	__aligned_u64 serial;
+	__aligned_u64 lost;
+	__aligned_u64 time_ns;
+	__aligned_u64 client_id;
+	__u32 pool;
+	__u32 level;
+	__aligned_u64 bytes;
+	__aligned_u64 arg;
+};
+
 /** define BMEM_TRIM_POOL - every client of this client's pool; CAP_SYS_ADMIN */
 #define BMEM_TRIM_POOL		(1U << 0)
 

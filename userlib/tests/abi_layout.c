@@ -373,6 +373,18 @@ AT(bmem_tombstone_module, build_id_len, 20);
 AT(bmem_tombstone_module, build_id, 24);
 AT(bmem_tombstone_module, path, 56);
 
+SIZE(bmem_event, 64);
+AT(bmem_event, size, 0);
+AT(bmem_event, type, 4);
+AT(bmem_event, serial, 8);
+AT(bmem_event, lost, 16);
+AT(bmem_event, time_ns, 24);
+AT(bmem_event, client_id, 32);
+AT(bmem_event, pool, 40);
+AT(bmem_event, level, 44);
+AT(bmem_event, bytes, 48);
+AT(bmem_event, arg, 56);
+
 NUMBER(BMEM_QUERY, 0xbe40);
 NUMBER(BMEM_BIND, 0xbe41);
 NUMBER(BMEM_SITE, 0xbe42);

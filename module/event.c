@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Events: raised anywhere, handed on by a worker.
+ *
+ * Raising an event copies it into a queue of bounded length, from any context,
+ * and wakes a worker, which calls the subscribers.  A subscriber may sleep, and
+ * take as long as it likes: others that raise events do not wait for it.
+ *
+ * One pass a tick at the most, of EVENT_QUEUE_MAX events at the most: a storm
+ * costs no more than that.
+ */
+#include <linux/jiffies.h>
+#include <linux/ktime.h>
+#include <linux/preempt.h>
+#include <linux/sched.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+#include "bmem_private.h"
+#include "event.h"
+#include "trace.h"
+
+/* Events that debugfs shows. */
+#define RECENT_MAX	64
+
+/* Guards all below but the chain; taken last, in any context. */
+static DEFINE_SPINLOCK(event_lock);
+static u64 raised;
+static struct bmem_event_record recent[RECENT_MAX];
+static struct event_queue queue;
+
+static BLOCKING_NOTIFIER_HEAD(chain);
+static atomic_t subscribers = ATOMIC_INIT(0);
+
+static struct workqueue_struct *event_wq;
+static void chain_run(struct work_struct *work);
+static DECLARE_DELAYED_WORK(chain_work, chain_run);
+/* Tick of the last pass. */
+static unsigned long chain_passed;
+
+/* Who calls subscribers now, and because of what; only that task reads it. */
+static struct task_struct *chain_task;
+static u64 chain_cause;
+
+static void chain_kick(void)
+{
+	bool passed = time_before_eq(jiffies, READ_ONCE(chain_passed));
+
+	queue_delayed_work(event_wq, &chain_work, passed ? 1 : 0);
+}
+
+static bool chain_pop(struct bmem_event_record *rec)
+{
+	unsigned long flags;
+	bool there;
+
+	spin_lock_irqsave(&event_lock, flags);
+	there = event_queue_pop(&queue, rec);
+	spin_unlock_irqrestore(&event_lock, flags);
+	return there;
+}
+
+static void chain_run(struct work_struct *work)
+{
+	struct bmem_event_record rec;
+	unsigned int i;
+
+	WRITE_ONCE(chain_passed, jiffies);
+	WRITE_ONCE(chain_task, current);
+	for (i = 0; i < EVENT_QUEUE_MAX && chain_pop(&rec); i++) {
+		chain_cause = rec.cause;
+		blocking_notifier_call_chain(&chain, rec.event.type, &rec);
+		cond_resched();
+	}
+	WRITE_ONCE(chain_task, NULL);
+	if (i == EVENT_QUEUE_MAX)
+		chain_kick();
+}
+
+/* The cause of what a subscriber raises while it is being called, else 0. */
+static u64 inherited_cause(void)
+{
+	return in_task() && READ_ONCE(chain_task) == current ? chain_cause : 0;
+}
+
+/**
+ * bmem_event_raise() - something happened
+ * @note: what
+ *
+ * From any context but NMI, under any lock; never sleeps.
+ */
+void bmem_event_raise(const struct bmem_event_note *note)
+{
+	struct bmem_event_record rec = {
+		.event.size = sizeof(rec.event),
+		.event.type = note->type,
+		.event.client_id = note->client,
+		.event.pool = note->pool,
+		.event.level = note->level,
+		.event.bytes = note->bytes,
+		.event.arg = note->arg,
+		.uid = note->client ? note->uid : INVALID_UID,
+		.cause = note->cause ?: inherited_cause(),
+	};
+	bool heard = atomic_read(&subscribers);
+	unsigned long flags;
+
+	spin_lock_irqsave(&event_lock, flags);
+	rec.event.time_ns = ktime_get_boottime_ns();
+	rec.event.serial = ++raised;
+	if (!rec.cause)
+		rec.cause = raised;
+	recent[raised % RECENT_MAX] = rec;
+	if (heard)
+		event_queue_push(&queue, &rec);
+	spin_unlock_irqrestore(&event_lock, flags);
+
+	trace_bmem_event(&rec);
+	if (heard)
+		chain_kick();
+}
+
+/**
+ * bmem_event_subscribe() - be called for every event
+ * @nb: its notifier_call is called with enum bmem_event_type and a pointer to
+ *	struct bmem_event_record, one event at a time, from a worker; it may
+ *	sleep and raise events
+ *
+ * A subscriber that acts in a way that may raise events asks
+ * bmem_rule_claim() with the record's cause first, and hands the cause on when
+ * it acts later, from a worker of its own.
+ *
+ * Return: 0, or -EEXIST when it has subscribed.
+ */
+int bmem_event_subscribe(struct notifier_block *nb)
+{
+	int rc = blocking_notifier_chain_register(&chain, nb);
+
+	if (!rc)
+		atomic_inc(&subscribers);
+	return rc;
+}
+
+/**
+ * bmem_event_unsubscribe() - be called no more
+ * @nb: as it subscribed; it is not being called any more afterwards
+ */
+void bmem_event_unsubscribe(struct notifier_block *nb)
+{
+	if (!blocking_notifier_chain_unregister(&chain, nb))
+		atomic_dec(&subscribers);
+}
+
+static const char * const types[] = {
+	[BMEM_EVENT_PRESSURE] = "pressure",
+	[BMEM_EVENT_CLEANUP_DONE] = "cleanup-done",
+	[BMEM_EVENT_ALLOC_FAILED] = "alloc-failed",
+	[BMEM_EVENT_RECALL] = "recall",
+	[BMEM_EVENT_COMPACT_WANTED] = "compact-wanted",
+	[BMEM_EVENT_COMPACTED] = "compacted",
+	[BMEM_EVENT_LEAK_SUSPECTED] = "leak-suspected",
+	[BMEM_EVENT_LEAK_CONFIRMED] = "leak-confirmed",
+	[BMEM_EVENT_LEAK_CLEARED] = "leak-cleared",
+	[BMEM_EVENT_CLIENT_GONE] = "client-gone",
+};
+
+static void show_record(struct seq_file *m,
+			const struct bmem_event_record *rec)
+{
+	const struct bmem_event *e = &rec->event;
+
+	seq_printf(m, "%llu %llu %s %llu ", e->serial, e->time_ns,
+		   types[e->type], e->client_id);
+	if (e->client_id)
+		seq_printf(m, "%u ",
+			   from_kuid_munged(&init_user_ns, rec->uid));
+	else
+		seq_puts(m, "- ");
+	if (e->pool == BMEM_EVENT_NO_POOL)
+		seq_puts(m, "- ");
+	else
+		seq_printf(m, "%u ", e->pool);
+	seq_printf(m, "%u %llu %llu %llu\n", e->level, e->bytes, e->arg,
+		   rec->cause);
+}
+
+/**
+ * bmem_events_show() - print the last events, oldest first
+ * @m: where to
+ */
+void bmem_events_show(struct seq_file *m)
+{
+	struct bmem_event_record rec;
+	u64 serial, last;
+
+	seq_puts(m, "# serial time_ns type client uid pool level bytes arg cause\n");
+	bmem_events_count(&last, NULL, NULL);
+	serial = last > RECENT_MAX ? last - RECENT_MAX : 0;
+	while (serial++ < last) {
+		spin_lock_irq(&event_lock);
+		rec = recent[serial % RECENT_MAX];
+		spin_unlock_irq(&event_lock);
+		/* Events go on meanwhile. */
+		if (rec.event.serial == serial)
+			show_record(m, &rec);
+	}
+}
+
+/**
+ * bmem_events_count() - how many there have been
+ * @all: out
+ * @merged: out unless NULL, those for which a later one was handed on
+ * @overrun: out unless NULL, those that were not handed on
+ */
+void bmem_events_count(u64 *all, u64 *merged, u64 *overrun)
+{
+	spin_lock_irq(&event_lock);
+	*all = raised;
+	if (merged)
+		*merged = queue.merged;
+	if (overrun)
+		*overrun = queue.overrun;
+	spin_unlock_irq(&event_lock);
+}
+
+int bmem_events_start(void)
+{
+	event_wq = alloc_workqueue("bmem_event", WQ_UNBOUND, 0);
+	return event_wq ? 0 : -ENOMEM;
+}
+
+/* After everybody who raises events and everybody who subscribes. */
+void bmem_events_stop(void)
+{
+	cancel_delayed_work_sync(&chain_work);
+	destroy_workqueue(event_wq);
+}
