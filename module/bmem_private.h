@@ -3,13 +3,14 @@
  * What the files of bmem.ko share.
  *
  * Calls go one way: main, debugfs, fdinfo -> client, promote, tombstone ->
- * tensor, slots -> site, failure -> placement, ledger, span map, extent,
+ * leak -> tensor, slots -> site, failure -> placement, ledger, span map, extent,
  * control -> selector, place -> vm, backing -> around, window -> pool
  * -> poison.  Whoever has something to tell calls event.
  *
  * Lock order, outermost first; .fault comes with mmap_lock or the lock of a VMA
  * and goes on at the page lock:
  *
+ *	leak_table.round_lock		one look for leaks at a time
  *	bmem_client.lock		placement, tensors, slots, sites, figures
  *	page lock			of a page that is mapped or taken away
  *	i_mmap_rwsem			(core mm, in unmap_mapping_range)
@@ -49,6 +50,7 @@
 #include <linux/bmem.h>
 
 #include "compat.h"
+#include "leak.h"
 #include "place.h"
 #include "place_slab.h"
 #include "selector.h"
@@ -377,6 +379,7 @@ struct bmem_identity {
  * @policy: enum bmem_placement that the client asked for
  * @selector: chooses a policy; NULL until there is something to choose
  * @sites: call sites and their figures
+ * @leaks: what is known of its leaks
  * @cached: chunks without a span, oldest first
  * @nr_cached: length of @cached
  * @cache_max: most that @nr_cached may be
@@ -433,6 +436,7 @@ struct bmem_client {
 	u32 policy;
 	struct selector *selector;
 	struct site_table sites;
+	struct leak_table leaks;
 	struct list_head cached;
 	unsigned long nr_cached;
 	unsigned long cache_max;
@@ -481,6 +485,7 @@ static inline void bmem_count_peak(struct bmem_client *client)
  * @META_TENSORS: one object a tensor
  * @META_SPANS: one object a slab span
  * @META_TABLES: which pages of the arena are in use, and what is behind them
+ * @META_LEAKS: suspects and findings
  * @META_KINDS: how many there are
  */
 enum meta_kind {
@@ -490,6 +495,7 @@ enum meta_kind {
 	META_TENSORS,
 	META_SPANS,
 	META_TABLES,
+	META_LEAKS,
 	META_KINDS,
 };
 
@@ -685,6 +691,8 @@ int bmem_tensor_alloc(struct bmem_client *client, struct bmem_alloc *cmd,
 int bmem_tensor_free(struct bmem_client *client, struct bmem_free *cmd);
 int bmem_tensor_info(struct bmem_client *client, struct bmem_tensor_info *cmd);
 int bmem_tensor_list(struct bmem_client *client, struct bmem_tensor_list *cmd);
+bool bmem_tensor_find(struct bmem_client *client, u64 handle,
+		      struct bmem_tensor *out);
 unsigned int bmem_tensor_records(struct bmem_client *client, u64 *cursor,
 				 struct tensor_record *rec, unsigned int nr,
 				 unsigned int *tries);
@@ -822,6 +830,9 @@ int bmem_mmap(struct file *file, struct vm_area_struct *vma);
 
 /* ---- lists by ioctl ------------------------------------------------------------- */
 
+bool bmem_sees_all(void);
+bool bmem_sees(const struct bmem_identity *who, bool all);
+int bmem_row_tell(u64 rows, u32 at, u32 row_size, const void *row, size_t size);
 int bmem_client_rows(struct bmem_client_list *cmd);
 int bmem_tombstone_rows(struct bmem_tombstone_list *cmd);
 int bmem_tombstone_sites(struct bmem_tombstone_sites *cmd);

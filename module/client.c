@@ -87,6 +87,7 @@ static int client_init(struct bmem_client *client)
 	spin_lock_init(&client->around_lock);
 	xa_init_flags(&client->chunks, XA_FLAGS_ACCOUNT);
 	bmem_sites_init(client);
+	bmem_leaks_init(client);
 	INIT_LIST_HEAD(&client->cached);
 	client->extents = RB_ROOT;
 	for (i = 0; i < SLAB_CLASSES; i++)
@@ -218,6 +219,7 @@ static void client_free(struct kref *ref)
 	mem_cgroup_put(client->memcg);
 	put_pid(client->pid);
 	mutex_destroy(&client->lock);
+	mutex_destroy(&client->leaks.round_lock);
 	kfree(client);
 }
 
@@ -250,6 +252,7 @@ void bmem_client_close(struct bmem_client *client)
 	client->dead = true;
 	bmem_sites_settle(client);
 	bmem_tombstone_write(client);
+	bmem_leaks_release(client);
 	bmem_tensors_release(client);
 	bmem_backing_destroy(client);
 	WARN_ON_ONCE(client->attached || client->base || client->nr_chunks ||
@@ -502,6 +505,7 @@ void bmem_client_meta(struct bmem_client *client, u64 *meta)
 			    client->nr_chunks * sizeof(struct bmem_chunk) +
 			    client->nr_base_chunks * BMEM_HUGE_PAGES *
 			    sizeof(void *);
+	meta[META_LEAKS] = bmem_leaks_bytes(client);
 }
 
 static u64 meta_bytes(struct bmem_client *client)

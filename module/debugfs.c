@@ -503,6 +503,7 @@ void bmem_debugfs_init(void)
 	bmem_placelist_debugfs(dir);
 	debugfs_create_file("overhead", 0444, dir, NULL, &overhead_fops);
 	bmem_sitelist_debugfs(dir);
+	bmem_leaklist_debugfs(dir);
 }
 
 /**

@@ -10,23 +10,43 @@
 
 #include "bmem_private.h"
 
-/* Not capable(): a user who only sees less has done nothing worth auditing. */
-static bool sees_all(void)
+/**
+ * bmem_sees_all() - may the caller look at everybody's?
+ *
+ * Not capable(): a user who only sees less has done nothing worth auditing.
+ *
+ * Return: true with CAP_SYS_ADMIN.
+ */
+bool bmem_sees_all(void)
 {
 	return ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN);
 }
 
-static bool sees(const struct bmem_identity *who, bool all)
+/**
+ * bmem_sees() - may the caller look at this one?
+ * @who: whose
+ * @all: bmem_sees_all()
+ *
+ * Return: that.
+ */
+bool bmem_sees(const struct bmem_identity *who, bool all)
 {
 	return all || uid_eq(who->uid, current_euid());
 }
 
-/*
- * Copies row number @at out.  A caller of a later version has longer rows: what
- * is unknown here is zero.
+/**
+ * bmem_row_tell() - copy a row to the caller
+ * @rows: where its rows are
+ * @at: number of the row
+ * @row_size: size that it knows; a caller of a later version has longer rows:
+ *	what is unknown here is zero
+ * @row: row
+ * @size: its size
+ *
+ * Return: 0 or -EFAULT.
  */
-static int row_tell(u64 rows, u32 at, u32 row_size, const void *row,
-		    size_t size)
+int bmem_row_tell(u64 rows, u32 at, u32 row_size, const void *row,
+		  size_t size)
 {
 	char __user *to = u64_to_user_ptr(rows);
 
@@ -64,7 +84,7 @@ static int client_tell(struct bmem_client *client, struct bmem_client_list *cmd,
 	if (!bmem_client_describe(client, &who, &row.pool, tries))
 		return 0;
 	client_row(client, &who, &row);
-	return row_tell(cmd->rows, at, cmd->row_size, &row, sizeof(row)) ?: 1;
+	return bmem_row_tell(cmd->rows, at, cmd->row_size, &row, sizeof(row)) ?: 1;
 }
 
 /**
@@ -78,7 +98,7 @@ int bmem_client_rows(struct bmem_client_list *cmd)
 	unsigned int tries = BMEM_REPORT_TRIES;
 	u64 last = bmem_clients_last();
 	struct bmem_client *client;
-	bool all = sees_all();
+	bool all = bmem_sees_all();
 	u32 told = 0;
 	int rc = 0;
 
@@ -90,7 +110,7 @@ int bmem_client_rows(struct bmem_client_list *cmd)
 		return -EINVAL;
 	while (told < cmd->nr && (client = bmem_client_next(cmd->cursor, last))) {
 		cmd->cursor = client->who.id;
-		if (sees(&client->who, all))
+		if (bmem_sees(&client->who, all))
 			rc = client_tell(client, cmd, told, &tries);
 		bmem_client_put(client);
 		if (rc < 0)
@@ -126,7 +146,7 @@ static int tombstone_tell(const struct bmem_tombstone *t,
 	bmem_tombstone_row(t, &row);
 	row.pid = pid_for_current(who);
 	row.uid = from_kuid_munged(current_user_ns(), who->uid);
-	return row_tell(cmd->rows, at, cmd->row_size, &row, sizeof(row)) ?: 1;
+	return bmem_row_tell(cmd->rows, at, cmd->row_size, &row, sizeof(row)) ?: 1;
 }
 
 /**
@@ -138,7 +158,7 @@ static int tombstone_tell(const struct bmem_tombstone *t,
 int bmem_tombstone_rows(struct bmem_tombstone_list *cmd)
 {
 	struct bmem_tombstone *t;
-	bool all = sees_all();
+	bool all = bmem_sees_all();
 	u32 told = 0;
 	int rc = 0;
 
@@ -152,7 +172,7 @@ int bmem_tombstone_rows(struct bmem_tombstone_list *cmd)
 	while (told < cmd->nr && cmd->cursor != U64_MAX &&
 	       (t = bmem_tombstone_get(cmd->cursor + 1))) {
 		cmd->cursor = bmem_tombstone_serial(t);
-		if (sees(bmem_tombstone_who(t), all))
+		if (bmem_sees(bmem_tombstone_who(t), all))
 			rc = tombstone_tell(t, cmd, told);
 		bmem_tombstone_put(t);
 		if (rc < 0)
@@ -173,7 +193,7 @@ static struct bmem_tombstone *tombstone_visible(u64 serial)
 	struct bmem_tombstone *t = serial ? bmem_tombstone_get(serial) : NULL;
 
 	if (t && bmem_tombstone_serial(t) == serial &&
-	    sees(bmem_tombstone_who(t), sees_all()))
+	    bmem_sees(bmem_tombstone_who(t), bmem_sees_all()))
 		return t;
 	bmem_tombstone_put(t);
 	return NULL;
@@ -190,7 +210,7 @@ static int sites_tell(const struct bmem_tombstone *t,
 	if (!row)
 		return -ENOMEM;
 	for (i = 0; !rc && i < room && bmem_tombstone_site(t, i, row); i++) {
-		rc = row_tell(cmd->rows, i, cmd->row_size, row, sizeof(*row));
+		rc = bmem_row_tell(cmd->rows, i, cmd->row_size, row, sizeof(*row));
 		memset(row, 0, sizeof(*row));
 	}
 	kfree(row);

@@ -21,11 +21,12 @@
 
 /* ---- parameters ------------------------------------------------------------- */
 
-/* What a client may keep, a ring, and a period, each within reason. */
+/* What a client may keep, a ring, and periods, each within reason. */
 #define CACHE_MIB_MAX		65536
 #define TOMBSTONES_MAX		65536
 #define PROMOTE_MS_MIN		10
 #define PROMOTE_MS_MAX		3600000
+#define LEAK_MS_MAX		3600000
 
 /* Placement counts pages in 32 bits. */
 #define SPACE_GIB_MAX		((u64)PLACE_CHUNKS_MAX * BMEM_HUGE_SIZE / SZ_1G)
@@ -133,6 +134,22 @@ module_param_cb(level, &level_ops, NULL, 0644);
 MODULE_PARM_DESC(level,
 		 "most that is recorded of any client's tensors: off, counts, standard or full (default full)");
 
+static int set_leak_ms(const char *val, const struct kernel_param *kp)
+{
+	return param_set_uint_minmax(val, kp, 0, LEAK_MS_MAX);
+}
+
+static const struct kernel_param_ops leak_ms_ops = {
+	.set = set_leak_ms,
+	.get = param_get_uint,
+};
+module_param_cb(leak_age_ms, &leak_ms_ops, &bmem_leak_age_ms, 0644);
+MODULE_PARM_DESC(leak_age_ms,
+		 "milliseconds below which a tensor is too young to be a leak (default 5000)");
+module_param_cb(leak_delay_ms, &leak_ms_ops, &bmem_leak_delay_ms, 0644);
+MODULE_PARM_DESC(leak_delay_ms,
+		 "milliseconds after which a suspected leak is looked at again (default 5000)");
+
 module_param_named(huge, bmem_huge, bool, 0644);
 MODULE_PARM_DESC(huge,
 		 "take huge pages from the system; N for base pages only (default Y)");
@@ -213,6 +230,8 @@ union bmem_cmd {
 	struct bmem_tombstone_list tombstone_list;
 	struct bmem_tombstone_sites tombstone_sites;
 	struct bmem_tombstone_module tombstone_module;
+	struct bmem_leak_scan leak_scan;
+	struct bmem_leak_list leak_list;
 	u32 size;
 };
 
@@ -300,6 +319,8 @@ BMEM_OP_FN(client_list, bmem_client_rows(&cmd->client_list))
 BMEM_OP_FN(tombstone_list, bmem_tombstone_rows(&cmd->tombstone_list))
 BMEM_OP_FN(tombstone_sites, bmem_tombstone_sites(&cmd->tombstone_sites))
 BMEM_OP_FN(tombstone_module, bmem_tombstone_module(&cmd->tombstone_module))
+BMEM_OP_FN(leak_scan, bmem_leak_scan(client, &cmd->leak_scan))
+BMEM_OP_FN(leak_list, bmem_leak_list(client, &cmd->leak_list))
 
 /* Slots that the caller is not told of are taken back. */
 static int op_slots_get(struct bmem_client *client, union bmem_cmd *cmd,
@@ -366,6 +387,8 @@ static const struct bmem_op ops[] = {
 	BMEM_OP(BMEM_TOMBSTONE_LIST, tombstone_list, rows, OUT_DONE, false),
 	BMEM_OP(BMEM_TOMBSTONE_SITES, tombstone_sites, rows, OUT_ALWAYS, false),
 	BMEM_OP(BMEM_TOMBSTONE_MODULE, tombstone_module, path, OUT_DONE, false),
+	BMEM_OP(BMEM_LEAK_SCAN, leak_scan, cleared, OUT_DONE, false),
+	BMEM_OP(BMEM_LEAK_LIST, leak_list, __reserved2, OUT_DONE, false),
 };
 
 static const struct bmem_op *find_op(unsigned int cmd)
@@ -506,9 +529,12 @@ static int __init bmem_init(void)
 	rc = bmem_sweep_start();
 	if (rc)
 		goto err_sites;
-	rc = bmem_control_start();
+	rc = bmem_leak_start();
 	if (rc)
 		goto err_sweep;
+	rc = bmem_control_start();
+	if (rc)
+		goto err_leak;
 	rc = bmem_tombstones_init();
 	if (rc)
 		goto err_control;
@@ -541,6 +567,8 @@ err_tombstones:
 	bmem_tombstones_exit();
 err_control:
 	bmem_control_stop();
+err_leak:
+	bmem_leak_stop();
 err_sweep:
 	bmem_sweep_stop();
 err_sites:
@@ -558,6 +586,7 @@ static void __exit bmem_exit(void)
 {
 	misc_deregister(&bmem_misc);
 	bmem_debugfs_exit();
+	bmem_leak_stop();
 	bmem_sweep_stop();
 	bmem_promote_exit();
 	bmem_pools_exit();

@@ -21,6 +21,7 @@ static const char * const kinds[META_KINDS] = {
 	[META_TENSORS] = "tensors",
 	[META_SPANS] = "spans",
 	[META_TABLES] = "tables",
+	[META_LEAKS] = "leaks",
 };
 
 static u64 since;

@@ -847,6 +847,24 @@ int bmem_tensor_info(struct bmem_client *client, struct bmem_tensor_info *cmd)
 	return found ? 0 : -ENOENT;
 }
 
+/**
+ * bmem_tensor_find() - what is known of a tensor
+ * @client: client, locked
+ * @handle: its handle; any number will do
+ * @out: out
+ *
+ * Return: false when there is no live tensor of this name.
+ */
+bool bmem_tensor_find(struct bmem_client *client, u64 handle,
+		      struct bmem_tensor *out)
+{
+	struct describer d;
+
+	describer_init(&d, client);
+	return describe_at(&d, handle_offset(handle), out) &&
+	       out->handle == handle;
+}
+
 static bool list_wants(const struct bmem_tensor_list *cmd,
 		       const struct bmem_tensor *t)
 {

@@ -56,6 +56,26 @@ TRACE_DEFINE_ENUM(BMEM_EVENT_CLIENT_GONE);
 			 { BMEM_EVENT_LEAK_CLEARED, "leak-cleared" },	\
 			 { BMEM_EVENT_CLIENT_GONE, "client-gone" })
 
+TRACE_DEFINE_ENUM(BMEM_LEAK_UNREFERENCED);
+TRACE_DEFINE_ENUM(BMEM_LEAK_UNREACHABLE);
+TRACE_DEFINE_ENUM(BMEM_LEAK_CYCLE);
+TRACE_DEFINE_ENUM(BMEM_LEAK_GROWTH);
+TRACE_DEFINE_ENUM(BMEM_LEAK_SUSPECTED);
+TRACE_DEFINE_ENUM(BMEM_LEAK_CONFIRMED);
+
+#define show_bmem_leak_kind(kind)					\
+	__print_symbolic(kind,						\
+			 { BMEM_LEAK_UNREFERENCED, "unreferenced" },	\
+			 { BMEM_LEAK_UNREACHABLE, "unreachable" },	\
+			 { BMEM_LEAK_CYCLE, "cycle" },			\
+			 { BMEM_LEAK_GROWTH, "growth" })
+
+#define show_bmem_leak_state(state)					\
+	__print_symbolic(state,						\
+			 { 0, "cleared" },				\
+			 { BMEM_LEAK_SUSPECTED, "suspected" },		\
+			 { BMEM_LEAK_CONFIRMED, "confirmed" })
+
 DECLARE_EVENT_CLASS(bmem_client,
 	TP_PROTO(u64 client, pid_t tgid, const char *comm),
 	TP_ARGS(client, tgid, comm),
@@ -329,6 +349,63 @@ TRACE_EVENT(bmem_tombstone,
 	TP_printk("client=%llu tgid=%d comm=%s tensors=%llu size=%llu",
 		  __entry->client, __entry->tgid, __entry->comm,
 		  __entry->tensors, __entry->size)
+);
+
+TRACE_EVENT(bmem_leak,
+	TP_PROTO(u64 client, pid_t tgid, u64 id, u32 kind, u32 state, u32 site,
+		 u64 tensors, u64 size),
+	TP_ARGS(client, tgid, id, kind, state, site, tensors, size),
+	TP_STRUCT__entry(
+		__field(u64, client)
+		__field(pid_t, tgid)
+		__field(u64, id)
+		__field(u32, kind)
+		__field(u32, state)
+		__field(u32, site)
+		__field(u64, tensors)
+		__field(u64, size)
+	),
+	TP_fast_assign(
+		__entry->client = client;
+		__entry->tgid = tgid;
+		__entry->id = id;
+		__entry->kind = kind;
+		__entry->state = state;
+		__entry->site = site;
+		__entry->tensors = tensors;
+		__entry->size = size;
+	),
+	TP_printk("client=%llu tgid=%d finding=%llu kind=%s state=%s site=%u tensors=%llu size=%llu",
+		  __entry->client, __entry->tgid, __entry->id,
+		  show_bmem_leak_kind(__entry->kind),
+		  show_bmem_leak_state(__entry->state), __entry->site,
+		  __entry->tensors, __entry->size)
+);
+
+TRACE_EVENT(bmem_leak_round,
+	TP_PROTO(u64 client, u32 kind, u64 hits, u64 dropped, bool cut_short,
+		 u64 ns),
+	TP_ARGS(client, kind, hits, dropped, cut_short, ns),
+	TP_STRUCT__entry(
+		__field(u64, client)
+		__field(u32, kind)
+		__field(u64, hits)
+		__field(u64, dropped)
+		__field(bool, cut_short)
+		__field(u64, ns)
+	),
+	TP_fast_assign(
+		__entry->client = client;
+		__entry->kind = kind;
+		__entry->hits = hits;
+		__entry->dropped = dropped;
+		__entry->cut_short = cut_short;
+		__entry->ns = ns;
+	),
+	TP_printk("client=%llu kind=%s hits=%llu dropped=%llu cut_short=%d ns=%llu",
+		  __entry->client, show_bmem_leak_kind(__entry->kind),
+		  __entry->hits, __entry->dropped, __entry->cut_short,
+		  __entry->ns)
 );
 
 DECLARE_EVENT_CLASS(bmem_pool_bounds,

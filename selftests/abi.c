@@ -235,6 +235,26 @@ static const struct wrong wrongs[] = {
 	W(TOMBSTONE_MODULE, bmem_tombstone_module, module, 0, ENOENT),
 	W(TOMBSTONE_MODULE, bmem_tombstone_module, module, 2, ENOENT),
 	W(TOMBSTONE_MODULE, bmem_tombstone_module, module, 0xffffffff, ENOENT),
+
+	W(LEAK_SCAN, bmem_leak_scan, client_id, ~0ULL, ENOENT),
+	W(LEAK_SCAN, bmem_leak_scan, kinds, 1, EINVAL),
+	W(LEAK_SCAN, bmem_leak_scan, kinds, 1U << (BMEM_LEAK_GROWTH + 1), EINVAL),
+	W(LEAK_SCAN, bmem_leak_scan, delay_ms, BMEM_LEAK_DELAY_MAX + 1, EINVAL),
+	W(LEAK_SCAN, bmem_leak_scan, min_age_ms, 1, EINVAL),
+	W(LEAK_SCAN, bmem_leak_scan, __reserved, 1, EOPNOTSUPP),
+
+	W(LEAK_LIST, bmem_leak_list, client_id, ~0ULL, ENOENT),
+	WF(LEAK_LIST, BMEM_LEAK_LIST_ALL, bmem_leak_list, client_id, 1, EINVAL),
+	W(LEAK_LIST, bmem_leak_list, kinds, 1, EINVAL),
+	W(LEAK_LIST, bmem_leak_list, kinds, 0x80000000, EINVAL),
+	W(LEAK_LIST, bmem_leak_list, __reserved, 1, EOPNOTSUPP),
+	W(LEAK_LIST, bmem_leak_list, __reserved2, 1, EOPNOTSUPP),
+	W(LEAK_LIST, bmem_leak_list, row_size, 0, EINVAL),
+	W(LEAK_LIST, bmem_leak_list, row_size,
+	  sizeof(struct bmem_leak_row) - 1, EINVAL),
+	W(LEAK_LIST, bmem_leak_list, row_size, BMEM_PAGE_SIZE + 1, EINVAL),
+	W(LEAK_LIST, bmem_leak_list, nr, 0, EINVAL),
+	W(LEAK_LIST, bmem_leak_list, nr, BMEM_BATCH_MAX + 1, EINVAL),
 };
 
 /* ---- the fixture ---------------------------------------------------------- */

@@ -84,6 +84,19 @@ static void good_tombstone_module(struct ctx *x, union any *a)
 	a->tombstone_module.module = 1;
 }
 
+static void good_leak_scan(struct ctx *x, union any *a)
+{
+	(void)x;
+	a->leak_scan.delay_ms = 1;
+}
+
+static void good_leak_list(struct ctx *x, union any *a)
+{
+	a->leak_list.row_size = sizeof(*x->leaks);
+	a->leak_list.nr = 2;
+	a->leak_list.rows = (uintptr_t)x->leaks;
+}
+
 static void good_alloc(struct ctx *x, union any *a)
 {
 	memset(x->entry, 0, sizeof(x->entry));
@@ -284,6 +297,10 @@ const struct call calls[CALLS] = {
 		good_tombstone_sites, undo_nothing),
 	[TOMBSTONE_MODULE] = CALL(TOMBSTONE_MODULE, bmem_tombstone_module, 0, true,
 		good_tombstone_module, undo_nothing),
+	[LEAK_SCAN] = CALL(LEAK_SCAN, bmem_leak_scan, 3, true,
+		good_leak_scan, undo_nothing),
+	[LEAK_LIST] = CALL(LEAK_LIST, bmem_leak_list, 1, true,
+		good_leak_list, undo_nothing),
 };
 
 void make_good(struct ctx *x, int i, union any *a)

@@ -42,6 +42,8 @@ union any {
 	struct bmem_tombstone_list tombstone_list;
 	struct bmem_tombstone_sites tombstone_sites;
 	struct bmem_tombstone_module tombstone_module;
+	struct bmem_leak_scan leak_scan;
+	struct bmem_leak_list leak_list;
 	unsigned char bytes[8192];
 };
 
@@ -60,6 +62,7 @@ union any {
  * @clients: where CLIENT_LIST writes
  * @tombs: where TOMBSTONE_LIST writes
  * @held: where TOMBSTONE_SITES writes
+ * @leaks: where LEAK_LIST writes
  * @serial: a tombstone with two sites, one of them with a stack
  */
 struct ctx {
@@ -76,6 +79,7 @@ struct ctx {
 	struct bmem_client_row clients[2];
 	struct bmem_tombstone_row tombs[2];
 	struct bmem_tombstone_site held[BMEM_TOMBSTONE_SITES_MAX];
+	struct bmem_leak_row leaks[2];
 	__u64 serial;
 };
 
@@ -105,7 +109,7 @@ enum call_index {
 	QUERY, BIND, SITE, ALLOC, FREE, INFO, LIST, STATS, TRIM, CREATE,
 	DESTROY, RESIZE, POOLS, POOL_STATS, SLOTS_GET, SLOTS_PUT, MODULE,
 	MODULE_INFO, SITE_LIST, SITE_FRAMES, CLIENT_LIST, TOMBSTONE_LIST,
-	TOMBSTONE_SITES, TOMBSTONE_MODULE, CALLS,
+	TOMBSTONE_SITES, TOMBSTONE_MODULE, LEAK_SCAN, LEAK_LIST, CALLS,
 };
 
 extern const struct call calls[CALLS];

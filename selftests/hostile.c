@@ -25,6 +25,11 @@
 #define FDS		4
 #define HANDLES		64
 
+#define LEAK_KINDS	(BMEM_LEAK_KIND(BMEM_LEAK_UNREFERENCED) | \
+			 BMEM_LEAK_KIND(BMEM_LEAK_UNREACHABLE) | \
+			 BMEM_LEAK_KIND(BMEM_LEAK_CYCLE) | \
+			 BMEM_LEAK_KIND(BMEM_LEAK_GROWTH))
+
 /* An attacker that has had fewer ALLOCs goes on: a slow machine is no excuse. */
 #define ALLOCS_LEAST	60
 
@@ -173,6 +178,7 @@ static void spoil(union any *a, int call, __u64 *rnd)
 		[CLIENT_LIST] = offsetof(struct bmem_client_list, rows),
 		[TOMBSTONE_LIST] = offsetof(struct bmem_tombstone_list, rows),
 		[TOMBSTONE_SITES] = offsetof(struct bmem_tombstone_sites, rows),
+		[LEAK_LIST] = offsetof(struct bmem_leak_list, rows),
 	};
 	size_t at = bt_random(rnd) % (calls[call].size / 4) * 4;
 	__u64 value = corner(rnd);
@@ -181,6 +187,9 @@ static void spoil(union any *a, int call, __u64 *rnd)
 		memcpy(a->bytes + pointer[call], &value, 8);
 	else
 		memcpy(a->bytes + at, &value, 4);
+	/* Nobody has time for a minute's sleep. */
+	if (call == LEAK_SCAN && a->leak_scan.delay_ms - 1 > 9)
+		a->flags &= ~BMEM_LEAK_SCAN_CONFIRM;
 }
 
 /* A sensible argument for call @call, of which one field may then be spoiled. */
@@ -241,6 +250,19 @@ static void fill(union any *a, int call, struct scratch *s, struct attack *at,
 	case TOMBSTONE_MODULE:
 		a->tombstone_module.serial = bt_random(rnd) % 40;
 		a->tombstone_module.module = 1 + bt_random(rnd) % 4;
+		break;
+	case LEAK_SCAN:
+		a->leak_scan.client_id = bt_random(rnd) % 40;
+		a->leak_scan.kinds = bt_random(rnd) & LEAK_KINDS;
+		/* Not so long that nothing else is done. */
+		a->leak_scan.delay_ms = 1 + bt_random(rnd) % 3;
+		break;
+	case LEAK_LIST:
+		a->leak_list.client_id = bt_random(rnd) % 40;
+		a->leak_list.kinds = bt_random(rnd) & LEAK_KINDS;
+		a->leak_list.row_size = sizeof(struct bmem_leak_row);
+		a->leak_list.nr = 1 + bt_random(rnd) % 64;
+		a->leak_list.rows = (uintptr_t)s->sites;
 		break;
 	case ALLOC:
 		fill_alloc(a, s, rnd);
@@ -515,6 +537,7 @@ static const char *meddle(int admin, int pool, __u64 *rnd)
 {
 	static const char * const files[] = {
 		"stats", "pools", "clients", "tensors", "tombstones", "last_failure",
+		"leaks",
 	};
 	char path[64], *text;
 

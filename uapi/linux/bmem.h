@@ -1089,8 +1089,8 @@ struct bmem_tombstone_module {
  * @BMEM_EVENT_COMPACT_WANTED: a pool would be helped by compaction
  * @BMEM_EVENT_COMPACTED: a pool, or a client's space, has been compacted;
  *	bytes: given back
- * @BMEM_EVENT_LEAK_SUSPECTED: tensors of a client may be leaked; level: what
- *	found that, bytes: theirs, arg: their call site
+ * @BMEM_EVENT_LEAK_SUSPECTED: tensors of a client may be leaked; level: enum
+ *	bmem_leak_kind, bytes: theirs, arg: their call site
  * @BMEM_EVENT_LEAK_CONFIRMED: they still look leaked
  * @BMEM_EVENT_LEAK_CLEARED: they are not
  * @BMEM_EVENT_CLIENT_GONE: a client is gone, and has a tombstone; bytes: what
@@ -1140,6 +1140,200 @@ struct bmem_event {
 	__u32 level;
 	__aligned_u64 bytes;
 	__aligned_u64 arg;
+};
+
+/**
+ * enum bmem_leak_kind - what shows that a tensor is leaked
+ * @BMEM_LEAK_UNREFERENCED: it has been referred to by LINK, and is no more
+ * @BMEM_LEAK_UNREACHABLE: no word of its process leads to it
+ * @BMEM_LEAK_CYCLE: it is referred to from within a cycle of links only
+ * @BMEM_LEAK_GROWTH: what is live of its call site grows without bound
+ */
+enum bmem_leak_kind {
+	BMEM_LEAK_UNREFERENCED = 1,
+	BMEM_LEAK_UNREACHABLE = 2,
+	BMEM_LEAK_CYCLE = 3,
+	BMEM_LEAK_GROWTH = 4,
+};
+
+/** define BMEM_LEAK_KIND - bit of a kind in a mask of kinds */
+#define BMEM_LEAK_KIND(kind)	(1U << (kind))
+
+/**
+ * enum bmem_leak_state - how sure it is
+ * @BMEM_LEAK_SUSPECTED: seen once
+ * @BMEM_LEAK_CONFIRMED: still so when it was looked at again after a delay
+ */
+enum bmem_leak_state {
+	BMEM_LEAK_SUSPECTED = 1,
+	BMEM_LEAK_CONFIRMED = 2,
+};
+
+/** define BMEM_LEAK_NO_REFERENCE - every declared reference has gone */
+#define BMEM_LEAK_NO_REFERENCE	(1U << 0)
+/** define BMEM_LEAK_IN_CYCLE - links lead from it to itself, none from outside */
+#define BMEM_LEAK_IN_CYCLE	(1U << 1)
+/** define BMEM_LEAK_BEHIND - links lead to it, all from what is leaked itself */
+#define BMEM_LEAK_BEHIND	(1U << 2)
+/** define BMEM_LEAK_NO_POINTER - no word in memory or a register leads to it */
+#define BMEM_LEAK_NO_POINTER	(1U << 3)
+/** define BMEM_LEAK_UNCHANGED - its content is what it was a scan before */
+#define BMEM_LEAK_UNCHANGED	(1U << 4)
+/** define BMEM_LEAK_TREND - live bytes of its site rise by a trend test */
+#define BMEM_LEAK_TREND		(1U << 5)
+
+/** define BMEM_LEAKS_MAX - most findings of one client */
+#define BMEM_LEAKS_MAX		1024
+/** define BMEM_LEAK_SAMPLES - handles of tensors that a finding names */
+#define BMEM_LEAK_SAMPLES	4
+/** define BMEM_LEAK_DELAY_MAX - longest delay of LEAK_SCAN, in milliseconds */
+#define BMEM_LEAK_DELAY_MAX	60000
+
+/** define BMEM_LEAK_SCAN_CONFIRM - wait, and look again, until confirmed */
+#define BMEM_LEAK_SCAN_CONFIRM	(1U << 0)
+/** define BMEM_LEAK_SCAN_AGE - @min_age_ms instead of the module's leak_age_ms */
+#define BMEM_LEAK_SCAN_AGE	(1U << 1)
+
+/**
+ * struct bmem_leak_scan - BMEM_LEAK_SCAN: look for leaks now
+ * @size: sizeof(struct bmem_leak_scan)
+ * @flags: BMEM_LEAK_SCAN_*
+ * @client_id: whose; 0 for this client, another's needs the same effective
+ *	user or CAP_SYS_ADMIN
+ * @kinds: BMEM_LEAK_KIND()s to look for, 0 for all
+ * @delay_ms: how long a suspect must have been one to be confirmed, in
+ *	milliseconds up to %BMEM_LEAK_DELAY_MAX; 0 for the module's parameter
+ *	leak_delay_ms
+ * @min_age_ms: with %BMEM_LEAK_SCAN_AGE, tensors that are younger are left
+ *	alone; in milliseconds; else must be 0
+ * @cut_short: out, BMEM_LEAK_KIND()s of scans that did not come to their end;
+ *	what those found before still stands
+ * @__reserved: must be 0
+ * @suspected: out, findings of @kinds that are suspected
+ * @confirmed: out, those that are confirmed
+ * @suspected_bytes: out, sum over the tensors that are suspected
+ * @confirmed_bytes: out, sum over those that are confirmed
+ * @cleared: out, findings that have gone away since the client was opened
+ *
+ * The call returns when the scans are done.  With %BMEM_LEAK_SCAN_CONFIRM it
+ * then sleeps for the delay and scans again, as often as it takes to confirm
+ * what it found; without, suspects are looked at again in the background.
+ *
+ * Errors: %ENOENT for a client that is not there or may not be seen; %EINVAL
+ * for a kind that there is not, a delay outside its range, or an age without
+ * its flag; %ENOMEM, %EINTR.
+ */
+struct bmem_leak_scan {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 client_id;
+	__u32 kinds;
+	__u32 delay_ms;
+	__u32 min_age_ms;
+	__u32 cut_short;
+	__aligned_u64 __reserved;
+	__aligned_u64 suspected;
+	__aligned_u64 confirmed;
+	__aligned_u64 suspected_bytes;
+	__aligned_u64 confirmed_bytes;
+	__aligned_u64 cleared;
+};
+
+/**
+ * struct bmem_leak_row - one finding: tensors of a site that are leaked alike
+ * @id: number of the finding, never 0, never used again
+ * @client_id: the client
+ * @pid: its process, in the caller's pid namespace; 0 when it has no number
+ *	there
+ * @kind: enum bmem_leak_kind
+ * @state: enum bmem_leak_state; confirmed when one of its tensors is
+ * @site: number of the call site, 0 for all tensors without one
+ * @tensors: tensors that are suspected or confirmed
+ * @bytes: what they asked for
+ * @confirmed_tensors: those that are confirmed
+ * @confirmed_bytes: what those asked for
+ * @oldest_ms: age of the oldest, in milliseconds; of growth, since when
+ * @first_seen_ms: milliseconds since it was first suspected
+ * @checked_ms: milliseconds since it was last looked at: the figures are those
+ *	of then
+ * @slope: of growth: bytes per minute, else 0
+ * @confidence: in percent
+ * @evidence: BMEM_LEAK_NO_REFERENCE to BMEM_LEAK_TREND
+ * @nr_samples: entries in @samples
+ * @nr_frames: frames of the site, see SITE_FRAMES
+ * @samples: handles of some of its tensors, for TENSOR_INFO
+ * @label: label of the site
+ */
+struct bmem_leak_row {
+	__aligned_u64 id;
+	__aligned_u64 client_id;
+	__u32 pid;
+	__u32 kind;
+	__u32 state;
+	__u32 site;
+	__aligned_u64 tensors;
+	__aligned_u64 bytes;
+	__aligned_u64 confirmed_tensors;
+	__aligned_u64 confirmed_bytes;
+	__aligned_u64 oldest_ms;
+	__aligned_u64 first_seen_ms;
+	__aligned_u64 checked_ms;
+	__aligned_u64 slope;
+	__u32 confidence;
+	__u32 evidence;
+	__u32 nr_samples;
+	__u32 nr_frames;
+	__aligned_u64 samples[BMEM_LEAK_SAMPLES];
+	char label[BMEM_LABEL_LEN];
+};
+
+/** define BMEM_LEAK_LIST_ALL - of all clients that the caller may look at */
+#define BMEM_LEAK_LIST_ALL	(1U << 0)
+
+/**
+ * struct bmem_leak_list - BMEM_LEAK_LIST: what has been found so far
+ * @size: sizeof(struct bmem_leak_list)
+ * @flags: 0 or %BMEM_LEAK_LIST_ALL
+ * @client_id: as in struct bmem_leak_scan; must be 0 with %BMEM_LEAK_LIST_ALL
+ * @cursor_client: in, 0 to begin; out, where the next call goes on
+ * @cursor: likewise
+ * @kinds: BMEM_LEAK_KIND()s to list, 0 for all
+ * @__reserved: must be 0
+ * @row_size: sizeof(struct bmem_leak_row) that the caller was compiled with
+ * @nr: in, capacity of the array, 1 to %BMEM_BATCH_MAX; out, entries written;
+ *	fewer than the capacity means that the list is at its end
+ * @rows: pointer to struct bmem_leak_row[@nr]
+ * @cleared: out, findings that have gone away, of the clients whose list begins
+ *	in this call
+ * @dropped: out, tensors for which there was no room in the findings, likewise:
+ *	when it is not 0 the list is not all that there is
+ * @cut_short: out, BMEM_LEAK_KIND()s whose last scan did not come to its end,
+ *	likewise
+ * @__reserved2: must be 0
+ *
+ * Findings of a client by number.  With %BMEM_LEAK_LIST_ALL, those of the
+ * clients of the caller's effective user, with CAP_SYS_ADMIN all, by client; a
+ * client that stays busy is passed over.
+ *
+ * Errors: %ENOENT for a client that is not there or may not be seen; %EINVAL
+ * for @nr or @row_size outside their range, a kind that there is not, or a
+ * client with %BMEM_LEAK_LIST_ALL; %ENOMEM, %EINTR.
+ */
+struct bmem_leak_list {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 client_id;
+	__aligned_u64 cursor_client;
+	__aligned_u64 cursor;
+	__u32 kinds;
+	__u32 __reserved;
+	__u32 row_size;
+	__u32 nr;
+	__aligned_u64 rows;
+	__aligned_u64 cleared;
+	__aligned_u64 dropped;
+	__u32 cut_short;
+	__u32 __reserved2;
 };
 
 /** define BMEM_TRIM_POOL - every client of this client's pool; CAP_SYS_ADMIN */
@@ -1361,5 +1555,7 @@ struct bmem_pool_stats {
 #define BMEM_TOMBSTONE_LIST	_IO(BMEM_IOC_TYPE, 0x59)
 #define BMEM_TOMBSTONE_SITES	_IO(BMEM_IOC_TYPE, 0x5a)
 #define BMEM_TOMBSTONE_MODULE	_IO(BMEM_IOC_TYPE, 0x5b)
+#define BMEM_LEAK_SCAN		_IO(BMEM_IOC_TYPE, 0x5c)
+#define BMEM_LEAK_LIST		_IO(BMEM_IOC_TYPE, 0x5d)
 
 #endif /* _UAPI_LINUX_BMEM_H */
