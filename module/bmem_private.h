@@ -5,7 +5,8 @@
  * Calls go one way: main, debugfs, fdinfo -> client, promote, tombstone ->
  * leak -> tensor, slots -> site, failure -> placement, ledger, span map, extent,
  * control -> selector, place -> vm, backing -> around, window -> pool
- * -> poison.  Whoever has something to tell calls event.
+ * -> poison.  Whoever has something to tell calls event,
+ * which calls reader.
  *
  * Lock order, outermost first; .fault comes with mmap_lock or the lock of a VMA
  * and goes on at the page lock:
@@ -25,6 +26,8 @@
  * bmem_registry_lock stands apart: pools and clients come and go under it, and
  * it nests in bmem_client.lock and with bmem_pool.lock alone.  Nobody waits for
  * a client under it, since a client may be busy for long.
+ *
+ * readers_lock and a reader's own lock, in this order, are taken with no other.
  *
  * User memory is never touched under any of them.  Nobody holds two clients'
  * locks.
@@ -53,6 +56,7 @@
 #include "leak.h"
 #include "place.h"
 #include "place_slab.h"
+#include "reader.h"
 #include "selector.h"
 #include "site.h"
 
@@ -362,6 +366,7 @@ struct bmem_identity {
  * @inode: its i_mapping holds all mappings of this client and no other's
  * @maps: VMAs
  * @around_lock: of the one place in @inode's page cache
+ * @reader: reads events
  * @chunks: struct bmem_chunk by number; entries change under @lock and its
  *	xa_lock, .fault reads under xa_lock
  * @lock: guards all below
@@ -418,6 +423,7 @@ struct bmem_client {
 	atomic_t maps;
 	/* Of the one place in the inode's page cache; never waited for. */
 	spinlock_t around_lock;
+	struct event_reader reader;
 	struct xarray chunks;
 
 	/* Guards all below. */

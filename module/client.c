@@ -85,6 +85,7 @@ static int client_init(struct bmem_client *client)
 	kref_init(&client->ref);
 	mutex_init(&client->lock);
 	spin_lock_init(&client->around_lock);
+	bmem_reader_init(&client->reader);
 	xa_init_flags(&client->chunks, XA_FLAGS_ACCOUNT);
 	bmem_sites_init(client);
 	bmem_leaks_init(client);
@@ -160,6 +161,8 @@ static int client_publish(struct bmem_client *client)
 	pool = bmem_pool_find(BMEM_POOL_DEFAULT);
 	client->pool = pool;
 	client->who.id = bmem_clients_opened + 1;
+	client->reader.client = client->who.id;
+	client->reader.pool = pool->id;
 	rc = xa_err(xa_store(&clients, client->who.id, client, GFP_KERNEL));
 	if (!rc) {
 		bmem_clients_opened++;
@@ -247,6 +250,7 @@ void bmem_client_close(struct bmem_client *client)
 	xa_erase(&clients, client->who.id);
 	nr_clients--;
 	mutex_unlock(&bmem_registry_lock);
+	bmem_reader_close(&client->reader);
 
 	mutex_lock(&client->lock);
 	client->dead = true;
@@ -404,6 +408,7 @@ static int bind_pool(struct bmem_client *client, struct bmem_pool **pool)
 	if (client->nr_cached)
 		return -EINTR;
 	swap(*pool, client->pool);
+	WRITE_ONCE(client->reader.pool, client->pool->id);
 	return 0;
 }
 
@@ -502,6 +507,7 @@ void bmem_client_meta(struct bmem_client *client, u64 *meta)
 	/* The client itself, and its page of the control window. */
 	meta[META_TABLES] = sizeof(*client) + PAGE_SIZE +
 			    bmem_placement_bytes(client) +
+			    bmem_reader_bytes(&client->reader) +
 			    client->nr_chunks * sizeof(struct bmem_chunk) +
 			    client->nr_base_chunks * BMEM_HUGE_PAGES *
 			    sizeof(void *);

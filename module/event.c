@@ -2,9 +2,10 @@
 /*
  * Events: raised anywhere, handed on by a worker.
  *
- * Raising an event copies it into a queue of bounded length, from any context,
- * and wakes a worker, which calls the subscribers.  A subscriber may sleep, and
- * take as long as it likes: others that raise events do not wait for it.
+ * Raising an event copies it into queues of bounded length, from any context,
+ * and wakes workers: one calls the subscribers, one hands events to programs.
+ * A subscriber may sleep, and take as long as it likes: nobody else waits for
+ * it.
  *
  * One pass a tick at the most, of EVENT_QUEUE_MAX events at the most: a storm
  * costs no more than that.
@@ -18,35 +19,58 @@
 
 #include "bmem_private.h"
 #include "event.h"
+#include "reader.h"
 #include "trace.h"
 
 /* Events that debugfs shows. */
 #define RECENT_MAX	64
 
-/* Guards all below but the chain; taken last, in any context. */
+/**
+ * struct tap - a way that events are handed on
+ * @queue: what waits, under event_lock
+ * @work: hands it on
+ * @passed: tick of its last pass
+ */
+struct tap {
+	struct event_queue queue;
+	struct delayed_work work;
+	unsigned long passed;
+};
+
+static void chain_run(struct work_struct *work);
+static void readers_run(struct work_struct *work);
+
+/* Guards queues and what follows; taken last, in any context. */
 static DEFINE_SPINLOCK(event_lock);
 static u64 raised;
 static struct bmem_event_record recent[RECENT_MAX];
-static struct event_queue queue;
+/* Apart, so that programs do not wait for a subscriber that is busy. */
+static struct tap chain_tap = {
+	.work = __DELAYED_WORK_INITIALIZER(chain_tap.work, chain_run, 0),
+};
 
-static BLOCKING_NOTIFIER_HEAD(chain);
-static atomic_t subscribers = ATOMIC_INIT(0);
+static struct tap readers_tap = {
+	.work = __DELAYED_WORK_INITIALIZER(readers_tap.work, readers_run, 0),
+};
 
 static struct workqueue_struct *event_wq;
-static void chain_run(struct work_struct *work);
-static DECLARE_DELAYED_WORK(chain_work, chain_run);
-/* Tick of the last pass. */
-static unsigned long chain_passed;
+static BLOCKING_NOTIFIER_HEAD(chain);
+
+static atomic_t subscribers = ATOMIC_INIT(0);
 
 /* Who calls subscribers now, and because of what; only that task reads it. */
 static struct task_struct *chain_task;
 static u64 chain_cause;
 
-static void chain_kick(void)
-{
-	bool passed = time_before_eq(jiffies, READ_ONCE(chain_passed));
+/* What one pass hands to readers, and how much was lost so far. */
+static struct bmem_event_record batch[EVENT_QUEUE_MAX];
+static u64 readers_overrun;
 
-	queue_delayed_work(event_wq, &chain_work, passed ? 1 : 0);
+static void tap_kick(struct tap *tap)
+{
+	bool passed = time_before_eq(jiffies, READ_ONCE(tap->passed));
+
+	queue_delayed_work(event_wq, &tap->work, passed ? 1 : 0);
 }
 
 static bool chain_pop(struct bmem_event_record *rec)
@@ -55,7 +79,7 @@ static bool chain_pop(struct bmem_event_record *rec)
 	bool there;
 
 	spin_lock_irqsave(&event_lock, flags);
-	there = event_queue_pop(&queue, rec);
+	there = event_queue_pop(&chain_tap.queue, rec);
 	spin_unlock_irqrestore(&event_lock, flags);
 	return there;
 }
@@ -65,7 +89,7 @@ static void chain_run(struct work_struct *work)
 	struct bmem_event_record rec;
 	unsigned int i;
 
-	WRITE_ONCE(chain_passed, jiffies);
+	WRITE_ONCE(chain_tap.passed, jiffies);
 	WRITE_ONCE(chain_task, current);
 	for (i = 0; i < EVENT_QUEUE_MAX && chain_pop(&rec); i++) {
 		chain_cause = rec.cause;
@@ -74,7 +98,25 @@ static void chain_run(struct work_struct *work)
 	}
 	WRITE_ONCE(chain_task, NULL);
 	if (i == EVENT_QUEUE_MAX)
-		chain_kick();
+		tap_kick(&chain_tap);
+}
+
+static void readers_run(struct work_struct *work)
+{
+	struct event_queue *q = &readers_tap.queue;
+	unsigned int nr = 0;
+	unsigned long flags;
+	u64 overrun;
+
+	WRITE_ONCE(readers_tap.passed, jiffies);
+	spin_lock_irqsave(&event_lock, flags);
+	while (event_queue_pop(q, &batch[nr]))
+		nr++;
+	overrun = q->overrun;
+	spin_unlock_irqrestore(&event_lock, flags);
+
+	bmem_readers_deliver(batch, nr, overrun - readers_overrun);
+	readers_overrun = overrun;
 }
 
 /* The cause of what a subscriber raises while it is being called, else 0. */
@@ -102,7 +144,7 @@ void bmem_event_raise(const struct bmem_event_note *note)
 		.uid = note->client ? note->uid : INVALID_UID,
 		.cause = note->cause ?: inherited_cause(),
 	};
-	bool heard = atomic_read(&subscribers);
+	bool heard = atomic_read(&subscribers), read = bmem_readers_any();
 	unsigned long flags;
 
 	spin_lock_irqsave(&event_lock, flags);
@@ -112,12 +154,24 @@ void bmem_event_raise(const struct bmem_event_note *note)
 		rec.cause = raised;
 	recent[raised % RECENT_MAX] = rec;
 	if (heard)
-		event_queue_push(&queue, &rec);
+		event_queue_push(&chain_tap.queue, &rec);
+	if (read)
+		event_queue_push(&readers_tap.queue, &rec);
 	spin_unlock_irqrestore(&event_lock, flags);
 
 	trace_bmem_event(&rec);
 	if (heard)
-		chain_kick();
+		tap_kick(&chain_tap);
+	if (read)
+		tap_kick(&readers_tap);
+}
+
+/**
+ * bmem_events_flush() - hand what has been raised to those who read
+ */
+void bmem_events_flush(void)
+{
+	flush_delayed_work(&readers_tap.work);
 }
 
 /**
@@ -217,9 +271,10 @@ void bmem_events_count(u64 *all, u64 *merged, u64 *overrun)
 	spin_lock_irq(&event_lock);
 	*all = raised;
 	if (merged)
-		*merged = queue.merged;
+		*merged = chain_tap.queue.merged + readers_tap.queue.merged;
 	if (overrun)
-		*overrun = queue.overrun;
+		*overrun = chain_tap.queue.overrun +
+			   readers_tap.queue.overrun;
 	spin_unlock_irq(&event_lock);
 }
 
@@ -232,6 +287,7 @@ int bmem_events_start(void)
 /* After everybody who raises events and everybody who subscribes. */
 void bmem_events_stop(void)
 {
-	cancel_delayed_work_sync(&chain_work);
+	cancel_delayed_work_sync(&chain_tap.work);
+	cancel_delayed_work_sync(&readers_tap.work);
 	destroy_workqueue(event_wq);
 }

@@ -137,21 +137,21 @@ static inline bool event_alike(const struct bmem_event *a,
 static inline u64 event_queue_squeeze(struct event_queue *q,
 				      const struct bmem_event *event)
 {
-	unsigned int i;
+	unsigned int i = q->nr;
 	u64 merged;
 
-	for (i = 0; i < q->nr; i++)
-		if (event_alike(&event_queue_at(q, i)->event, event))
-			break;
-	if (i == q->nr) {
+	while (i && !event_alike(&event_queue_at(q, i - 1)->event, event))
+		i--;
+	if (!i) {
 		q->overrun += event_queue_at(q, 0)->merged + 1;
 		q->head = (q->head + 1) % EVENT_QUEUE_MAX;
 		q->nr--;
 		return 0;
 	}
-	merged = event_queue_at(q, i)->merged + 1;
-	for (; i + 1 < q->nr; i++)
-		*event_queue_at(q, i) = *event_queue_at(q, i + 1);
+	merged = event_queue_at(q, i - 1)->merged + 1;
+	/* In a storm of one kind it is the last, and nothing moves. */
+	for (; i < q->nr; i++)
+		*event_queue_at(q, i - 1) = *event_queue_at(q, i);
 	q->nr--;
 	q->merged++;
 	return merged;
@@ -162,8 +162,8 @@ static inline u64 event_queue_squeeze(struct event_queue *q,
  * @q: queue
  * @rec: event
  *
- * In a full queue it takes the place of the oldest that is alike, and stands
- * for it; or else of the oldest, which is lost.
+ * In a full queue it stands for the latest that is alike, which makes room; or
+ * else the oldest is lost.
  */
 static inline void event_queue_push(struct event_queue *q,
 				    const struct bmem_event_record *rec)
@@ -202,6 +202,7 @@ void bmem_events_stop(void);
 void bmem_event_raise(const struct bmem_event_note *note);
 int bmem_event_subscribe(struct notifier_block *nb);
 void bmem_event_unsubscribe(struct notifier_block *nb);
+void bmem_events_flush(void);
 void bmem_events_show(struct seq_file *m);
 void bmem_events_count(u64 *raised, u64 *merged, u64 *overrun);
 

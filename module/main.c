@@ -206,6 +206,13 @@ static int pool_list(struct bmem_pool_list *cmd)
 	return 0;
 }
 
+/* What happened before the call is not told of because of it. */
+static int events(struct bmem_client *client, struct bmem_events *cmd)
+{
+	bmem_events_flush();
+	return bmem_reader_set(&client->reader, cmd);
+}
+
 union bmem_cmd {
 	struct bmem_query query;
 	struct bmem_bind bind;
@@ -232,6 +239,7 @@ union bmem_cmd {
 	struct bmem_tombstone_module tombstone_module;
 	struct bmem_leak_scan leak_scan;
 	struct bmem_leak_list leak_list;
+	struct bmem_events events;
 	u32 size;
 };
 
@@ -315,6 +323,7 @@ BMEM_OP_FN(module, bmem_progfile_name(client, &cmd->module))
 BMEM_OP_FN(module_info, bmem_progfile_info(client, &cmd->module_info))
 BMEM_OP_FN(site_list, bmem_site_list(client, &cmd->site_list))
 BMEM_OP_FN(site_frames, bmem_site_frames(client, &cmd->site_frames))
+BMEM_OP_FN(events, events(client, &cmd->events))
 BMEM_OP_FN(client_list, bmem_client_rows(&cmd->client_list))
 BMEM_OP_FN(tombstone_list, bmem_tombstone_rows(&cmd->tombstone_list))
 BMEM_OP_FN(tombstone_sites, bmem_tombstone_sites(&cmd->tombstone_sites))
@@ -383,6 +392,7 @@ static const struct bmem_op ops[] = {
 	BMEM_OP(BMEM_MODULE_INFO, module_info, path, OUT_DONE, false),
 	BMEM_OP(BMEM_SITE_LIST, site_list, rows, OUT_DONE, false),
 	BMEM_OP(BMEM_SITE_FRAMES, site_frames, frames, OUT_ALWAYS, false),
+	BMEM_OP(BMEM_EVENTS, events, capacity, OUT_DONE, false),
 	BMEM_OP(BMEM_CLIENT_LIST, client_list, rows, OUT_DONE, false),
 	BMEM_OP(BMEM_TOMBSTONE_LIST, tombstone_list, rows, OUT_DONE, false),
 	BMEM_OP(BMEM_TOMBSTONE_SITES, tombstone_sites, rows, OUT_ALWAYS, false),
@@ -453,10 +463,26 @@ static int bmem_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
+static ssize_t bmem_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct bmem_client *client = iocb->ki_filp->private_data;
+
+	return bmem_reader_read(&client->reader, iocb, to);
+}
+
+static __poll_t bmem_poll(struct file *file, poll_table *pt)
+{
+	struct bmem_client *client = file->private_data;
+
+	return bmem_reader_poll(&client->reader, file, pt);
+}
+
 static const struct file_operations bmem_fops = {
 	.owner = THIS_MODULE,
 	.open = bmem_open,
 	.release = bmem_release,
+	.read_iter = bmem_read_iter,
+	.poll = bmem_poll,
 	.unlocked_ioctl = bmem_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.mmap = bmem_mmap,

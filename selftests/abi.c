@@ -255,6 +255,12 @@ static const struct wrong wrongs[] = {
 	W(LEAK_LIST, bmem_leak_list, row_size, BMEM_PAGE_SIZE + 1, EINVAL),
 	W(LEAK_LIST, bmem_leak_list, nr, 0, EINVAL),
 	W(LEAK_LIST, bmem_leak_list, nr, BMEM_BATCH_MAX + 1, EINVAL),
+
+	W(EVENTS, bmem_events, mask, 1, EOPNOTSUPP),
+	W(EVENTS, bmem_events, mask, BMEM_EVENT_BIT(BMEM_EVENT_TYPES), EOPNOTSUPP),
+	W(EVENTS, bmem_events, mask, 1ULL << 63, EOPNOTSUPP),
+	W(EVENTS, bmem_events, mask, ~0ULL, EOPNOTSUPP),
+	W(EVENTS, bmem_events, flags, 0, EINVAL),
 };
 
 /* ---- the fixture ---------------------------------------------------------- */

@@ -97,6 +97,13 @@ static void good_leak_list(struct ctx *x, union any *a)
 	a->leak_list.rows = (uintptr_t)x->leaks;
 }
 
+static void good_events(struct ctx *x, union any *a)
+{
+	(void)x;
+	a->events.flags = BMEM_EVENTS_SET;
+	a->events.mask = BMEM_EVENT_BIT(BMEM_EVENT_COMPACTED);
+}
+
 static void good_alloc(struct ctx *x, union any *a)
 {
 	memset(x->entry, 0, sizeof(x->entry));
@@ -301,6 +308,8 @@ const struct call calls[CALLS] = {
 		good_leak_scan, undo_nothing),
 	[LEAK_LIST] = CALL(LEAK_LIST, bmem_leak_list, 1, true,
 		good_leak_list, undo_nothing),
+	[EVENTS] = CALL(EVENTS, bmem_events, BMEM_EVENTS_SET, true,
+		good_events, undo_nothing),
 };
 
 void make_good(struct ctx *x, int i, union any *a)

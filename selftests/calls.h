@@ -44,6 +44,7 @@ union any {
 	struct bmem_tombstone_module tombstone_module;
 	struct bmem_leak_scan leak_scan;
 	struct bmem_leak_list leak_list;
+	struct bmem_events events;
 	unsigned char bytes[8192];
 };
 
@@ -109,7 +110,7 @@ enum call_index {
 	QUERY, BIND, SITE, ALLOC, FREE, INFO, LIST, STATS, TRIM, CREATE,
 	DESTROY, RESIZE, POOLS, POOL_STATS, SLOTS_GET, SLOTS_PUT, MODULE,
 	MODULE_INFO, SITE_LIST, SITE_FRAMES, CLIENT_LIST, TOMBSTONE_LIST,
-	TOMBSTONE_SITES, TOMBSTONE_MODULE, LEAK_SCAN, LEAK_LIST, CALLS,
+	TOMBSTONE_SITES, TOMBSTONE_MODULE, LEAK_SCAN, LEAK_LIST, EVENTS, CALLS,
 };
 
 extern const struct call calls[CALLS];

@@ -264,6 +264,9 @@ static void fill(union any *a, int call, struct scratch *s, struct attack *at,
 		a->leak_list.nr = 1 + bt_random(rnd) % 64;
 		a->leak_list.rows = (uintptr_t)s->sites;
 		break;
+	case EVENTS:
+		a->events.mask = bt_random(rnd) & (BMEM_EVENT_BIT(BMEM_EVENT_TYPES) - 2);
+		break;
 	case ALLOC:
 		fill_alloc(a, s, rnd);
 		break;

@@ -1142,6 +1142,65 @@ struct bmem_event {
 	__aligned_u64 arg;
 };
 
+/** define BMEM_EVENT_BIT - bit of an event type in a mask */
+#define BMEM_EVENT_BIT(type)	(1ULL << (type))
+/** define BMEM_EVENTS_MAX - most events that wait for one descriptor */
+#define BMEM_EVENTS_MAX		64
+
+/**
+ * DOC: reading events
+ *
+ * read() on the device answers whole events, oldest first, as many as there
+ * are and fit; an event begins where the size in the one before it says.  It
+ * waits while there is none, unless the descriptor is O_NONBLOCK.  poll()
+ * answers POLLIN while there is one.  Those who share a descriptor, as threads,
+ * or parent and child after fork(), share its events: each is read once.
+ *
+ * An event is told to descriptors that asked for its type with BMEM_EVENTS,
+ * when it is about a client of the same effective user, or about the
+ * descriptor's own; or about the pool that the descriptor is bound to, or
+ * about no client and no pool.  With CAP_SYS_ADMIN all are told.  Whose user and
+ * whose privilege is that of who called BMEM_EVENTS, at that moment.
+ *
+ * Who does not read loses the oldest: bmem_event.lost of the next one says how
+ * many.  Events of the same type, client and pool that come faster than they
+ * can be handed out may be lost likewise, all but the last.
+ *
+ * read() fails with %EAGAIN where it would have to wait; %EINVAL when there is
+ * no room for an event, or when none was asked for and none waits; %EFAULT,
+ * and the event stays; %EINTR.  splice() and sendfile() are refused.
+ */
+
+/** define BMEM_EVENTS_SET - ask for the types in @mask and no others */
+#define BMEM_EVENTS_SET		(1U << 0)
+
+/**
+ * struct bmem_events - BMEM_EVENTS: which events does this descriptor tell?
+ * @size: sizeof(struct bmem_events)
+ * @flags: 0 or %BMEM_EVENTS_SET
+ * @mask: in, with %BMEM_EVENTS_SET, BMEM_EVENT_BIT() of types, 0 for none; else
+ *	must be 0; out, what holds now
+ * @known: out, all types that this kernel has
+ * @lost: out, events that this descriptor lost so far
+ * @waiting: out, events that wait to be read
+ * @capacity: out, %BMEM_EVENTS_MAX
+ *
+ * A descriptor begins with none.  Events that wait and are not asked for any
+ * more are dropped, and not counted as lost.
+ *
+ * Errors: %EOPNOTSUPP for a type that this kernel does not have; %ENOMEM;
+ * %EINTR.
+ */
+struct bmem_events {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 mask;
+	__aligned_u64 known;
+	__aligned_u64 lost;
+	__u32 waiting;
+	__u32 capacity;
+};
+
 /**
  * enum bmem_leak_kind - what shows that a tensor is leaked
  * @BMEM_LEAK_UNREFERENCED: it has been referred to by LINK, and is no more
@@ -1551,6 +1610,7 @@ struct bmem_pool_stats {
 #define BMEM_MODULE_INFO	_IO(BMEM_IOC_TYPE, 0x51)
 #define BMEM_SITE_LIST		_IO(BMEM_IOC_TYPE, 0x52)
 #define BMEM_SITE_FRAMES	_IO(BMEM_IOC_TYPE, 0x53)
+#define BMEM_EVENTS		_IO(BMEM_IOC_TYPE, 0x55)
 #define BMEM_CLIENT_LIST	_IO(BMEM_IOC_TYPE, 0x58)
 #define BMEM_TOMBSTONE_LIST	_IO(BMEM_IOC_TYPE, 0x59)
 #define BMEM_TOMBSTONE_SITES	_IO(BMEM_IOC_TYPE, 0x5a)

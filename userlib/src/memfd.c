@@ -320,6 +320,7 @@ static const struct abi_call calls[] = {
 	CALL(BMEM_SITE_LIST, bmem_site_list, .fn = do_site_list),
 	CALL(BMEM_SITE_FRAMES, bmem_site_frames, .fn = do_site_frames,
 	     .back = true),
+	CALL(BMEM_EVENTS, bmem_events),
 	CALL(BMEM_CLIENT_LIST, bmem_client_list, .fn = do_client_list),
 	/* Nothing of the fallback outlives its processes. */
 	CALL(BMEM_TOMBSTONE_LIST, bmem_tombstone_list),
@@ -350,6 +351,7 @@ union abi_arg {
 	struct bmem_site_list site_list;
 	struct bmem_site_frames site_frames;
 	struct bmem_client_list client_list;
+	struct bmem_events events;
 	struct bmem_tombstone_list tombstone_list;
 	struct bmem_tombstone_sites tombstone_sites;
 	struct bmem_tombstone_module tombstone_module;

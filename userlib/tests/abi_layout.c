@@ -385,6 +385,15 @@ AT(bmem_event, level, 44);
 AT(bmem_event, bytes, 48);
 AT(bmem_event, arg, 56);
 
+SIZE(bmem_events, 40);
+AT(bmem_events, size, 0);
+AT(bmem_events, flags, 4);
+AT(bmem_events, mask, 8);
+AT(bmem_events, known, 16);
+AT(bmem_events, lost, 24);
+AT(bmem_events, waiting, 32);
+AT(bmem_events, capacity, 36);
+
 SIZE(bmem_leak_scan, 80);
 AT(bmem_leak_scan, size, 0);
 AT(bmem_leak_scan, flags, 4);
@@ -458,6 +467,7 @@ NUMBER(BMEM_MODULE, 0xbe50);
 NUMBER(BMEM_MODULE_INFO, 0xbe51);
 NUMBER(BMEM_SITE_LIST, 0xbe52);
 NUMBER(BMEM_SITE_FRAMES, 0xbe53);
+NUMBER(BMEM_EVENTS, 0xbe55);
 NUMBER(BMEM_CLIENT_LIST, 0xbe58);
 NUMBER(BMEM_TOMBSTONE_LIST, 0xbe59);
 NUMBER(BMEM_TOMBSTONE_SITES, 0xbe5a);
