@@ -5,7 +5,7 @@
  * Calls go one way: main, debugfs, fdinfo -> client, promote, tombstone ->
  * leak -> tensor, slots -> site, failure -> placement, ledger, span map, extent,
  * control -> selector, place -> vm, backing -> around, window -> pool
- * -> poison.  Whoever has something to tell calls event,
+ * -> room, poison.  Whoever has something to tell calls event,
  * which calls reader.
  *
  * Lock order, outermost first; .fault comes with mmap_lock or the lock of a VMA
@@ -48,6 +48,7 @@
 #include <linux/sched.h>
 #include <linux/seq_file.h>
 #include <linux/spinlock.h>
+#include <linux/wait.h>
 #include <linux/xarray.h>
 
 #include <linux/bmem.h>
@@ -119,8 +120,11 @@ struct bmem_node {
  * @gid: group that may bind, or INVALID_GID for all, constant
  * @name: constant
  * @clients: clients bound to it, under bmem_registry_lock
+ * @waiters: calls that wait for its memory, under bmem_registry_lock
  * @published: it can be found, under bmem_registry_lock
  * @resizing: its bounds are being changed, under bmem_registry_lock
+ * @room: who waits for memory to come back
+ * @freed: how often some has
  * @lock: guards what follows
  * @kept: the keeper is at work on it
  * @limit: most pages that it may hold
@@ -148,8 +152,12 @@ struct bmem_pool {
 	char name[BMEM_POOL_NAME_LEN];
 
 	unsigned int clients;
+	unsigned int waiters;
 	bool published;
 	bool resizing;
+
+	wait_queue_head_t room;
+	atomic_t freed;
 
 	/* Guards all below and the nodes; taken last. */
 	spinlock_t lock;
@@ -196,6 +204,30 @@ unsigned long bmem_pool_give(struct bmem_pool *pool, struct list_head *gone);
 void bmem_pool_count_failure(struct bmem_pool *pool);
 void bmem_pool_count_fallback(struct bmem_pool *pool);
 void bmem_pool_count_promotion(struct bmem_pool *pool);
+
+/* ---- room ---------------------------------------------------------------- */
+
+/**
+ * struct room_wait - a call that may wait for memory
+ * @pool: where it waits, during a try
+ * @left: for how long yet, in jiffies
+ * @seen: bmem_pool.freed before the try
+ * @slept: it has waited before
+ */
+struct room_wait {
+	struct bmem_pool *pool;
+	long left;
+	int seen;
+	bool slept;
+};
+
+struct bmem_client;
+
+void bmem_pool_freed(struct bmem_pool *pool);
+int bmem_room_init(struct room_wait *r, u32 flags, u32 timeout_ms,
+		   u32 reserved);
+void bmem_room_begin(struct room_wait *r, struct bmem_client *client);
+bool bmem_room_again(struct room_wait *r, int *rc);
 
 /* ---- poison -------------------------------------------------------------- */
 

@@ -486,8 +486,11 @@ int bmem_client_bind(struct bmem_client *client, struct bmem_bind *cmd)
 		mutex_unlock(&client->lock);
 	}
 	/* On success, the pool that the client was in before. */
-	if (pool)
+	if (pool) {
+		/* Who waits there for this client is to look in the new one. */
+		bmem_pool_freed(pool);
 		pool_leave(pool);
+	}
 	return rc;
 }
 
@@ -853,13 +856,23 @@ static bool try_again(struct bmem_client *client, int rc, unsigned int *tries,
  */
 int bmem_client_alloc(struct bmem_client *client, struct bmem_alloc *cmd)
 {
-	unsigned int tries = 0;
-	bool last = false;
+	struct room_wait wait;
 	int rc;
 
+	rc = bmem_room_init(&wait, cmd->flags, cmd->timeout_ms,
+			    cmd->__reserved);
+	if (rc)
+		return rc;
 	do {
-		rc = bmem_tensor_alloc(client, cmd, last);
-	} while (try_again(client, rc, &tries, &last));
+		unsigned int tries = 0;
+		bool last = false;
+
+		bmem_room_begin(&wait, client);
+		do {
+			rc = bmem_tensor_alloc(client, cmd,
+					       last && !wait.left);
+		} while (try_again(client, rc, &tries, &last));
+	} while (bmem_room_again(&wait, &rc));
 	if (READ_ONCE(client->nr_base_chunks))
 		bmem_promote_soon();
 	bmem_sweep_soon(client);
@@ -877,13 +890,23 @@ int bmem_client_alloc(struct bmem_client *client, struct bmem_alloc *cmd)
 int bmem_client_slots(struct bmem_client *client, struct bmem_slots *cmd,
 		      u32 __user *nr)
 {
-	unsigned int tries = 0;
-	bool last = false;
+	struct room_wait wait;
 	int rc;
 
+	rc = bmem_room_init(&wait, cmd->flags, cmd->timeout_ms,
+			    cmd->__reserved);
+	if (rc)
+		return rc;
 	do {
-		rc = bmem_slots_get(client, cmd, nr, last);
-	} while (try_again(client, rc, &tries, &last));
+		unsigned int tries = 0;
+		bool last = false;
+
+		bmem_room_begin(&wait, client);
+		do {
+			rc = bmem_slots_get(client, cmd, nr,
+					    last && !wait.left);
+		} while (try_again(client, rc, &tries, &last));
+	} while (bmem_room_again(&wait, &rc));
 	if (READ_ONCE(client->nr_base_chunks))
 		bmem_promote_soon();
 	bmem_sweep_soon(client);

@@ -114,19 +114,18 @@ void bmem_control_update(struct bmem_client *client)
 
 /**
  * bmem_control_recall() - ask a client for its idle slots
- * @client: client, locked
+ * @client: client
  */
 void bmem_control_recall(struct bmem_client *client)
 {
 	struct bmem_control *control = control_of(client);
 	struct bmem_event_note note = {
 		.type = BMEM_EVENT_RECALL,
-		.pool = client->pool->id,
+		.pool = READ_ONCE(client->reader.pool),
 		.client = client->who.id,
 		.uid = client->who.uid,
 	};
 
-	lockdep_assert_held(&client->lock);
 	/* Two at once may count as one: both are answered by one flush. */
 	WRITE_ONCE(control->recall, READ_ONCE(control->recall) + 1);
 	bmem_event_raise(&note);

@@ -486,6 +486,7 @@ unsigned long bmem_pool_give(struct bmem_pool *pool, struct list_head *gone)
 	}
 	if (work)
 		keeper_kick();
+	bmem_pool_freed(pool);
 	return escaped;
 }
 
@@ -677,6 +678,8 @@ static void watch_escaped(struct bmem_pool *pool, struct bmem_node *node)
 		left -= some;
 		cond_resched();
 	}
+	if (!list_empty(&freed))
+		bmem_pool_freed(pool);
 	list_for_each_entry_safe(page, next, &freed, lru) {
 		list_del_init(&page->lru);
 		put_page(page);
@@ -839,6 +842,7 @@ static struct bmem_pool *pool_alloc(void)
 	if (!pool)
 		return NULL;
 	spin_lock_init(&pool->lock);
+	init_waitqueue_head(&pool->room);
 	pool->next_nid = first_memory_node;
 	for (nid = 0; nid < nr_node_ids; nid++) {
 		INIT_LIST_HEAD(&pool->nodes[nid].zeroed_list);
@@ -1055,7 +1059,7 @@ int bmem_pool_destroy(struct bmem_pool_destroy *cmd)
 	pool = bmem_pool_find(cmd->pool);
 	if (!pool)
 		rc = -ENOENT;
-	else if (pool->clients || pool->resizing ||
+	else if (pool->clients || pool->waiters || pool->resizing ||
 		 pool->id == BMEM_POOL_DEFAULT)
 		rc = -EBUSY;
 	else
@@ -1132,6 +1136,7 @@ int bmem_pool_resize(struct bmem_pool_resize *cmd)
 	if (rc)
 		set_bounds(pool, limit, reserve);
 	drain_reserve(pool);
+	bmem_pool_freed(pool);
 	if (!rc)
 		trace_bmem_pool_resize(pool->id, cmd->limit_bytes,
 				       cmd->reserve_bytes);

@@ -301,8 +301,6 @@ static u32 slots_give(struct bmem_client *client, const u64 *names, u32 nr)
 
 static int slots_check(const struct bmem_slots *cmd, u32 classes)
 {
-	if (cmd->flags)
-		return -EOPNOTSUPP;
 	if (cmd->size_class >= classes || !cmd->nr || cmd->nr > BMEM_BATCH_MAX)
 		return -EINVAL;
 	return 0;
@@ -311,7 +309,8 @@ static int slots_check(const struct bmem_slots *cmd, u32 classes)
 /**
  * bmem_slots_get() - BMEM_SLOTS_GET
  * @client: client
- * @cmd: as in the ABI
+ * @cmd: as in the ABI, of which @cmd->flags and what belongs to them are the
+ *	caller's
  * @nr: where the caller is told how many there are
  * @last: the caller will not try again after -ENOSPC or -ENOMEM
  *
@@ -369,8 +368,13 @@ out:
 int bmem_slots_put(struct bmem_client *client, struct bmem_slots *cmd)
 {
 	u64 *names;
-	int rc = slots_check(cmd, 1);
+	int rc;
 
+	if (cmd->flags || cmd->__reserved)
+		return -EOPNOTSUPP;
+	if (cmd->timeout_ms)
+		return -EINVAL;
+	rc = slots_check(cmd, 1);
 	if (rc)
 		return rc;
 	names = kmalloc_array(cmd->nr, sizeof(*names), GFP_BMEM_META);
@@ -383,6 +387,8 @@ int bmem_slots_put(struct bmem_client *client, struct bmem_slots *cmd)
 		rc = -EINTR;
 	} else {
 		cmd->nr = slots_give(client, names, cmd->nr);
+		if (cmd->nr)
+			bmem_pool_freed(client->pool);
 		mutex_unlock(&client->lock);
 		trace_bmem_slots_put(client->who.id, cmd->nr);
 	}

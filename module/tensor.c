@@ -697,7 +697,8 @@ static void tensors_put(struct alloc_call *call)
 /**
  * bmem_tensor_alloc() - BMEM_ALLOC
  * @client: client
- * @cmd: as in the ABI
+ * @cmd: as in the ABI, of which @cmd->flags and what belongs to them are the
+ *	caller's
  * @last: the caller will not try again after -ENOSPC or -ENOMEM
  *
  * Return: 0 or an errno of the ABI.
@@ -708,8 +709,6 @@ int bmem_tensor_alloc(struct bmem_client *client, struct bmem_alloc *cmd,
 	struct alloc_call call = { .client = client, .nr = cmd->nr };
 	int rc;
 
-	if (cmd->flags)
-		return -EOPNOTSUPP;
 	cmd->failed = 0;
 	call.entries = entries_get(cmd->entries, cmd->nr,
 				   sizeof(*call.entries));
@@ -805,6 +804,9 @@ int bmem_tensor_free(struct bmem_client *client, struct bmem_free *cmd)
 		goto out;
 	}
 	free_all(client, cmd, entries);
+	/* It may be cached, or too little for a huge page: who waits looks. */
+	if (cmd->freed)
+		bmem_pool_freed(client->pool);
 	mutex_unlock(&client->lock);
 	if (copy_to_user(u64_to_user_ptr(cmd->entries), entries,
 			 array_size(cmd->nr, sizeof(*entries))))

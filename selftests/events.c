@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -907,6 +908,245 @@ TEST_F_TIMEOUT(events, who_asks_counts, BT_SLOW)
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_EQ(0, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 	other_end(o);
+}
+
+/* ---- waiting for memory ---------------------------------------------------------------- */
+
+/**
+ * struct waiting - a call that waits for memory
+ * @fd: client
+ * @bytes: what it asks for; 0 for slots of the largest class
+ * @ms: for how long
+ * @tid: thread that waits
+ * @ret: what it answered
+ * @took: for how long it waited, in milliseconds
+ * @slept: how often the thread slept
+ * @e: what it got
+ */
+struct waiting {
+	int fd;
+	__u64 bytes;
+	unsigned int ms;
+	volatile pid_t tid;
+	int ret;
+	__u64 took;
+	long slept;
+	struct bmem_alloc_entry e;
+};
+
+static int alloc_waiting(int fd, struct bmem_alloc_entry *e, unsigned int ms)
+{
+	struct bmem_alloc a = {
+		.size = sizeof(a), .flags = BMEM_CALL_WAIT, .timeout_ms = ms,
+		.nr = 1, .entries = (uintptr_t)e,
+	};
+
+	return bt_call(fd, BMEM_ALLOC, &a);
+}
+
+static int slots_waiting(int fd, unsigned int ms)
+{
+	__u64 name;
+	struct bmem_slots s = {
+		.size = sizeof(s), .flags = BMEM_CALL_WAIT, .timeout_ms = ms,
+		.size_class = BMEM_CLASSES - 1, .nr = 1, .slots = (uintptr_t)&name,
+	};
+	int ret = bt_call(fd, BMEM_SLOTS_GET, &s);
+
+	s.flags = 0;
+	s.timeout_ms = 0;
+	s.size_class = 0;
+	return ret ?: bt_call(fd, BMEM_SLOTS_PUT, &s);
+}
+
+static void *do_wait(void *arg)
+{
+	struct waiting *w = arg;
+	struct rusage before, after;
+	__u64 begun = bt_now_ms();
+
+	getrusage(RUSAGE_THREAD, &before);
+	w->tid = gettid();
+	w->e = (struct bmem_alloc_entry){ .bytes = w->bytes };
+	w->ret = w->bytes ? alloc_waiting(w->fd, &w->e, w->ms) :
+			    slots_waiting(w->fd, w->ms);
+	getrusage(RUSAGE_THREAD, &after);
+	w->took = bt_now_ms() - begun;
+	w->slept = after.ru_nvcsw - before.ru_nvcsw;
+	return NULL;
+}
+
+static bool waits(struct waiting *w, pthread_t *t)
+{
+	w->tid = 0;
+	return !pthread_create(t, NULL, do_wait, w) && BT_WAIT(w->tid, 10000) &&
+	       BT_WAIT(state_of(w->tid) == 'S', 10000);
+}
+
+TEST_F_TIMEOUT(events, waits_until_a_free, BT_SLOW)
+{
+	struct waiting w = {
+		.fd = self->c.fd, .bytes = 4 * BT_MIB, .ms = 30000,
+	};
+	struct bmem_alloc_entry all = { .bytes = LIMIT };
+	struct bt_client other;
+	pthread_t t;
+
+	/* Of the same client. */
+	ASSERT_EQ(0, bt_alloc(self->c.fd, &all, 1, NULL));
+	ASSERT_TRUE(waits(&w, &t));
+	usleep(300000);
+	EXPECT_EQ('S', state_of(w.tid));
+	ASSERT_EQ(0, bt_free1(self->c.fd, all.handle));
+	pthread_join(t, NULL);
+	EXPECT_EQ(0, w.ret);
+	EXPECT_LE(300, w.took);
+	EXPECT_GT(20000, w.took);
+	/* Woken, not polling. */
+	EXPECT_GT(50, w.slept);
+	ASSERT_EQ(0, bt_free1(self->c.fd, w.e.handle));
+
+	/* Of another one, which would keep all of it. */
+	ASSERT_EQ(0, bt_trim(self->c.fd, 0, 0, NULL));
+	ASSERT_EQ(0, bt_client_open(&other, self->pool));
+	ASSERT_EQ(0, bt_bind_cache(other.fd, LIMIT));
+	ASSERT_EQ(0, bt_alloc(other.fd, &all, 1, NULL));
+	ASSERT_TRUE(waits(&w, &t));
+	ASSERT_EQ(0, bt_free1(other.fd, all.handle));
+	pthread_join(t, NULL);
+	EXPECT_EQ(0, w.ret);
+	EXPECT_GT(20000, w.took);
+	ASSERT_EQ(0, bt_free1(self->c.fd, w.e.handle));
+
+	/* One that goes away. */
+	ASSERT_EQ(0, bt_trim(self->c.fd, 0, 0, NULL));
+	ASSERT_EQ(0, bt_alloc(other.fd, &all, 1, NULL));
+	w.bytes = 0;
+	ASSERT_TRUE(waits(&w, &t));
+	bt_client_close(&other);
+	pthread_join(t, NULL);
+	EXPECT_EQ(0, w.ret);
+	EXPECT_GT(20000, w.took);
+}
+
+TEST_F_TIMEOUT(events, waits_no_longer, BT_SLOW)
+{
+	struct waiting w = {
+		.fd = self->c.fd, .bytes = 4 * BT_MIB, .ms = 1000,
+	};
+	struct bmem_alloc_entry all = { .bytes = LIMIT };
+	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+	struct bmem_client_stats before, after;
+	struct bmem_events st;
+	pthread_t t;
+
+	ASSERT_EQ(0, bt_alloc(self->c.fd, &all, 1, NULL));
+	ASSERT_EQ(0, bt_client_stats(self->c.fd, 0, &before));
+	ASSERT_EQ(0, want(self->c.fd, FAILED));
+	do_wait(&w);
+	EXPECT_EQ(-ENOSPC, w.ret);
+	EXPECT_LE(990, w.took);
+	EXPECT_GT(15000, w.took);
+	EXPECT_GT(50, w.slept);
+	/* One call, one failure. */
+	ASSERT_EQ(0, bt_client_stats(self->c.fd, 0, &after));
+	EXPECT_EQ(before.failed + 1, after.failed);
+	ASSERT_EQ(0, events_call(self->c.fd, 0, 0, &st));
+	EXPECT_EQ(1, st.waiting);
+
+	/* A signal ends it, whatever its handler says; nothing is left. */
+	w.ms = 30000;
+	ASSERT_EQ(0, sigaction(SIGUSR1, &sa, NULL));
+	ASSERT_TRUE(waits(&w, &t));
+	pthread_kill(t, SIGUSR1);
+	pthread_join(t, NULL);
+	EXPECT_EQ(-EINTR, w.ret);
+	EXPECT_GT(20000, w.took);
+	ASSERT_EQ(0, bt_client_stats(self->c.fd, 0, &after));
+	EXPECT_EQ(before.failed + 1, after.failed);
+	EXPECT_EQ(before.attached_bytes, after.attached_bytes);
+
+	/* What can never be is not waited for; nor without any time. */
+	w.bytes = 2 * LIMIT;
+	do_wait(&w);
+	EXPECT_EQ(-EFBIG, w.ret);
+	w.bytes = 4 * BT_MIB;
+	w.ms = 0;
+	do_wait(&w);
+	EXPECT_EQ(-ENOSPC, w.ret);
+	EXPECT_GT(15000, w.took);
+	ASSERT_EQ(0, bt_free1(self->c.fd, all.handle));
+}
+
+TEST_F_TIMEOUT(events, waits_for_bounds, BT_SLOW)
+{
+	struct waiting w = {
+		.fd = self->c.fd, .bytes = LIMIT, .ms = 30000,
+	};
+	struct bmem_alloc_entry all = { .bytes = LIMIT };
+	struct bt_client other;
+	pthread_t t;
+
+	ASSERT_EQ(0, bt_client_open(&other, self->pool));
+	ASSERT_EQ(0, bt_alloc(other.fd, &all, 1, NULL));
+	ASSERT_TRUE(waits(&w, &t));
+	ASSERT_EQ(0, bt_pool_resize(self->fd, self->pool, BMEM_RESIZE_LIMIT,
+				    2 * LIMIT, 0));
+	pthread_join(t, NULL);
+	EXPECT_EQ(0, w.ret);
+	EXPECT_GT(20000, w.took);
+	ASSERT_EQ(0, bt_free1(self->c.fd, w.e.handle));
+	ASSERT_EQ(0, bt_trim(self->c.fd, 0, 0, NULL));
+	ASSERT_EQ(0, bt_pool_resize(self->fd, self->pool, BMEM_RESIZE_LIMIT,
+				    LIMIT, 0));
+
+	/* Who is bound to another pool meanwhile goes on there. */
+	ASSERT_TRUE(waits(&w, &t));
+	ASSERT_EQ(0, bt_bind_pool(self->c.fd, BMEM_POOL_DEFAULT));
+	pthread_join(t, NULL);
+	EXPECT_EQ(0, w.ret);
+	EXPECT_GT(20000, w.took);
+	ASSERT_EQ(0, bt_free1(self->c.fd, w.e.handle));
+	ASSERT_EQ(0, bt_trim(self->c.fd, 0, 0, NULL));
+	bt_client_close(&other);
+}
+
+#define CROWD		4
+
+static void *take_turns(void *arg)
+{
+	struct crowd *c = arg;
+	unsigned int i;
+	int fd = bt_open();
+
+	if (fd < 0 || bt_bind_pool(fd, c->pool))
+		return arg;
+	for (i = 0; i < c->each; i++) {
+		struct bmem_alloc_entry e = { .bytes = LIMIT };
+
+		if (alloc_waiting(fd, &e, BMEM_WAIT_MAX_MS) ||
+		    bt_free1(fd, e.handle))
+			__atomic_fetch_add(&c->bad, 1, __ATOMIC_RELAXED);
+	}
+	close(fd);
+	return NULL;
+}
+
+/* There is room for one at a time: each gets it, and none sleeps for ever. */
+TEST_F_TIMEOUT(events, crowd_takes_turns, BT_SLOW)
+{
+	struct crowd c = { .pool = self->pool, .each = scaled(50) };
+	pthread_t t[CROWD];
+	void *failed;
+	int i;
+
+	for (i = 0; i < CROWD; i++)
+		ASSERT_EQ(0, pthread_create(&t[i], NULL, take_turns, &c));
+	for (i = 0; i < CROWD; i++) {
+		pthread_join(t[i], &failed);
+		EXPECT_EQ(NULL, failed);
+	}
+	EXPECT_EQ(0, c.bad);
 }
 
 TEST_HARNESS_MAIN

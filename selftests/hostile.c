@@ -308,6 +308,11 @@ static void fill(union any *a, int call, struct scratch *s, struct attack *at,
 	}
 	if (bt_random(rnd) % 4 == 0)
 		spoil(a, call, rnd);
+	/* Nobody is to wait here for what comes back by chance. */
+	if (call == ALLOC)
+		a->alloc.timeout_ms %= 8;
+	if (call == SLOTS_GET || call == SLOTS_PUT)
+		a->slots.timeout_ms %= 8;
 }
 
 static bool known_error(int ret)

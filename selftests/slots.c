@@ -466,8 +466,9 @@ TEST_F_TIMEOUT(slots, misuse, BT_SLOW)
 		{ .size_class = BMEM_CLASSES, .nr = 1 },
 		{ .size_class = ~0U, .nr = 1 },
 		{ .nr = 0 }, { .nr = BMEM_BATCH_MAX + 1 }, { .nr = ~0U },
-		{ .flags = 1, .nr = 1 }, { .flags = 1U << 31, .nr = 1 },
-		{ .size = 4, .nr = 1 }, { .size = sizeof(struct bmem_slots) - 1, .nr = 1 },
+		{ .flags = 2, .nr = 1 }, { .flags = 1U << 31, .nr = 1 },
+		{ .size = 4, .nr = 1 },
+		{ .size = offsetof(struct bmem_slots, timeout_ms) - 1, .nr = 1 },
 	};
 	static const unsigned long calls[] = { BMEM_SLOTS_GET, BMEM_SLOTS_PUT };
 	static struct model m;

@@ -55,7 +55,8 @@
  *                         sites, ledger)
  * ENOMEM                  the system, or the caller's memory cgroup, has no
  *                         memory left
- * EINTR                   the caller was killed while it waited
+ * EINTR                   the caller was killed while it waited, or with
+ *                         %BMEM_CALL_WAIT got a signal
  * ======================= ===================================================
  *
  * A call that fails has changed nothing, unless its text says otherwise.
@@ -463,18 +464,32 @@ struct bmem_alloc_entry {
 	__aligned_u64 granted;
 };
 
+/** define BMEM_CALL_WAIT - wait for memory to come back, up to timeout_ms */
+#define BMEM_CALL_WAIT		(1U << 0)
+/** define BMEM_WAIT_MAX_MS - longest that a call may wait, in milliseconds */
+#define BMEM_WAIT_MAX_MS	60000
+
 /**
  * struct bmem_alloc - BMEM_ALLOC: allocate @nr tensors, all or none
  * @size: sizeof(struct bmem_alloc)
- * @flags: must be 0
+ * @flags: 0 or %BMEM_CALL_WAIT
  * @nr: number of entries, 1 to %BMEM_BATCH_MAX
  * @failed: out, on failure: which entry was the first that could not be had;
  *	written for %EINVAL, %EOPNOTSUPP, %EOVERFLOW, %EFBIG, %ENOSPC and
  *	%ENOMEM once the entries have been read
  * @entries: pointer to struct bmem_alloc_entry[@nr]
+ * @timeout_ms: with %BMEM_CALL_WAIT, up to %BMEM_WAIT_MAX_MS, else must be 0
+ * @__reserved: must be 0
  *
  * Physical memory is attached before the call returns.  The out fields of the
  * entries are written only on success.
+ *
+ * With %BMEM_CALL_WAIT a call that would fail with %ENOSPC or %ENOMEM sleeps
+ * until a client of the pool frees something, or memory of the pool comes back
+ * otherwise, and tries again; it fails as it would have when @timeout_ms are
+ * over, and with %EINTR when a signal comes first.  Memory that comes back to
+ * the system alone does not wake it.  Callers that wait are not served in
+ * turn: small requests may overtake large ones.
  *
  * Errors: %EINVAL for size 0 or a bad alignment; %EOVERFLOW, %EFBIG, %ENOSPC,
  * %ENOMEM, %EINTR as in the table above.
@@ -485,6 +500,8 @@ struct bmem_alloc {
 	__u32 nr;
 	__u32 failed;
 	__aligned_u64 entries;
+	__u32 timeout_ms;
+	__u32 __reserved;
 };
 
 /**
@@ -546,13 +563,15 @@ struct bmem_tensor {
 /**
  * struct bmem_slots - BMEM_SLOTS_GET, BMEM_SLOTS_PUT: slots of one size class
  * @size: sizeof(struct bmem_slots)
- * @flags: must be 0
+ * @flags: GET: 0 or %BMEM_CALL_WAIT; PUT: must be 0
  * @size_class: GET: 0 to %BMEM_CLASSES - 1; PUT: must be 0, the slots
  *	may be of any class
  * @nr: in, number of slots, 1 to %BMEM_BATCH_MAX; out, how many were given
  *	out or taken back
  * @slots: pointer to __u64[@nr]; a slot's name is its offset / 64, with its
  *	record from bit %BMEM_SLOT_PLACE_BITS on
+ * @timeout_ms: GET: as for ALLOC; PUT: must be 0
+ * @__reserved: must be 0
  *
  * GET gives out as many as there is memory for; it fails when that is none.
  * The slots' records are there, free, with generation 0.
@@ -572,6 +591,8 @@ struct bmem_slots {
 	__u32 size_class;
 	__u32 nr;
 	__aligned_u64 slots;
+	__u32 timeout_ms;
+	__u32 __reserved;
 };
 
 /** define BMEM_INFO_OFFSET - look up by @offset instead of @handle */

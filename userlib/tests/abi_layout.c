@@ -72,12 +72,14 @@ AT(bmem_alloc_entry, handle, 24);
 AT(bmem_alloc_entry, offset, 32);
 AT(bmem_alloc_entry, granted, 40);
 
-SIZE(bmem_alloc, 24);
+SIZE(bmem_alloc, 32);
 AT(bmem_alloc, size, 0);
 AT(bmem_alloc, flags, 4);
 AT(bmem_alloc, nr, 8);
 AT(bmem_alloc, failed, 12);
 AT(bmem_alloc, entries, 16);
+AT(bmem_alloc, timeout_ms, 24);
+AT(bmem_alloc, __reserved, 28);
 
 SIZE(bmem_free_entry, 16);
 AT(bmem_free_entry, handle, 0);
@@ -242,12 +244,14 @@ AT(bmem_frame, module, 0);
 AT(bmem_frame, __reserved, 4);
 AT(bmem_frame, offset, 8);
 
-SIZE(bmem_slots, 24);
+SIZE(bmem_slots, 32);
 AT(bmem_slots, size, 0);
 AT(bmem_slots, flags, 4);
 AT(bmem_slots, size_class, 8);
 AT(bmem_slots, nr, 12);
 AT(bmem_slots, slots, 16);
+AT(bmem_slots, timeout_ms, 24);
+AT(bmem_slots, __reserved, 28);
 
 SIZE(bmem_site_row, 304);
 AT(bmem_site_row, site, 0);
