@@ -598,6 +598,203 @@ int bmem_tombstone_module(struct bmem_client *client,
 int bmem_set_level(struct bmem_client *client, enum bmem_level level);
 
 /**
+ * bmem_set_wait() - let allocations wait for memory
+ * @client: client
+ * @timeout_ms: for how long at the most, up to %BMEM_WAIT_MAX_MS; 0 not at all
+ *
+ * From then on an allocation that would fail with ENOSPC or ENOMEM sleeps until
+ * a client of the pool frees something, and tries again, until the time is
+ * over.  A signal ends it: it fails with EINTR, whatever SA_RESTART says.
+ *
+ * Return: 0; -EINVAL for too long a time; -EOPNOTSUPP on the fallback, whose
+ * allocations fail at once.
+ */
+int bmem_set_wait(struct bmem_client *client, unsigned int timeout_ms);
+
+/** define BMEM_HANDLERS_MAX - most handlers of events that a client can have */
+#define BMEM_HANDLERS_MAX	16
+
+/**
+ * typedef bmem_event_fn - something happened
+ * @client: client that was asked for it
+ * @event: what; valid until the function returns
+ * @arg: as it was given to bmem_on_event()
+ *
+ * Called in a thread that dispatches events, with no lock held: may allocate,
+ * free, trim, register and remove handlers, of this and other clients.  May not
+ * dispatch, nor close the client.  Other threads go on meanwhile, and so do
+ * their allocations: what it frees may be gone when it allocates.
+ */
+typedef void (*bmem_event_fn)(struct bmem_client *client,
+			      const struct bmem_event *event, void *arg);
+
+/**
+ * bmem_on_event() - be called when something happens
+ * @client: client
+ * @mask: BMEM_EVENT_BIT() of types; replaces what was asked for with the same
+ *	@fn and @arg; 0 for nothing any more
+ * @fn: function
+ * @arg: what it is given
+ *
+ * Nothing is called by itself: somebody has to call bmem_events_dispatch(), or
+ * bmem_events_start() once.  Which events a client is told, <linux/bmem.h>
+ * says.  After a call with @mask 0, no other thread is in the function.
+ *
+ * The fallback tells PRESSURE, against @max_bytes of its options or what the
+ * machine has (above 70, 80, 90 and 95 %, less 5 on the way down), ALLOC_FAILED
+ * and RECALL, each of its own client.
+ *
+ * Return: 0, or
+ *
+ * * -EINVAL - no function
+ * * -EOPNOTSUPP - a type that the kernel, or the fallback, does not have
+ * * -ENOENT - @mask is 0, and it had not been asked for
+ * * -ENOSPC - there are %BMEM_HANDLERS_MAX already
+ * * -ENOMEM, -EMFILE, -ENFILE - no memory, no descriptor
+ * * -ENOTTY - the module is too old for events
+ * * -EBADF - the program has closed the device's descriptor
+ */
+int bmem_on_event(struct bmem_client *client, uint64_t mask, bmem_event_fn fn,
+		  void *arg);
+
+/**
+ * bmem_on_pressure() - be called when memory becomes short, or is no more
+ * @client: client
+ * @fn: function; @event->level is enum bmem_pressure_level, @event->arg the
+ *	level before
+ * @arg: what it is given
+ *
+ * bmem_on_event() for %BMEM_EVENT_PRESSURE.
+ *
+ * Return: as for bmem_on_event().
+ */
+int bmem_on_pressure(struct bmem_client *client, bmem_event_fn fn, void *arg);
+
+/**
+ * bmem_events_dispatch() - call handlers for what has happened
+ * @client: client
+ * @timeout_ms: how long to wait for an event; 0 not at all, below 0 for ever
+ *
+ * In the calling thread; several may do that, each event is one's.
+ *
+ * Return: number of events; 0 when there was none in time; -EINTR for a signal;
+ * -EBUSY from within a handler; an errno of bmem_on_event().
+ */
+int bmem_events_dispatch(struct bmem_client *client, int timeout_ms);
+
+/**
+ * bmem_events_fd() - a descriptor for an event loop of the program's own
+ * @client: client
+ *
+ * It can be read when bmem_events_dispatch() has something to do.  Stays the
+ * library's: only to be waited on, not read, not closed.
+ *
+ * Return: the descriptor, or an errno of bmem_on_event().
+ */
+int bmem_events_fd(struct bmem_client *client);
+
+/**
+ * bmem_events_start() - have a thread of the library dispatch events
+ * @client: client
+ *
+ * The thread has all signals blocked, and ends with bmem_events_stop() or
+ * bmem_close().  A child of fork() does not have it.
+ *
+ * Return: 0; -EBUSY when there is one; -EAGAIN, or an errno of bmem_on_event().
+ */
+int bmem_events_start(struct bmem_client *client);
+
+/**
+ * bmem_events_stop() - end that thread
+ * @client: client
+ *
+ * Waits for a handler that is being called.
+ *
+ * Return: 0; -ENOENT when there is none; -EDEADLK from within one of its
+ * handlers.
+ */
+int bmem_events_stop(struct bmem_client *client);
+
+/**
+ * bmem_events_want() - ask for events without handlers
+ * @client: client
+ * @mask: BMEM_EVENT_BIT() of types, besides those of handlers
+ *
+ * Return: 0, or an errno of bmem_on_event().
+ */
+int bmem_events_want(struct bmem_client *client, uint64_t mask);
+
+/**
+ * bmem_events_read() - read events instead of being called
+ * @client: client
+ * @events: out, array of @nr
+ * @nr: at least 1; no more than 16 are read at a time
+ * @timeout_ms: as for bmem_events_dispatch()
+ *
+ * An event that is read is no handler's any more.
+ *
+ * Return: number of events; 0 when there was none in time; -EINTR; -EINVAL
+ * also when none was asked for.
+ */
+int bmem_events_read(struct bmem_client *client, struct bmem_event *events,
+		     unsigned int nr, int timeout_ms);
+
+/**
+ * bmem_events_status() - what is asked for, what waits, what was lost
+ * @client: client
+ * @status: in and out, see struct bmem_events; the caller sets @status->size
+ *
+ * Return: 0, -EINVAL, -E2BIG, -EOPNOTSUPP or -ENOTTY.
+ */
+int bmem_events_status(struct bmem_client *client, struct bmem_events *status);
+
+/**
+ * bmem_ref() - one more holder of a tensor
+ * @client: client
+ * @ptr: a tensor, or what bmem_view() answered
+ *
+ * A tensor begins with one holder, who allocated it.  Each of them lets go of it
+ * with bmem_unref(); the last one frees it.  Who frees it with bmem_free() while
+ * there are others takes it from them, and has to see to it that none of them
+ * calls bmem_unref().
+ *
+ * Holders are counted beside the tensors, in the process; a tensor that never
+ * had a second one costs nothing.  A child of fork() has a copy of the counts:
+ * where it shares the client, one of both processes alone may let go of a
+ * tensor for the last time.
+ *
+ * Return: 0; -EINVAL for what is not the client's; -ENOENT when no live tensor
+ * begins there; -ENOMEM.
+ */
+int bmem_ref(struct bmem_client *client, void *ptr);
+
+/**
+ * bmem_unref() - let go of a tensor
+ * @client: client
+ * @ptr: a tensor, or what bmem_view() answered; or NULL
+ *
+ * Return: 0; -ENOENT when nobody holds it; an errno of bmem_free() where it was
+ * the last holder.
+ */
+int bmem_unref(struct bmem_client *client, void *ptr);
+
+/**
+ * bmem_view() - hold a part of a tensor
+ * @client: client
+ * @base: a tensor, or another view
+ * @offset: where the part begins, from @base
+ * @bytes: its length; it ends within the tensor's exact size
+ *
+ * The tensor stays until its holders and those of all its views have let go.  A
+ * view of a view is one of the tensor.
+ *
+ * Return: @base + @offset, for bmem_unref(); or NULL and errno: EINVAL for a
+ * part that is not in the tensor, and those of bmem_ref().
+ */
+void *bmem_view(struct bmem_client *client, void *base, size_t offset,
+		size_t bytes);
+
+/**
  * bmem_flush() - give back what is kept for later tensors
  * @client: client
  *

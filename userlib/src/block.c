@@ -96,6 +96,11 @@ int blocks_get(struct bmem_client *c, struct bmem_alloc_entry *e, uint32_t nr)
 	/* What lies idle here may be what is missing. */
 	if ((ret == -ENOSPC || ret == -ENOMEM) && idle_flush(c))
 		ret = call(c, BMEM_ALLOC, &arg);
+	if ((ret == -ENOSPC || ret == -ENOMEM) && peek(&c->wait_ms)) {
+		arg.flags = BMEM_CALL_WAIT;
+		arg.timeout_ms = peek(&c->wait_ms);
+		ret = call(c, BMEM_ALLOC, &arg);
+	}
 	if (ret)
 		return ret;
 	for (i = 0; i < nr; i++)

@@ -301,7 +301,7 @@ void magazine_spill(struct bmem_client *c, struct cache *m, uint32_t class);
 
 /* slots.c */
 int slots_get(struct bmem_client *c, uint32_t class, uint64_t *names,
-	      uint32_t nr, uint32_t *got);
+	      uint32_t nr, uint32_t *got, uint32_t wait_ms);
 void slots_put(struct bmem_client *c, uint64_t *names, uint32_t nr,
 	       uint64_t bytes);
 

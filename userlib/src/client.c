@@ -214,7 +214,9 @@ void bmem_close(struct bmem_client *c)
 
 	if (!c)
 		return;
+	events_close(c);
 	thread_client_remove(c);
+	refs_close(c);
 	depot_fini(c);
 	c->backend->close(c);
 	scratch_put(c, sizeof(*c));
@@ -254,6 +256,16 @@ int client_bind(struct bmem_client *c, const struct bmem_options *o)
 		bind.level = o->level;
 	}
 	return bind.flags ? call(c, BMEM_BIND, &bind) : 0;
+}
+
+int bmem_set_wait(struct bmem_client *c, unsigned int timeout_ms)
+{
+	if (timeout_ms > BMEM_WAIT_MAX_MS)
+		return -EINVAL;
+	if (timeout_ms && c->backend != &backend_dev)
+		return -EOPNOTSUPP;
+	poke(&c->wait_ms, timeout_ms);
+	return 0;
 }
 
 int bmem_set_level(struct bmem_client *c, enum bmem_level level)

@@ -40,16 +40,25 @@ static void call_end(struct bmem_client *c)
 	inside--;
 }
 
+static bool may_wait(unsigned long cmd, const void *arg)
+{
+	const struct bmem_alloc *alloc = arg;
+	const struct bmem_slots *slots = arg;
+
+	return (cmd == BMEM_ALLOC && alloc->flags & BMEM_CALL_WAIT) ||
+	       (cmd == BMEM_SLOTS_GET && slots->flags & BMEM_CALL_WAIT);
+}
+
 static int do_call(struct bmem_client *c, unsigned long cmd, void *arg)
 {
 	int ret, saved = errno;
 
 	if (c->private && !descriptor_is(c))
 		return -EBADF;
-	/* Only a fatal signal ends a wait in the module; others may come. */
+	/* One that waits for memory ends with any signal, and is to. */
 	do {
 		ret = ioctl(c->fd, cmd, arg);
-	} while (ret < 0 && errno == EINTR);
+	} while (ret < 0 && errno == EINTR && !may_wait(cmd, arg));
 	if (ret < 0)
 		ret = -errno;
 	errno = saved;

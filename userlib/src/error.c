@@ -29,7 +29,7 @@ static const struct {
 	{ EFBIG, "larger than the pool's limit or the client's space, it cannot succeed: ask for less, or raise the limit" },
 	{ ENOSPC, "the pool is at its limit, or the space has no gap of this size: free tensors, bmem_trim() other clients, or raise the pool's limit" },
 	{ ENOMEM, "out of memory: the system, the memory cgroup (memory.max) or the address space (ulimit -v) has none left; free something or raise that limit" },
-	{ EINTR, "killed while waiting" },
+	{ EINTR, "a signal ended the wait: try again" },
 	{ ENOTRECOVERABLE, "a process died while it changed the books that it shared with this one after fork(): close the client and open another" },
 };
 

@@ -164,6 +164,25 @@ static void fork_child(struct bmem_client *c)
 	guard_leave(&d->lock, d->held_for_fork);
 }
 
+/* What a client has besides its memory, shared or not. */
+static void fork_extras(struct bmem_client *c, enum fork_step step)
+{
+	switch (step) {
+	case FORK_PREPARE:
+		events_prepare(c);
+		c->refs.held = guard_hold(&c->refs.lock);
+		break;
+	case FORK_PARENT:
+		guard_leave(&c->refs.lock, c->refs.held);
+		events_parent(c);
+		break;
+	case FORK_CHILD:
+		guard_leave(&c->refs.lock, c->refs.held);
+		events_child(c);
+		break;
+	}
+}
+
 /**
  * fork_clients() - a call of fork() has got somewhere
  * @clients: all that are open; their list is locked
@@ -175,6 +194,7 @@ void fork_clients(struct bmem_client *clients, enum fork_step step)
 
 	module_fork(step);
 	for (c = clients; c; c = c->next) {
+		fork_extras(c, step);
 		if (!c->private)
 			continue;
 		if (step == FORK_PREPARE)

@@ -18,6 +18,8 @@
 #include <stdatomic.h>
 
 #include "bmem.h"
+#include "events.h"
+#include "refs.h"
 #include "sites.h"
 
 _Static_assert(sizeof(void *) == 8, "libbmem is for 64-bit systems");
@@ -89,6 +91,9 @@ struct backend {
  * @arena: the fallback's, or NULL; of a private client of the device, while it
  *	forks: what the child will have
  * @sites: call sites
+ * @events: events of it
+ * @refs: references to its tensors
+ * @wait_ms: how long an allocation waits for memory
  */
 struct bmem_client {
 	char stagger[0xa40];
@@ -115,6 +120,9 @@ struct bmem_client {
 	int fork_err;
 	struct arena *arena;
 	struct sites sites;
+	struct events events;
+	struct refs refs;
+	uint32_t wait_ms;
 };
 
 extern const struct backend backend_dev;

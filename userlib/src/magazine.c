@@ -219,6 +219,14 @@ void cache_look(struct bmem_client *c, struct cache *m)
 	depot_sweep(c);
 }
 
+static int wait_for_slot(struct bmem_client *c, uint32_t class,
+			 uint64_t *names, uint32_t *got, int ret)
+{
+	uint32_t ms = peek(&c->wait_ms);
+
+	return ms ? slots_get(c, class, names, 1, got, ms) : ret;
+}
+
 /**
  * magazine_refill() - put slots in an empty magazine
  * @c: client
@@ -238,11 +246,15 @@ int magazine_refill(struct bmem_client *c, struct cache *m, uint32_t class)
 	want = (magazine_cap(magazine_of(m, class)) + 1) / 2;
 	got = depot_take(c, class, names, want);
 	if (!got) {
-		ret = slots_get(c, class, names, want, &got);
+		ret = slots_get(c, class, names, want, &got, 0);
 		if ((ret == -ENOSPC || ret == -ENOMEM) && idle_flush(c)) {
 			cap_set(m, class, CAP_MIN);
-			ret = slots_get(c, class, names, 1, &got);
+			ret = slots_get(c, class, names, 1, &got, 0);
 		}
+		/* For a span of several pages the caller tries a page next. */
+		if (ret == -ENOMEM ||
+		    (ret == -ENOSPC && slab_classes[class].pages == 1))
+			ret = wait_for_slot(c, class, names, &got, ret);
 		if (ret)
 			return ret;
 	}

@@ -132,8 +132,10 @@ static int do_alloc(struct arena *a, void *arg)
 {
 	struct bmem_alloc *cmd = arg;
 
-	if (cmd->flags)
+	if (cmd->flags || cmd->__reserved)
 		return -EOPNOTSUPP;
+	if (cmd->timeout_ms)
+		return -EINVAL;
 	cmd->failed = 0;
 	if (bad_nr(cmd->nr))
 		return -EINVAL;
@@ -158,8 +160,10 @@ static int do_slots_get(struct arena *a, void *arg)
 {
 	struct bmem_slots *cmd = arg;
 
-	if (cmd->flags)
+	if (cmd->flags || cmd->__reserved)
 		return -EOPNOTSUPP;
+	if (cmd->timeout_ms)
+		return -EINVAL;
 	if (cmd->size_class >= BMEM_CLASSES || bad_nr(cmd->nr))
 		return -EINVAL;
 	return arena_slots_get(a, cmd);
@@ -169,8 +173,10 @@ static int do_slots_put(struct arena *a, void *arg)
 {
 	struct bmem_slots *cmd = arg;
 
-	if (cmd->flags)
+	if (cmd->flags || cmd->__reserved)
 		return -EOPNOTSUPP;
+	if (cmd->timeout_ms)
+		return -EINVAL;
 	if (cmd->size_class || bad_nr(cmd->nr))
 		return -EINVAL;
 	return arena_slots_put(a, cmd);
@@ -320,7 +326,6 @@ static const struct abi_call calls[] = {
 	CALL(BMEM_SITE_LIST, bmem_site_list, .fn = do_site_list),
 	CALL(BMEM_SITE_FRAMES, bmem_site_frames, .fn = do_site_frames,
 	     .back = true),
-	CALL(BMEM_EVENTS, bmem_events),
 	CALL(BMEM_CLIENT_LIST, bmem_client_list, .fn = do_client_list),
 	/* Nothing of the fallback outlives its processes. */
 	CALL(BMEM_TOMBSTONE_LIST, bmem_tombstone_list),
@@ -351,7 +356,6 @@ union abi_arg {
 	struct bmem_site_list site_list;
 	struct bmem_site_frames site_frames;
 	struct bmem_client_list client_list;
-	struct bmem_events events;
 	struct bmem_tombstone_list tombstone_list;
 	struct bmem_tombstone_sites tombstone_sites;
 	struct bmem_tombstone_module tombstone_module;
@@ -367,6 +371,8 @@ static int memfd_call(struct bmem_client *c, unsigned long cmd, void *user)
 	union abi_arg arg;
 	int ret;
 
+	if (cmd == BMEM_EVENTS)
+		return watch_call(c, user);
 	if (_IOC_TYPE(cmd) != BMEM_IOC_TYPE || nr >= ARRAY_SIZE(calls))
 		return -ENOTTY;
 	call = &calls[nr];
@@ -378,6 +384,7 @@ static int memfd_call(struct bmem_client *c, unsigned long cmd, void *user)
 	if (!call->fn)
 		return -EOPNOTSUPP;
 	ret = call->fn(c->arena, &arg);
+	watch_after(c, cmd, ret, &arg);
 	if (!ret || call->back)
 		memcpy(user, &arg, call->size);
 	return ret;

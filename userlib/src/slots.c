@@ -34,12 +34,13 @@ static int put(struct bmem_client *c, uint64_t *names, uint32_t nr)
  * @names: out, array of @nr
  * @nr: how many are wanted, at least 1
  * @got: out, how many there are, at least 1
+ * @wait_ms: how long to wait for memory
  *
  * Return: 0 or an errno of BMEM_SLOTS_GET; -ENOMEM also when there are slots
  * that this client has not mapped.
  */
 int slots_get(struct bmem_client *c, uint32_t class, uint64_t *names,
-	      uint32_t nr, uint32_t *got)
+	      uint32_t nr, uint32_t *got, uint32_t wait_ms)
 {
 	uint32_t bytes = slab_classes[class].bytes, i, n = 0;
 	struct bmem_slots arg = {
@@ -51,6 +52,10 @@ int slots_get(struct bmem_client *c, uint32_t class, uint64_t *names,
 	uint64_t name;
 	int ret;
 
+	if (wait_ms) {
+		arg.flags = BMEM_CALL_WAIT;
+		arg.timeout_ms = wait_ms;
+	}
 	ret = call(c, BMEM_SLOTS_GET, &arg);
 	if (ret)
 		return ret;
