@@ -336,7 +336,8 @@ enum bmem_placement {
  *	attached for its next tensors; rounded down to whole huge pages; until
  *	it is set, an eighth of the most that the client ever held, at least
  *	one huge page, at most what the module's parameter cache_mib says;
- *	in libbmem's fallback three eighths, as long as they were used lately
+ *	in libbmem's fallback three eighths, as long as they were used lately,
+ *	or all where getting them again takes too much of the process's time
  * @label: what reports call this client; ends with a zero, control characters
  *	are refused
  * @level: enum bmem_level; the lower of it and the module's parameter level

@@ -105,8 +105,9 @@ struct caller {
  * @age_ticks: when that was last, in ticks
  * @keep: the age at which cached chunks are given back, if not the least
  * @oldest: when what is cached for longest may have been emptied, in @age
- * @again_us: time that chunks took which had been given back
+ * @again_us: CPU time that chunks took which had been given back
  * @judged_us: since when
+ * @calm_us: for how long that was little, since @keep was changed
  * @chunks_taken: chunks attached so far
  * @chunks_given: chunks given back so far
  * @extents_top: extents that were ever in use
@@ -141,6 +142,7 @@ struct books {
 	uint32_t oldest;
 	uint64_t again_us;
 	uint64_t judged_us;
+	uint64_t calm_us;
 	uint64_t chunks_taken;
 	uint64_t chunks_given;
 	uint32_t extents_top;

@@ -30,12 +30,19 @@
 #define AGE_TICK	2
 
 /*
- * Getting a chunk again that was given back takes a quarter of a millisecond,
- * most of which the kernel spends on zeroing it.  Where that comes to more than
- * this part of all time, looked at so often, chunks are kept for longer.
+ * Getting a chunk again that was given back takes a tenth to a quarter of a
+ * millisecond, most of which the kernel spends on zeroing it.  Where that comes
+ * to more than this part of all time, looked at so often, chunks are kept for
+ * longer, and all of them.  What is twice too much for that time is so whatever
+ * comes in the rest of it, and is not waited for; the sooner it was reached, the
+ * more longer chunks are kept.
  */
 #define AGAIN_SHARE	16
 #define JUDGE_US	1000000U
+#define AGAIN_MOST	(2 * JUDGE_US / AGAIN_SHARE)
+
+/* So long it has to be little until less long will do. */
+#define CALM_US		(16 * JUDGE_US)
 
 static uint64_t chunk_bytes(uint32_t chunks)
 {
@@ -84,28 +91,29 @@ static uint64_t cache_drop(struct arena *a, uint64_t bytes)
 	return dropped;
 }
 
+static uint32_t keep_of(const struct books *bk)
+{
+	return bk->keep > KEEP_MIN ? bk->keep : KEEP_MIN;
+}
+
 /**
  * cache_most() - the most that may ever be cached
  * @bk: books, locked
  *
- * As long as nobody has said so: three eighths of the peak.  A loop that fills
- * and empties more than that pays for it each time.
+ * As long as nobody has said so: three eighths of the peak, or all of it while
+ * getting chunks again has turned out to take too much of the process's time.
  *
  * Return: bytes.
  */
 uint64_t cache_most(const struct books *bk)
 {
-	uint64_t share = bk->st.peak_attached_bytes / 8 * 3 &
+	uint64_t eighths = keep_of(bk) > KEEP_MIN ? 8 : 3;
+	uint64_t share = bk->st.peak_attached_bytes / 8 * eighths &
 			 ~(uint64_t)(BMEM_HUGE_SIZE - 1);
 
 	if (bk->cache_fixed || share < bk->st.cache_limit_bytes)
 		return bk->st.cache_limit_bytes;
 	return share;
-}
-
-static uint32_t keep_of(const struct books *bk)
-{
-	return bk->keep > KEEP_MIN ? bk->keep : KEEP_MIN;
 }
 
 static void age_advance(struct arena *a)
@@ -169,26 +177,34 @@ static void cache_shrink(struct arena *a)
 		cache_drop(a, bk->st.cached_bytes - room);
 }
 
-static uint64_t now_us(void)
+static uint64_t now_us(clockid_t clock)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(clock, &ts);
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
-/* What the client once held cost so much to get again. */
-static void again_judge(struct books *bk, uint64_t now, uint64_t cost)
+/* What the client once held cost so much CPU time to get again. */
+static void again_judge(struct books *bk, uint64_t cost)
 {
-	uint64_t all = now - bk->judged_us;
+	uint64_t now = now_us(CLOCK_MONOTONIC), all = now - bk->judged_us;
+	uint32_t times = 2;
 
 	bk->again_us += cost;
-	if (all < JUDGE_US)
+	if (all < JUDGE_US && bk->again_us < AGAIN_MOST)
 		return;
-	if (bk->again_us > all / AGAIN_SHARE)
-		bk->keep = min_u32(2 * keep_of(bk), KEEP_MAX);
-	else if (bk->again_us < all / AGAIN_SHARE / 4)
+	if (all < JUDGE_US)
+		times *= JUDGE_US / max_u32((uint32_t)all, AGAIN_MOST);
+	if (bk->again_us < all / AGAIN_SHARE / 4)
+		bk->calm_us += all;
+	if (bk->again_us > all / AGAIN_SHARE) {
+		bk->keep = min_u32(times * keep_of(bk), KEEP_MAX);
+		bk->calm_us = 0;
+	} else if (bk->calm_us >= CALM_US) {
 		bk->keep = keep_of(bk) / 2;
+		bk->calm_us = 0;
+	}
 	bk->again_us = 0;
 	bk->judged_us = now;
 }
@@ -282,16 +298,15 @@ static int missing_attach(struct arena *a, uint32_t first, uint32_t last,
 			  uint32_t missing)
 {
 	struct books *bk = a->books;
-	uint64_t start, now;
+	uint64_t start;
 	int ret;
 
 	ret = make_room(a, chunk_bytes(missing));
 	if (ret || over_peak(bk, chunk_bytes(missing)))
 		return ret ? ret : runs_attach(a, first, last);
-	start = now_us();
+	start = now_us(CLOCK_THREAD_CPUTIME_ID);
 	ret = runs_attach(a, first, last);
-	now = now_us();
-	again_judge(bk, now, now - start);
+	again_judge(bk, now_us(CLOCK_THREAD_CPUTIME_ID) - start);
 	return ret;
 }
 

@@ -481,6 +481,44 @@ static void cache_ages(void **state)
 	EQ(plain().cached_bytes, HUGE);
 }
 
+/* Fill and empty so much; returns what is cached then. */
+static uint64_t swing(uint64_t bytes)
+{
+	struct bmem_alloc_entry e[64];
+	int nr = (int)(bytes / HUGE), i;
+
+	for (i = 0; i < nr; i++)
+		e[i] = take(HUGE, 0);
+	EQ(plain().attached_bytes, bytes);
+	for (i = nr; i--;)
+		EQ(give(e[i].handle), 0);
+	return plain().cached_bytes;
+}
+
+/*
+ * A loop that gets more again each time than is kept soon has all of it kept,
+ * and no more than that; what is not used for long goes back all the same.
+ */
+static void cache_learns(void **state)
+{
+	const uint64_t bytes = 128 * MIB;
+	time_t end = time(NULL) + 120;
+	int rounds = 1;
+
+	(void)state;
+	EQ(swing(bytes), bytes / 8 * 3);
+	while (swing(bytes) < bytes && time(NULL) < end)
+		rounds++;
+	/* Not before it has cost something: 40 chunks take a few ms. */
+	IS(rounds > 2);
+	EQ(plain().cached_bytes, bytes);
+	EQ(plain().cache_limit_bytes, bytes);
+	EQ(plain().peak_attached_bytes, bytes);
+	/* At most as many as spans come and go while this is learned. */
+	pass_spans(20000);
+	EQ(plain().cached_bytes, HUGE);
+}
+
 /* What is cached in one place does not add to the peak for another one. */
 static void cache_below_peak(void **state)
 {
@@ -1297,6 +1335,7 @@ static const struct CMUnitTest tests[] = {
 	SLAB_TEST(no_room),
 	SLAB_TEST(no_memory),
 	SLAB_TEST(cache_ages),
+	SLAB_TEST(cache_learns),
 	SLAB_TEST(cache_below_peak),
 	SLAB_TEST(recorded),
 	SLAB_TEST(policies),
