@@ -68,14 +68,23 @@ static uint64_t what_of(const char *label, uint32_t scope)
 		   scope) | 1ULL << 63;
 }
 
-static struct twin stack_key(const struct stack *st, uint64_t what)
+/* All but the innermost frame, which many stacks have in common. */
+static struct twin outer_key(const struct stack *st)
 {
-	struct twin t = { module_loads() + 1, what };
+	struct twin t = { module_loads() + 1, 0 };
 	uint32_t i;
 
-	t = twin_add(t, what);
-	for (i = 0; i < st->nr; i++)
-		t = twin_add(t, st->pcs[i]);
+	for (i = st->nr; i > 1; i--)
+		t = twin_add(t, st->pcs[i - 1]);
+	return t;
+}
+
+static struct twin stack_key(const struct stack *st, uint64_t what)
+{
+	struct twin t = twin_add(outer_key(st), what);
+
+	if (st->nr)
+		t = twin_add(t, st->pcs[0]);
 	return twin_end(t);
 }
 
@@ -462,109 +471,171 @@ typedef uint64_t frame_words __attribute__((vector_size(16), aligned(8),
 
 _Static_assert(sizeof(frame_words) == sizeof(struct site_frame), "a frame");
 
-/* Does @s lie in memory as it did?  Its addresses are those of a past walk. */
-__attribute__((no_sanitize("address", "thread")))
-static inline bool stack_same(const struct site_stack *s, uintptr_t high,
-			      const void *ret, const void *frame, uint64_t what)
+static struct site_outer *outer_entry(struct site_cache *sc, uintptr_t fp,
+				      uintptr_t pc)
 {
-	const struct site_frame *at = s->frames, *last;
-	uintptr_t fp = (uintptr_t)frame, end;
-	frame_words diff = { 0 };
+	uint64_t h = (pc ^ fp << 20) * 0x9e3779b97f4a7c15ULL;
 
-	if (s->frame != frame || s->what != what ||
-	    at->pc != (uintptr_t)ret)
+	return &sc->outers[h >> 58];
+}
+
+_Static_assert(SITE_OUTERS == 1 << (64 - 58), "index of an outer stack");
+
+/* Does @x lie in memory as it did?  Its addresses are those of a past walk. */
+__attribute__((no_sanitize("address", "thread")))
+static inline bool outer_same(const struct site_outer *x, uintptr_t fp,
+			      uintptr_t pc, uintptr_t high)
+{
+	const struct site_frame *at = x->frames, *last;
+	frame_words diff = { 0 };
+	uintptr_t end;
+
+	if (x->fp != fp || at->pc != pc)
 		return false;
-	last = at + s->nr - 1;
+	if (!x->nr)
+		return true;
+	last = at + x->nr - 1;
 	for (; at < last; at++) {
 		diff |= *(const frame_words *)fp ^ *(const frame_words *)at;
 		fp = at->next;
 	}
-	if (diff[0] | diff[1] ||
-	    (s->nr > 1 && ((const uintptr_t *)fp)[1] != last->pc))
+	if (diff[0] | diff[1] || ((const uintptr_t *)fp)[1] != last->pc)
 		return false;
-	if (s->nr == BMEM_FRAMES_MAX)
+	if (x->nr == BMEM_FRAMES_MAX - 1)
 		return true;
 	end = *(const uintptr_t *)fp;
-	return end == s->end || !stack_frame_ok(end, fp, high);
+	return end == x->end || !stack_frame_ok(end, fp, high);
 }
 
-static struct site_stack *stack_entry(struct site_cache *sc, const void *ret,
-				      const void *frame, uint64_t what)
+/*
+ * Where the caller's caller has its frame, if frame pointers lead there; or 0.
+ * Nothing is read that is not on the thread's own stack, above this frame.
+ */
+__attribute__((no_sanitize("address", "thread")))
+static inline uintptr_t outer_fp(const struct site_cache *sc, const void *frame)
 {
-	uint64_t h = ((uintptr_t)ret ^ (uintptr_t)frame << 20 ^ what << 40) *
-		     0x9e3779b97f4a7c15ULL;
+	uintptr_t at = (uintptr_t)frame, fp;
 
-	return &sc->stacks[h >> 60];
-}
-
-_Static_assert(SITE_STACKS == 1 << (64 - 60), "index of a stack");
-
-/* The site, if the thread knows the stack and no sample is due; or 0. */
-static inline uint32_t stack_hit(struct site_stack *s, uint32_t weight)
-{
-	if (!s->whole && s->left <= weight)
+	if (at - sc->low >= sc->high - sc->low)
 		return 0;
-	s->left -= s->whole ? 0 : weight;
-	return s->site;
+	fp = *(const uintptr_t *)frame;
+	return stack_frame_ok(fp, at, sc->high) ? fp : 0;
 }
 
-static void stack_keep(struct origin *o, struct site_stack *s,
-		       const struct stack *st, uint32_t site, uint32_t left)
+/* The stack that begins at what outer_fp() found, if the thread knows it. */
+__attribute__((no_sanitize("address", "thread")))
+static inline const struct site_outer *outer_look(struct site_cache *sc,
+						  uintptr_t fp)
 {
+	uintptr_t pc = ((const uintptr_t *)fp)[1];
+	struct site_outer *x = outer_entry(sc, fp, pc);
+
+	return outer_same(x, fp, pc, sc->high) ? x : NULL;
+}
+
+/* Enter what was walked from @o->frame, so that it can be looked at again. */
+__attribute__((no_sanitize("address", "thread")))
+static void outer_keep(struct origin *o, const struct stack *st, struct twin t,
+		       uintptr_t fp)
+{
+	uintptr_t pc = ((const uintptr_t *)fp)[1];
+	struct site_outer *x = outer_entry(o->sc, fp, pc);
 	uint32_t i;
 
-	s->frame = NULL;
-	/* Only what was walked can be looked at again. */
-	if (!st->walked)
-		return;
-	s->frame = o->frame;
-	s->what = o->what;
-	s->end = st->end;
-	s->site = site;
-	s->left = left;
-	s->nr = st->nr;
-	s->whole = st->whole;
-	for (i = 0; i < st->nr; i++) {
-		s->frames[i].pc = st->pcs[i];
-		s->frames[i].next = i + 1 == st->nr ? 0 :
+	x->fp = fp;
+	x->end = st->end;
+	x->t = t;
+	x->nr = st->nr - 1;
+	x->whole = st->whole;
+	x->frames[0].pc = pc;
+	for (i = 1; i < st->nr; i++) {
+		x->frames[i - 1].pc = st->pcs[i];
+		x->frames[i - 1].next = i + 1 == st->nr ? 0 :
 			(uintptr_t)o->frame + st->off[i + 1];
 	}
+}
+
+/* The first of the places for a site. */
+static inline struct site_call *call_set(struct site_cache *sc, const void *ret,
+					 uint64_t what, const struct twin *t)
+{
+	uint64_t h = ((uintptr_t)ret ^ what << 40 ^ t->key) *
+		     0x9e3779b97f4a7c15ULL;
+
+	return &sc->calls[(h >> 57) * SITE_WAYS];
+}
+
+_Static_assert(SITE_CALLS == SITE_WAYS << (64 - 57), "index of a call");
+
+static inline struct site_call *call_find(struct site_cache *sc,
+					  const void *ret, uint64_t what,
+					  const struct twin *t)
+{
+	struct site_call *e = call_set(sc, ret, what, t);
+	struct site_call *end = e + SITE_WAYS;
+
+	for (; e < end; e++)
+		if (e->ret == (uintptr_t)ret && e->outer.key == t->key &&
+		    e->what == what && e->outer.check == t->check && e->site)
+			return e;
+	return NULL;
+}
+
+/* The site, if no sample is due; or 0. */
+static inline uint32_t call_hit(struct site_call *e, bool whole,
+				uint32_t weight)
+{
+	if (!whole && e->left <= weight)
+		return 0;
+	e->left -= whole ? 0 : weight;
+	return e->site;
+}
+
+/* @e is where it was, NULL for nowhere. */
+static void call_keep(struct origin *o, struct site_call *e,
+		      const struct twin *t, uint32_t site, uint32_t left)
+{
+	struct site_call *set = call_set(o->sc, o->ret, o->what, t);
+
+	if (!e) {
+		e = set;
+		memmove(set + 1, set, (SITE_WAYS - 1) * sizeof(*set));
+	}
+	*e = (struct site_call) {
+		(uintptr_t)o->ret, o->what, *t, site, left,
+	};
 }
 
 /* By the whole stack, as far as frame pointers lead. */
 static uint32_t site_full(struct origin *o)
 {
-	struct site_stack *s = stack_entry(o->sc, o->ret, o->frame, o->what);
-	uint32_t site;
-	struct site_entry *e;
+	uintptr_t fp = outer_fp(o->sc, o->frame);
+	const struct site_outer *x = fp ? outer_look(o->sc, fp) : NULL;
+	struct site_call *e;
 	struct stack st;
 	struct known k;
+	uint32_t site;
 	struct twin t;
-	bool due = false;
 
-	if (stack_same(s, o->sc->high, o->ret, o->frame, o->what)) {
-		site = stack_hit(s, o->weight);
+	if (x) {
+		e = call_find(o->sc, o->ret, o->what, &x->t);
+		site = e ? call_hit(e, x->whole, o->weight) : 0;
 		if (site)
 			return site;
-		due = true;
 	}
 	walk(o, &st);
-	t = stack_key(&st, o->what);
-	e = site_entry(o->sc, t.key, t.check);
-	if (e->key == t.key && e->check == t.check) {
-		due |= !st.whole && e->left <= o->weight;
-		if (!due) {
-			e->left -= st.whole ? 0 : o->weight;
-			stack_keep(o, s, &st, e->site, e->left);
-			return e->site;
-		}
-	}
-	k = lookup(o, &st, t);
+	t = outer_key(&st);
+	if (fp && !x && st.walked)
+		outer_keep(o, &st, t, fp);
+	e = call_find(o->sc, o->ret, o->what, &t);
+	site = e ? call_hit(e, st.whole, o->weight) : 0;
+	if (site)
+		return site;
+	k = lookup(o, &st, stack_key(&st, o->what));
 	if (!k.site)
 		return site_lost(&o->c->sites);
-	*e = (struct site_entry) { t.key, t.check, k.site, draw(o, &k) };
-	stack_keep(o, s, &st, k.site, e->left);
-	return due ? sample(o, &k) : k.site;
+	call_keep(o, e, &t, k.site, draw(o, &k));
+	return e ? sample(o, &k) : k.site;
 }
 
 /* By the interpreter's place, which a thread finds where its stacks are. */
@@ -594,7 +665,8 @@ static uint32_t site_find(struct origin *o)
 		memset(sc->flat, 0, sizeof(sc->flat));
 		memset(sc->dealt, 0, sizeof(sc->dealt));
 		memset(sc->entries, 0, sizeof(sc->entries));
-		memset(sc->stacks, 0, sizeof(sc->stacks));
+		memset(sc->outers, 0, sizeof(sc->outers));
+		memset(sc->calls, 0, sizeof(sc->calls));
 		sc->loads = module_loads();
 	}
 	o->caller = o->ask ? caller_key() : 0;
@@ -609,13 +681,22 @@ static uint32_t site_find(struct origin *o)
 static inline uint32_t site_known(struct site_cache *sc, const void *ret,
 				  const void *frame, uint32_t weight)
 {
+	const struct site_outer *x = NULL;
+	struct twin none = { sc->loads + 1, 0 };
 	uint32_t scope = bmem_scope_id();
-	struct site_stack *s = stack_entry(sc, ret, frame, scope);
+	struct site_call *e;
+	uintptr_t fp;
 
-	if (sc->loads != module_loads() ||
-	    !stack_same(s, sc->high, ret, frame, scope))
+	if (sc->loads != module_loads())
 		return 0;
-	return stack_hit(s, weight);
+	fp = outer_fp(sc, frame);
+	if (fp) {
+		x = outer_look(sc, fp);
+		if (!x)
+			return 0;
+	}
+	e = call_find(sc, ret, scope, x ? &x->t : &none);
+	return e ? call_hit(e, x && x->whole, weight) : 0;
 }
 
 /* The short way, for whatever it finds there. */

@@ -19,7 +19,10 @@
 /* Powers of two. */
 #define SITE_FLAT	512
 #define SITE_ENTRIES	128
-#define SITE_STACKS	16
+#define SITE_OUTERS	64
+#define SITE_CALLS	512
+/* Places that a struct site_call may be in. */
+#define SITE_WAYS	4
 
 /**
  * struct site_flat - a site that a thread knows by return address and scope
@@ -46,7 +49,7 @@ struct site_dealt {
 
 /**
  * struct site_entry - a site that a thread knows by hash
- * @key: return address; or, of a whole stack, struct twin's key
+ * @key: return address; or, of an interpreter's place, struct twin's key
  * @check: hash of label and scope; or struct twin's check
  * @site: its number
  * @left: until the next sample, as in struct site_dealt
@@ -69,29 +72,44 @@ struct site_frame {
 };
 
 /**
- * struct site_stack - a stack as it lies in memory, and its site
- * @frame: where it begins
- * @what: as in struct site_entry
+ * struct site_outer - a stack as it lies in memory, but for its innermost frame
+ * @fp: where it begins, the frame pointer of who called the caller of this
+ *	library; 0 while there is none here
  * @end: saved frame pointer of the last frame, which leads no further
- * @site: its number
- * @left: as in struct site_entry, where @whole is false
- * @nr: frames
- * @whole: the frame pointers led to the beginning of the thread
- * @frames: these; the last one's @next is not used
+ * @t: hash of its return addresses
+ * @nr: frames; 0 where none above the innermost is to be had
+ * @whole: they go back to the beginning of the thread
+ * @frames: these; the last one's @next is not used.  Where @nr is 0, the first
+ *	one's @pc is what is no return address
  *
- * When all of these are found unchanged in memory, a walk from @frame would
- * give the same stack.  The loads do not wait for each other, as those of a
- * walk do, so that looking is several times as fast as walking.
+ * When all of these are found unchanged in memory, a walk would give the same
+ * stack.  The loads do not wait for each other, as those of a walk do, so that
+ * looking is several times as fast as walking.  What a function calls in turn
+ * to allocate has one of these in common.
  */
-struct site_stack {
-	const void *frame;
-	uint64_t what;
+struct site_outer {
+	uintptr_t fp;
 	uintptr_t end;
-	uint32_t site;
-	uint32_t left;
+	struct twin t;
 	uint32_t nr;
 	bool whole;
-	struct site_frame frames[BMEM_FRAMES_MAX];
+	struct site_frame frames[BMEM_FRAMES_MAX - 1];
+};
+
+/**
+ * struct site_call - a site that a thread knows by its whole stack
+ * @ret: innermost return address
+ * @what: hash of label and scope
+ * @outer: of the rest, struct site_outer's @t
+ * @site: its number, 0 while there is none here
+ * @left: as in struct site_entry, where the stack is not whole
+ */
+struct site_call {
+	uint64_t ret;
+	uint64_t what;
+	struct twin outer;
+	uint32_t site;
+	uint32_t left;
 };
 
 /**
@@ -104,7 +122,8 @@ struct site_stack {
  * @flat: direct-mapped by return address and scope
  * @dealt: the same order
  * @entries: direct-mapped by hash
- * @stacks: direct-mapped by return address and frame
+ * @outers: direct-mapped by frame pointer and return address
+ * @calls: by hash, each in one of %SITE_WAYS places, the latest first
  *
  * All zero is empty.  Before it goes away, or another thread or client uses it,
  * site_cache_flush() hands on what was measured and makes it all zero again.
@@ -118,7 +137,8 @@ struct site_cache {
 	struct site_flat flat[SITE_FLAT];
 	struct site_dealt dealt[SITE_FLAT];
 	struct site_entry entries[SITE_ENTRIES];
-	struct site_stack stacks[SITE_STACKS];
+	struct site_outer outers[SITE_OUTERS];
+	struct site_call calls[SITE_CALLS];
 };
 
 static inline struct site_entry *site_entry(struct site_cache *sc, uint64_t key,

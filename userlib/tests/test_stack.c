@@ -91,6 +91,49 @@ static void chains_have_their_own_sites(void **state)
 	EQ(bmem_sites_lost(c), 0);
 }
 
+/* Each bit of @path is a choice of where the next one is called from. */
+__attribute__((noinline))
+static uint32_t path_down(uint32_t path, int depth)
+{
+	uint32_t site;
+
+	if (!depth)
+		return either(path & 1);
+	if (path & 1) {
+		site = path_down(path >> 1, depth - 1);
+		/* Or both calls are made one. */
+		__asm__ volatile("nop" : "+r"(site));
+	} else {
+		site = path_down(path >> 1, depth - 1);
+	}
+	return site;
+}
+
+/* More stacks than a thread's tables have room for, in any order. */
+static void many_paths(void **state)
+{
+	static uint32_t site[4096];
+	const uint32_t paths = COUNT(site);
+	uint32_t path = 1, now, i, k;
+
+	(void)state;
+	memset(site, 0, sizeof(site));
+	for (i = 0; i < 20 * paths; i++) {
+		/* A few of them often, the rest now and then. */
+		path = path * 1103515245 + 12345;
+		k = path >> 16 & (path >> 9 & 1 ? paths - 1 : 63);
+		now = path_down(k, 11);
+		IS(now);
+		if (!site[k])
+			site[k] = now;
+		EQ(now, site[k]);
+	}
+	for (i = 0; i < paths; i++)
+		for (k = 0; k < i && site[i]; k++)
+			IS(site[i] != site[k]);
+	EQ(bmem_sites_lost(c), 0);
+}
+
 static uintptr_t load_address(const void *code)
 {
 	Dl_info info;
@@ -567,6 +610,7 @@ static void loses_none(void **state)
 
 static const struct CMUnitTest tests[] = {
 	TEST(chains_have_their_own_sites),
+	TEST(many_paths),
 	TEST(frames_are_right),
 	TEST(build_ids),
 	TEST(at_thread_start),
