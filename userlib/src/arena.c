@@ -111,7 +111,7 @@ static uint64_t meta_bytes(const struct arena *a)
 		(uint64_t)bk->st.sites * (sizeof(struct caller) +
 					  2 * sizeof(*bk->site_slots));
 	bytes += (uint64_t)bk->frames_top * sizeof(*bk->frames) +
-		 (uint64_t)bk->rows_top * sizeof(*bk->rows);
+		 bk->texts_top + (uint64_t)bk->rows_top * sizeof(*bk->rows);
 	bytes += place_table_bytes(bk->place.chunks) +
 		 place_table_bytes(bk->ledger.chunks);
 	bytes += (uint64_t)bk->extents_top * sizeof(struct extent);

@@ -75,20 +75,31 @@ struct extent {
 /**
  * struct caller - a call site
  * @site: its number
+ * @frames: where its stack begins in @books->frames
+ * @text: where its name begins in @books->texts
  * @nr_frames: length of its stack
- * @frames: where that begins in @books->frames
  * @room: most frames that were ever there
- * @label: its name
+ * @text_room: bytes that its name may have there; 0 while it has none
  */
 struct caller {
 	uint32_t site;
-	uint32_t nr_frames;
 	uint32_t frames;
-	uint32_t room;
-	char label[BMEM_LABEL_LEN];
+	uint32_t text;
+	uint8_t nr_frames;
+	uint8_t room;
+	uint8_t text_room;
 };
 
 #define FRAMES_ROOM	((BMEM_SITES_MAX + 1) * BMEM_FRAMES_MAX)
+
+/*
+ * Room for a name comes in multiples of this; what a longer name leaves behind
+ * is lost.  There is enough for every site to have had each.
+ */
+#define TEXT_UNIT	16U
+#define TEXT_UNITS	(BMEM_LABEL_LEN / TEXT_UNIT)
+#define TEXTS_ROOM	((BMEM_SITES_MAX + 1) * TEXT_UNIT * \
+			 (TEXT_UNITS * (TEXT_UNITS + 1) / 2))
 
 /**
  * struct books - what all processes that share an arena see
@@ -123,6 +134,8 @@ struct caller {
  * @sites: call sites in the order in which they came; the first is site 0
  * @frames_top: frames that were ever in use
  * @frames: of all sites
+ * @texts_top: bytes of names that were ever in use
+ * @texts: names of all sites
  * @rows_top: sites whose figures were ever asked for
  * @rows: these figures, without names, in the order of @sites
  */
@@ -158,6 +171,8 @@ struct books {
 	struct caller sites[BMEM_SITES_MAX + 1];
 	uint32_t frames_top;
 	struct bmem_frame frames[FRAMES_ROOM];
+	uint32_t texts_top;
+	char texts[TEXTS_ROOM];
 	uint32_t rows_top;
 	struct bmem_site_row rows[BMEM_SITES_MAX + 1];
 };
@@ -267,6 +282,8 @@ int arena_site_frames(struct arena *a, struct bmem_site_frames *cmd);
 int arena_site_list(struct arena *a, struct bmem_site_list *cmd);
 struct caller *site_find(struct books *bk, uint32_t site);
 struct caller *site_get(struct books *bk, uint32_t site);
+void site_label(const struct books *bk, const struct caller *s,
+		char label[BMEM_LABEL_LEN]);
 
 /* ---- ledger.c; the lock is held ---------------------------------- */
 

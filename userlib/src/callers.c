@@ -56,6 +56,36 @@ struct caller *site_get(struct books *bk, uint32_t site)
 	return &bk->sites[*slot];
 }
 
+/**
+ * site_label() - the name of a site
+ * @bk: books, locked
+ * @s: the site
+ * @label: out, filled up with zeroes
+ */
+void site_label(const struct books *bk, const struct caller *s,
+		char label[BMEM_LABEL_LEN])
+{
+	memset(label, 0, BMEM_LABEL_LEN);
+	memcpy(label, bk->texts + s->text, s->text_room);
+}
+
+static void label_set(struct books *bk, struct caller *s, const char *label)
+{
+	uint32_t len = (uint32_t)strlen(label), room = s->text_room;
+
+	if (len >= room) {
+		/* None is what it has already. */
+		if (!len)
+			return;
+		room = (len / TEXT_UNIT + 1) * TEXT_UNIT;
+		s->text = bk->texts_top;
+		s->text_room = (uint8_t)room;
+		bk->texts_top += room;
+	}
+	memset(bk->texts + s->text, 0, room);
+	memcpy(bk->texts + s->text, label, len);
+}
+
 static bool module_known(const struct books *bk, uint32_t module)
 {
 	return bk->modules[module - 1].module == module;
@@ -88,7 +118,7 @@ static int frames_room(struct books *bk, struct caller *s, uint32_t nr)
 	if (nr > FRAMES_ROOM - bk->frames_top)
 		return -ENOSPC;
 	s->frames = bk->frames_top;
-	s->room = nr;
+	s->room = (uint8_t)nr;
 	bk->frames_top += nr;
 	return 0;
 }
@@ -108,11 +138,11 @@ static int name_site(struct arena *a, const struct bmem_site *cmd)
 	ret = frames_room(a->books, s, cmd->nr_frames);
 	if (ret)
 		return ret;
-	memcpy(s->label, cmd->label, sizeof(s->label));
+	label_set(a->books, s, cmd->label);
 	if (!cmd->nr_frames)
 		return 0;
 	memcpy(a->books->frames + s->frames, f, cmd->nr_frames * sizeof(*f));
-	s->nr_frames = cmd->nr_frames;
+	s->nr_frames = (uint8_t)cmd->nr_frames;
 	return 0;
 }
 
@@ -359,7 +389,7 @@ static void tell_row(const struct books *bk, const struct caller *s, char *to,
 		row = bk->rows[i];
 	row.site = s->site;
 	row.nr_frames = s->nr_frames;
-	memcpy(row.label, s->label, sizeof(row.label));
+	site_label(bk, s, row.label);
 	memcpy(to, &row, sizeof(row));
 	memset(to + sizeof(row), 0, size - sizeof(row));
 }

@@ -108,9 +108,8 @@ int arena_info(struct arena *a, struct bmem_tensor_info *cmd)
 		describe_at(a, cmd->offset, now, &cmd->tensor) :
 		describe_handle(a, cmd->handle, now, &cmd->tensor);
 	if (found)
-		memcpy(cmd->label,
-		       site_find(a->books, cmd->tensor.site)->label,
-		       sizeof(cmd->label));
+		site_label(a->books, site_find(a->books, cmd->tensor.site),
+			   cmd->label);
 	arena_unlock(a);
 	return found ? 0 : -ENOENT;
 }

@@ -842,6 +842,42 @@ static void frames_change(void **state)
 	}
 }
 
+static void name_site(uint32_t site, const char *label)
+{
+	struct bmem_site arg = { .size = sizeof(arg), .site = site };
+
+	strcpy(arg.label, label);
+	EQ(call(c, BMEM_SITE, &arg), 0);
+}
+
+/* A site's name may become any other, and be as long as it may. */
+static void names_change(void **state)
+{
+	static const uint32_t lengths[] = {
+		15, 1, 0, 16, 63, 5, 31, 32, 33, 47, 48, 0, 63,
+	};
+	struct bmem_alloc_entry e = take(PAGE, 0);
+	struct bmem_tensor_info arg = {
+		.size = sizeof(arg),
+		.handle = e.handle,
+	};
+	char label[BMEM_LABEL_LEN];
+	uint32_t i, k;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(lengths); i++) {
+		memset(label, 0, sizeof(label));
+		memset(label, 'a' + (int)i, lengths[i]);
+		for (k = 0; k < 3; k++) {
+			name_site(1000 + k, label);
+			name_site(77, label);
+			EQ(call(c, BMEM_TENSOR_INFO, &arg), 0);
+			EQ(memcmp(arg.label, label, sizeof(label)), 0);
+		}
+	}
+	EQ(give(e.handle), 0);
+}
+
 /* Parent and child keep the same books. */
 static void forked(void **state)
 {
@@ -888,14 +924,6 @@ static uint32_t site_rows(struct bmem_site_row *rows, uint32_t nr)
 
 	EQ(call(c, BMEM_SITE_LIST, &arg), 0);
 	return arg.nr;
-}
-
-static void name_site(uint32_t site, const char *label)
-{
-	struct bmem_site arg = { .size = sizeof(arg), .site = site };
-
-	strcpy(arg.label, label);
-	EQ(call(c, BMEM_SITE, &arg), 0);
 }
 
 static void sites(void **state)
@@ -1345,6 +1373,7 @@ static const struct CMUnitTest tests[] = {
 	SLAB_TEST(meta),
 		SLAB_TEST(meta_is_there),
 		SLAB_TEST(frames_change),
+	SLAB_TEST(names_change),
 	SLAB_TEST(forked),
 	SLAB_TEST(sites),
 	SLAB_TEST(garbage),
