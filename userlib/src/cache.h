@@ -23,7 +23,7 @@
 
 /* A magazine's greatest capacity, in slots, and that of a depot's shelf. */
 #define MAGAZINE_MAX	64
-#define SHELF_MAX	128
+#define SHELF_MAX	1024
 /* Most blocks in a stash. */
 #define STASH_MAX	32
 /* Most threads that have a cache of their own at a time. */

@@ -15,6 +15,8 @@
 /* What may lie on the shelves in any case, in bytes, and beyond that. */
 #define DEPOT_FLOOR	(64 * 1024)
 #define DEPOT_SHARE	256
+/* So many slots at a time leave a shelf for good: stacks can be small. */
+#define SHELF_PART	128
 /* Ticks between two looks for what nobody takes. */
 #define SWEEP_TICKS	10
 
@@ -137,12 +139,17 @@ void depot_give(struct bmem_client *c, uint32_t class, uint64_t *names,
 
 static void shelf_empty(struct bmem_client *c, uint32_t class)
 {
-	uint64_t names[SHELF_MAX];
-	uint32_t nr = depot_take(c, class, names, SHELF_MAX);
+	uint64_t names[SHELF_PART];
+	uint32_t i, nr;
 
-	if (nr)
+	/* No longer than that, or others could keep this thread here. */
+	for (i = 0; i < SHELF_MAX / SHELF_PART; i++) {
+		nr = depot_take(c, class, names, SHELF_PART);
+		if (!nr)
+			return;
 		slots_put(c, names, nr,
 			  (uint64_t)nr * slab_classes[class].bytes);
+	}
 }
 
 /**
