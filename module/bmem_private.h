@@ -370,6 +370,8 @@ struct bmem_tombstone;
  * @id: client id
  * @opened: when, by ktime_get_boottime_ns()
  * @cgroup: id of the cgroup in the unified hierarchy, 0 without one
+ * @exec_id: tells the program that the process ran from one that it has
+ *	executed since
  * @tgid: process, in the initial pid namespace
  * @ns_tgid: the same in its own
  * @pid_ns: number of that
@@ -381,6 +383,7 @@ struct bmem_identity {
 	u64 id;
 	u64 opened;
 	u64 cgroup;
+	u64 exec_id;
 	pid_t tgid;
 	pid_t ns_tgid;
 	u32 pid_ns;

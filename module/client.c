@@ -70,6 +70,7 @@ static void identify(struct bmem_identity *who)
 {
 	who->opened = ktime_get_boottime_ns();
 	who->cgroup = bmem_current_cgroup();
+	who->exec_id = current->self_exec_id;
 	who->tgid = task_tgid_nr(current);
 	who->ns_tgid = task_tgid_vnr(current);
 	who->pid_ns = task_active_pid_ns(current)->ns.inum;

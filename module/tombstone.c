@@ -206,9 +206,13 @@ static void stacks_take(struct bmem_tombstone *t, struct bmem_client *client)
 static void find_way_out(struct bmem_tombstone *t)
 {
 	t->way = BMEM_WAY_CLOSED;
-	if (!(current->flags & PF_EXITING) ||
-	    task_tgid_nr(current) != t->who.tgid)
+	if (task_tgid_nr(current) != t->who.tgid)
 		return;
+	if (!(current->flags & PF_EXITING)) {
+		if (current->self_exec_id != t->who.exec_id)
+			t->way = BMEM_WAY_EXEC;
+		return;
+	}
 	t->code = current->exit_code & 0x7f;
 	t->way = BMEM_WAY_SIGNAL;
 	if (t->code)
@@ -436,6 +440,9 @@ static void show_way_out(struct seq_file *m, const struct bmem_tombstone *t)
 		break;
 	case BMEM_WAY_SIGNAL:
 		seq_printf(m, " way=signal(%d)", t->code);
+		break;
+	case BMEM_WAY_EXEC:
+		seq_puts(m, " way=exec");
 		break;
 	default:
 		seq_puts(m, " way=closed");

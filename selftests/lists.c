@@ -373,6 +373,34 @@ TEST_F_TIMEOUT(lists, pid_namespace, BT_SLOW)
 
 /* ---- tombstones ------------------------------------------------------------------- */
 
+/* A process that becomes another program leaves what it held behind. */
+TEST_F_TIMEOUT(lists, tombstone_after_exec, BT_SLOW)
+{
+	struct life *l = self->life;
+	struct bmem_tombstone_row row;
+	struct bmem_alloc_entry e = { .bytes = 12345, .site = 1 };
+	struct bmem_query q;
+	int fd, status;
+	pid_t pid;
+
+	pid = fork();
+	if (!pid) {
+		fd = open(l->node, O_RDWR | O_CLOEXEC);
+		if (fd < 0 || bt_query(fd, &q) || bt_alloc(fd, &e, 1, NULL))
+			_exit(1);
+		l->id = q.client_id;
+		execl("/bin/sleep", "sleep", "1", NULL);
+		_exit(1);
+	}
+	ASSERT_TRUE(BT_WAIT(l->id && tombstone_of(self->fd, l->id, &row), 10000));
+	EXPECT_EQ(BMEM_WAY_EXEC, row.way);
+	EXPECT_EQ(0, row.code);
+	EXPECT_EQ(pid, row.pid);
+	EXPECT_EQ(12345, row.live_bytes);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+}
+
 TEST_F_TIMEOUT(lists, tombstone_of_a_killed, BT_SLOW)
 {
 	struct life *l = self->life;

@@ -939,11 +939,14 @@ struct bmem_client_list {
  * @BMEM_WAY_CLOSED: its descriptors and mappings were closed
  * @BMEM_WAY_EXIT: its process exited
  * @BMEM_WAY_SIGNAL: its process was killed by a signal
+ * @BMEM_WAY_EXEC: they were closed after its process had executed another
+ *	program: by that, if they were not handed on to it
  */
 enum bmem_way_out {
 	BMEM_WAY_CLOSED = 0,
 	BMEM_WAY_EXIT = 1,
 	BMEM_WAY_SIGNAL = 2,
+	BMEM_WAY_EXEC = 3,
 };
 
 /**

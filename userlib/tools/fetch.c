@@ -334,6 +334,9 @@ static void tombstone_end(struct tombstone *t)
 	case BMEM_WAY_SIGNAL:
 		snprintf(t->end, sizeof(t->end), "signal %u", t->row.code);
 		break;
+	case BMEM_WAY_EXEC:
+		snprintf(t->end, sizeof(t->end), "exec");
+		break;
 	default:
 		snprintf(t->end, sizeof(t->end), "closed");
 	}
