@@ -55,6 +55,7 @@
 
 #include "compat.h"
 #include "leak.h"
+#include "links.h"
 #include "place.h"
 #include "place_slab.h"
 #include "reader.h"
@@ -420,6 +421,7 @@ struct bmem_identity {
  * @selector: chooses a policy; NULL until there is something to choose
  * @sites: call sites and their figures
  * @leaks: what is known of its leaks
+ * @links: references between its tensors; NULL until one is declared
  * @cached: chunks without a span, oldest first
  * @nr_cached: length of @cached
  * @cache_max: most that @nr_cached may be
@@ -478,6 +480,7 @@ struct bmem_client {
 	struct selector *selector;
 	struct site_table sites;
 	struct leak_table leaks;
+	struct links *links;
 	struct list_head cached;
 	unsigned long nr_cached;
 	unsigned long cache_max;
@@ -527,6 +530,7 @@ static inline void bmem_count_peak(struct bmem_client *client)
  * @META_SPANS: one object a slab span
  * @META_TABLES: which pages of the arena are in use, and what is behind them
  * @META_LEAKS: suspects and findings
+ * @META_LINKS: references between tensors
  * @META_KINDS: how many there are
  */
 enum meta_kind {
@@ -537,6 +541,7 @@ enum meta_kind {
 	META_SPANS,
 	META_TABLES,
 	META_LEAKS,
+	META_LINKS,
 	META_KINDS,
 };
 
@@ -732,6 +737,7 @@ int bmem_tensor_alloc(struct bmem_client *client, struct bmem_alloc *cmd,
 int bmem_tensor_free(struct bmem_client *client, struct bmem_free *cmd);
 int bmem_tensor_info(struct bmem_client *client, struct bmem_tensor_info *cmd);
 int bmem_tensor_list(struct bmem_client *client, struct bmem_tensor_list *cmd);
+u32 bmem_tensor_gen(struct bmem_client *client, u64 handle);
 bool bmem_tensor_find(struct bmem_client *client, u64 handle,
 		      struct bmem_tensor *out);
 unsigned int bmem_tensor_records(struct bmem_client *client, u64 *cursor,
@@ -826,6 +832,7 @@ struct bmem_failure {
 
 void bmem_failure_note(struct bmem_client *client, struct bmem_failure *f);
 void bmem_alloc_refused(struct bmem_client *client, struct bmem_failure *f);
+u32 bmem_fragmentation(const struct place_stats *st);
 void bmem_failure_show(struct seq_file *m);
 u64 bmem_failures_count(void);
 

@@ -224,6 +224,7 @@ static void client_free(struct kref *ref)
 	put_pid(client->pid);
 	mutex_destroy(&client->lock);
 	mutex_destroy(&client->leaks.round_lock);
+	kfree(client->links);
 	kfree(client);
 }
 
@@ -258,6 +259,7 @@ void bmem_client_close(struct bmem_client *client)
 	bmem_sites_settle(client);
 	bmem_tombstone_write(client);
 	bmem_leaks_release(client);
+	bmem_links_release(client);
 	bmem_tensors_release(client);
 	bmem_backing_destroy(client);
 	WARN_ON_ONCE(client->attached || client->base || client->nr_chunks ||
@@ -434,6 +436,8 @@ static int bind_locked(struct bmem_client *client, struct bmem_bind *cmd,
 	if (cmd->flags & BMEM_BIND_LEVEL) {
 		client->level = cmd->level;
 		bmem_control_update(client);
+		if (client->links)
+			bmem_leak_soon(client, BMEM_LEAK_CYCLE);
 	}
 	if (cmd->flags & BMEM_BIND_POLICY) {
 		client->policy = cmd->policy;
@@ -516,6 +520,7 @@ void bmem_client_meta(struct bmem_client *client, u64 *meta)
 			    client->nr_base_chunks * BMEM_HUGE_PAGES *
 			    sizeof(void *);
 	meta[META_LEAKS] = bmem_leaks_bytes(client);
+	meta[META_LINKS] = bmem_links_bytes(client);
 }
 
 static u64 meta_bytes(struct bmem_client *client)
@@ -877,6 +882,8 @@ int bmem_client_alloc(struct bmem_client *client, struct bmem_alloc *cmd)
 	if (READ_ONCE(client->nr_base_chunks))
 		bmem_promote_soon();
 	bmem_sweep_soon(client);
+	if (!rc)
+		bmem_links_allocated(client, cmd->nr);
 	return rc;
 }
 
@@ -911,6 +918,8 @@ int bmem_client_slots(struct bmem_client *client, struct bmem_slots *cmd,
 	if (READ_ONCE(client->nr_base_chunks))
 		bmem_promote_soon();
 	bmem_sweep_soon(client);
+	if (!rc)
+		bmem_links_allocated(client, cmd->nr);
 	return rc;
 }
 

@@ -504,6 +504,7 @@ void bmem_debugfs_init(void)
 	debugfs_create_file("overhead", 0444, dir, NULL, &overhead_fops);
 	bmem_sitelist_debugfs(dir);
 	bmem_leaklist_debugfs(dir);
+	bmem_linklist_debugfs(dir);
 }
 
 /**

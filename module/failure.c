@@ -52,8 +52,13 @@ void bmem_failure_note(struct bmem_client *client, struct bmem_failure *f)
 	bmem_event_raise(&note);
 }
 
-/* Share of the arena's holes that is not in the largest one, in permille. */
-static u32 fragmentation(const struct place_stats *st)
+/**
+ * bmem_fragmentation() - how scattered the holes of an arena are
+ * @st: its shape
+ *
+ * Return: share of the holes that is not in the largest one, in permille.
+ */
+u32 bmem_fragmentation(const struct place_stats *st)
 {
 	if (!st->hole_pages)
 		return 0;
@@ -100,7 +105,7 @@ void bmem_failure_show(struct seq_file *m)
 	seq_printf(m, "hole_bytes: %llu\n", bmem_bytes(f.arena.hole_pages));
 	seq_printf(m, "largest_hole_bytes: %llu\n",
 		   bmem_bytes(f.arena.hole_best));
-	seq_printf(m, "fragmentation_permille: %u\n", fragmentation(&f.arena));
+	seq_printf(m, "fragmentation_permille: %u\n", bmem_fragmentation(&f.arena));
 }
 
 /**

@@ -39,6 +39,8 @@ unsigned int bmem_leak_age_ms = 5000;
 unsigned int bmem_leak_delay_ms = 5000;
 
 static const struct leak_detector * const detectors[] = {
+	&bmem_leak_unref,
+	&bmem_leak_cycle,
 };
 
 static void leak_work(struct work_struct *work);
@@ -540,6 +542,7 @@ static int round_settle(struct leak_round *round)
  * struct leak_look - how a client is to be looked at
  * @kinds: BMEM_LEAK_KIND()s
  * @again: only what is suspected so far, where the detector can tell
+ * @wait: for another round to end
  * @patient: as in struct leak_round
  * @min_age: as in struct leak_round
  * @delay: as in struct leak_round
@@ -548,16 +551,19 @@ static int round_settle(struct leak_round *round)
 struct leak_look {
 	u32 kinds;
 	bool again;
+	bool wait;
 	bool patient;
 	u64 min_age;
 	u64 delay;
 	u32 cut_short;
 };
 
-static void look_init(struct leak_look *look, u32 kinds, bool patient)
+static void look_init(struct leak_look *look, u32 kinds, bool wait,
+		      bool patient)
 {
 	memset(look, 0, sizeof(*look));
 	look->kinds = kinds;
+	look->wait = wait;
 	look->patient = patient;
 	look->min_age = READ_ONCE(bmem_leak_age_ms) * (u64)NSEC_PER_MSEC;
 	look->delay = READ_ONCE(bmem_leak_delay_ms) * (u64)NSEC_PER_MSEC;
@@ -637,9 +643,9 @@ static int round_run(struct leak_round *round, bool again)
 	return rc ?: settled;
 }
 
-static int round_enter(struct bmem_client *client, bool patient)
+static int round_enter(struct bmem_client *client, bool wait)
 {
-	if (patient)
+	if (wait)
 		return mutex_lock_killable(&client->leaks.round_lock) ?
 		       -EINTR : 0;
 	return mutex_trylock(&client->leaks.round_lock) ? 0 : -EBUSY;
@@ -652,7 +658,7 @@ static int round_enter(struct bmem_client *client, bool patient)
 static int client_look(struct bmem_client *client, struct leak_look *look)
 {
 	struct mem_cgroup *old;
-	int rc = round_enter(client, look->patient), one;
+	int rc = round_enter(client, look->wait), one;
 	unsigned int i;
 
 	if (rc)
@@ -742,7 +748,7 @@ static int scan_client(struct bmem_client *client, struct bmem_leak_scan *cmd)
 	struct leak_look look;
 	int rc = 0;
 
-	look_init(&look, kinds, true);
+	look_init(&look, kinds, true, true);
 	if (cmd->delay_ms)
 		look.delay = cmd->delay_ms * (u64)NSEC_PER_MSEC;
 	if (cmd->flags & BMEM_LEAK_SCAN_AGE)
@@ -804,7 +810,7 @@ static u64 kind_due(struct bmem_client *client, const struct leak_detector *d)
 
 	if (test_bit(d->kind, &table->due))
 		return 0;
-	if (period && !(d->period && !own))
+	if (period)
 		at = READ_ONCE(table->scanned[d->kind]) + period;
 	if (own)
 		at = min(at, READ_ONCE(table->scanned[d->kind]) + own);
@@ -833,7 +839,7 @@ static u64 client_turn(struct bmem_client *client)
 		at = kind_due(client, detectors[i]);
 		if (at <= now) {
 			look_init(&look, BMEM_LEAK_KIND(detectors[i]->kind),
-				  false);
+				  false, false);
 			look.again = kind_again(client, detectors[i]);
 			/* One that is busy has its turn later. */
 			if (client_look(client, &look) == -EBUSY)
@@ -886,6 +892,27 @@ void bmem_leak_soon(struct bmem_client *client, u32 kind)
 		mod_delayed_work(leak_wq, &leak_dwork, 0);
 }
 
+/**
+ * bmem_leak_recheck() - what is suspected may not be so any more
+ * @client: client, locked or not
+ */
+void bmem_leak_recheck(struct bmem_client *client)
+{
+	struct leak_table *table = &client->leaks;
+	bool any = false;
+	u32 kind;
+
+	for (kind = 0; kind < LEAK_KINDS; kind++) {
+		if (!READ_ONCE(table->recheck[kind]))
+			continue;
+		/* Long ago; a round that ends now sets it anew. */
+		WRITE_ONCE(table->recheck[kind], 1);
+		any = true;
+	}
+	if (any && !READ_ONCE(leaks_off))
+		mod_delayed_work(leak_wq, &leak_dwork, 0);
+}
+
 /* ---- what the file "leaks" is told --------------------------------------------------- */
 
 /**
@@ -900,7 +927,7 @@ int bmem_leaks_scan_all(void)
 	struct leak_look look;
 	int rc = 0;
 
-	look_init(&look, LEAK_ALL, false);
+	look_init(&look, LEAK_ALL, true, false);
 	while (rc != -EINTR && (client = bmem_client_next(id, last))) {
 		id = client->who.id;
 		rc = client_look(client, &look);
@@ -1024,6 +1051,9 @@ static void row_fill(struct bmem_client *client, const struct leak_finding *f,
 	row->evidence = f->sums.evidence;
 	row->nr_samples = f->sums.nr_samples;
 	memcpy(row->samples, f->sums.samples, sizeof(row->samples));
+	row->hole_bytes = bmem_bytes(client->leaks.arena.hole_pages);
+	row->largest_hole_bytes = bmem_bytes(client->leaks.arena.hole_best);
+	row->fragmentation = bmem_fragmentation(&client->leaks.arena);
 	if (!site)
 		return;
 	row->nr_frames = site->frames ? site->frames->nr : 0;

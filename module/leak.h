@@ -19,6 +19,8 @@
 
 #include <linux/bmem.h>
 
+#include "place.h"
+
 struct bmem_client;
 struct dentry;
 struct leak_finding;
@@ -44,6 +46,8 @@ struct leak_finding;
  * @cleared: findings that went away
  * @dropped: tensors for which the last round of a kind had no room
  * @cut_short: kinds whose last round did not come to its end
+ * @arena: shape of the client's space when a finding was last told of, in
+ *	pages
  * @due: kinds that the worker is to look for; atomic bits, without the lock
  */
 struct leak_table {
@@ -60,6 +64,7 @@ struct leak_table {
 	u64 cleared;
 	u64 dropped[LEAK_KINDS];
 	u32 cut_short;
+	struct place_stats arena;
 	unsigned long due;
 };
 
@@ -108,9 +113,9 @@ struct leak_round;
  * @rounds: in so many rounds in a row, with the same cookie, must a tensor be
  *	found to be suspected; at least 1
  * @sites: it is of whole sites, told by bmem_leak_site()
- * @period: how often the worker is to scan this client, in nanoseconds, 0 for
- *	never, not even when it looks at all clients; NULL to leave that to the
- *	user.  Called without the client's lock.
+ * @period: how often the worker is to scan this client unasked, in
+ *	nanoseconds; 0, or no function, for never.  Called without the client's
+ *	lock.
  * @scan: look at one client and call bmem_leak_suspect() (or, for a kind that
  *	is of whole sites, bmem_leak_site()) for all that there is.  Sleeps, and
  *	is called without the client's lock, which it takes by
@@ -198,6 +203,10 @@ struct leak_trend {
 
 extern unsigned int bmem_leak_age_ms;
 extern unsigned int bmem_leak_delay_ms;
+extern unsigned int bmem_cycle_ms;
+
+extern const struct leak_detector bmem_leak_unref;
+extern const struct leak_detector bmem_leak_cycle;
 
 /* ---- for detectors ------------------------------------------------------- */
 
@@ -207,8 +216,14 @@ void bmem_leak_cut_short(struct leak_round *round);
 int bmem_leak_lock(struct leak_round *round);
 void bmem_leak_soon(struct bmem_client *client, u32 kind);
 
+/* ---- rules ------------------------------------------------------------------ */
+
+int bmem_leak_rules_start(void);
+void bmem_leak_rules_stop(void);
+
 /* ---- for everybody else ------------------------------------------------------ */
 
+void bmem_leak_recheck(struct bmem_client *client);
 void bmem_leaks_init(struct bmem_client *client);
 void bmem_leaks_release(struct bmem_client *client);
 u64 bmem_leaks_bytes(const struct bmem_client *client);

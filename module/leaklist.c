@@ -337,7 +337,7 @@ static int leaks_show(struct seq_file *m, void *v)
 	const struct bmem_leak_row *row;
 
 	if (v == SEQ_START_TOKEN) {
-		seq_puts(m, "# id client tgid comm kind state site tensors bytes confirmed_tensors confirmed_bytes oldest_ms first_seen_ms checked_ms slope confidence evidence frames label\n");
+		seq_puts(m, "# id client tgid comm kind state site tensors bytes confirmed_tensors confirmed_bytes oldest_ms first_seen_ms checked_ms slope confidence evidence frames fragmentation label\n");
 		return 0;
 	}
 	row = &iter->row[iter->at];
@@ -349,7 +349,7 @@ static int leaks_show(struct seq_file *m, void *v)
 		   row->confirmed_bytes, row->oldest_ms, row->first_seen_ms,
 		   row->checked_ms, row->slope, row->confidence);
 	show_evidence(m, row->evidence);
-	seq_printf(m, " %u ", row->nr_frames);
+	seq_printf(m, " %u %u ", row->nr_frames, row->fragmentation);
 	bmem_show_name(m, row->label);
 	seq_putc(m, '\n');
 	return 0;

@@ -38,8 +38,8 @@ bool bmem_sees(const struct bmem_identity *who, bool all)
  * bmem_row_tell() - copy a row to the caller
  * @rows: where its rows are
  * @at: number of the row
- * @row_size: size that it knows; a caller of a later version has longer rows:
- *	what is unknown here is zero
+ * @row_size: size that it knows; a caller of an earlier version has shorter
+ *	rows, one of a later version longer ones: what is unknown here is zero
  * @row: row
  * @size: its size
  *
@@ -51,6 +51,7 @@ int bmem_row_tell(u64 rows, u32 at, u32 row_size, const void *row,
 	char __user *to = u64_to_user_ptr(rows);
 
 	to += (size_t)at * row_size;
+	size = min_t(size_t, size, row_size);
 	if (copy_to_user(to, row, size) ||
 	    clear_user(to + size, row_size - size))
 		return -EFAULT;

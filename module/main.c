@@ -27,6 +27,7 @@
 #define PROMOTE_MS_MIN		10
 #define PROMOTE_MS_MAX		3600000
 #define LEAK_MS_MAX		3600000
+#define CYCLE_MS_MIN		100
 
 /* Placement counts pages in 32 bits. */
 #define SPACE_GIB_MAX		((u64)PLACE_CHUNKS_MAX * BMEM_HUGE_SIZE / SZ_1G)
@@ -150,6 +151,19 @@ module_param_cb(leak_delay_ms, &leak_ms_ops, &bmem_leak_delay_ms, 0644);
 MODULE_PARM_DESC(leak_delay_ms,
 		 "milliseconds after which a suspected leak is looked at again (default 5000)");
 
+static int set_cycle_ms(const char *val, const struct kernel_param *kp)
+{
+	return param_set_uint_minmax(val, kp, CYCLE_MS_MIN, LEAK_MS_MAX);
+}
+
+static const struct kernel_param_ops cycle_ms_ops = {
+	.set = set_cycle_ms,
+	.get = param_get_uint,
+};
+module_param_cb(cycle_ms, &cycle_ms_ops, &bmem_cycle_ms, 0644);
+MODULE_PARM_DESC(cycle_ms,
+		 "milliseconds between looks for cycles of links, in clients with level full (default 10000)");
+
 module_param_named(huge, bmem_huge, bool, 0644);
 MODULE_PARM_DESC(huge,
 		 "take huge pages from the system; N for base pages only (default Y)");
@@ -240,6 +254,7 @@ union bmem_cmd {
 	struct bmem_leak_scan leak_scan;
 	struct bmem_leak_list leak_list;
 	struct bmem_events events;
+	struct bmem_link link;
 	u32 size;
 };
 
@@ -329,6 +344,8 @@ BMEM_OP_FN(tombstone_list, bmem_tombstone_rows(&cmd->tombstone_list))
 BMEM_OP_FN(tombstone_sites, bmem_tombstone_sites(&cmd->tombstone_sites))
 BMEM_OP_FN(tombstone_module, bmem_tombstone_module(&cmd->tombstone_module))
 BMEM_OP_FN(leak_scan, bmem_leak_scan(client, &cmd->leak_scan))
+BMEM_OP_FN(link, bmem_link(client, &cmd->link, false))
+BMEM_OP_FN(unlink, bmem_link(client, &cmd->link, true))
 BMEM_OP_FN(leak_list, bmem_leak_list(client, &cmd->leak_list))
 
 /* Slots that the caller is not told of are taken back. */
@@ -397,6 +414,8 @@ static const struct bmem_op ops[] = {
 	BMEM_OP(BMEM_TOMBSTONE_LIST, tombstone_list, rows, OUT_DONE, false),
 	BMEM_OP(BMEM_TOMBSTONE_SITES, tombstone_sites, rows, OUT_ALWAYS, false),
 	BMEM_OP(BMEM_TOMBSTONE_MODULE, tombstone_module, path, OUT_DONE, false),
+	BMEM_OP(BMEM_LINK, link, entries, OUT_DONE, false),
+	BMEM_OP_AS(BMEM_UNLINK, unlink, link, entries, OUT_DONE, false),
 	BMEM_OP(BMEM_LEAK_SCAN, leak_scan, cleared, OUT_DONE, false),
 	BMEM_OP(BMEM_LEAK_LIST, leak_list, __reserved2, OUT_DONE, false),
 };
@@ -558,9 +577,12 @@ static int __init bmem_init(void)
 	rc = bmem_leak_start();
 	if (rc)
 		goto err_sweep;
-	rc = bmem_control_start();
+	rc = bmem_leak_rules_start();
 	if (rc)
 		goto err_leak;
+	rc = bmem_control_start();
+	if (rc)
+		goto err_leak_rules;
 	rc = bmem_tombstones_init();
 	if (rc)
 		goto err_control;
@@ -593,6 +615,8 @@ err_tombstones:
 	bmem_tombstones_exit();
 err_control:
 	bmem_control_stop();
+err_leak_rules:
+	bmem_leak_rules_stop();
 err_leak:
 	bmem_leak_stop();
 err_sweep:
@@ -612,6 +636,7 @@ static void __exit bmem_exit(void)
 {
 	misc_deregister(&bmem_misc);
 	bmem_debugfs_exit();
+	bmem_leak_rules_stop();
 	bmem_leak_stop();
 	bmem_sweep_stop();
 	bmem_promote_exit();

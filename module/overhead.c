@@ -22,6 +22,7 @@ static const char * const kinds[META_KINDS] = {
 	[META_SPANS] = "spans",
 	[META_TABLES] = "tables",
 	[META_LEAKS] = "leaks",
+	[META_LINKS] = "links",
 };
 
 static u64 since;

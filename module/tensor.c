@@ -736,6 +736,7 @@ static void tensor_unrecord(struct bmem_client *client, struct tensor *t)
 
 static void tensor_remove(struct bmem_client *client, struct tensor *t)
 {
+	bmem_links_forget(client, tensor_handle(t));
 	bmem_extent_erase(client, &t->at);
 	bmem_placement_removed(client, &t->at);
 	tensor_unmap(client, t);
@@ -818,6 +819,15 @@ out:
 
 /* ---- info, list ------------------------------------------------------------------ */
 
+static void info_fill(struct bmem_client *client, struct bmem_tensor_info *cmd)
+{
+	strscpy_pad(cmd->label, site_label(client, cmd->tensor.site),
+		    sizeof(cmd->label));
+	bmem_links_count(client, cmd->tensor.handle, &cmd->holds,
+			 &cmd->links_in, &cmd->links_out);
+	cmd->__reserved = 0;
+}
+
 /**
  * bmem_tensor_info() - BMEM_TENSOR_INFO
  * @client: client
@@ -843,8 +853,7 @@ int bmem_tensor_info(struct bmem_client *client, struct bmem_tensor_info *cmd)
 	found = describe_at(&d, offset, &cmd->tensor) &&
 		(by_offset || cmd->tensor.handle == cmd->handle);
 	if (found)
-		strscpy_pad(cmd->label, site_label(client, cmd->tensor.site),
-			    sizeof(cmd->label));
+		info_fill(client, cmd);
 	mutex_unlock(&client->lock);
 	return found ? 0 : -ENOENT;
 }
@@ -865,6 +874,24 @@ bool bmem_tensor_find(struct bmem_client *client, u64 handle,
 	describer_init(&d, client);
 	return describe_at(&d, handle_offset(handle), out) &&
 	       out->handle == handle;
+}
+
+/**
+ * bmem_tensor_gen() - tells tensors with the same handle from each other
+ * @client: client, locked
+ * @handle: handle of a live tensor
+ *
+ * Return: the generation of its record; 0 for a tensor that has none, or whose
+ * handle has it.
+ */
+u32 bmem_tensor_gen(struct bmem_client *client, u64 handle)
+{
+	const struct tensor *t = tensor_by_handle(client, handle);
+	struct ledger_view v;
+
+	if (!t || !bmem_tensor_view(client, t, false, &v))
+		return 0;
+	return v.gen;
 }
 
 static bool list_wants(const struct bmem_tensor_list *cmd,

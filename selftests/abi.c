@@ -24,7 +24,7 @@
 
 /* ---- one field wrong ------------------------------------------------------ */
 
-enum where { IN_ARG, IN_ALLOC_ENTRY, IN_FREE_ENTRY };
+enum where { IN_ARG, IN_ALLOC_ENTRY, IN_FREE_ENTRY, IN_LINK_ENTRY };
 
 /**
  * struct wrong - one field of a good argument replaced
@@ -247,6 +247,19 @@ static const struct wrong wrongs[] = {
 	W(TOMBSTONE_MODULE, bmem_tombstone_module, module, 2, ENOENT),
 	W(TOMBSTONE_MODULE, bmem_tombstone_module, module, 0xffffffff, ENOENT),
 
+	W(LINK, bmem_link, nr, 0, EINVAL),
+	W(LINK, bmem_link, nr, BMEM_BATCH_MAX + 1, EINVAL),
+	W(LINK, bmem_link, nr, 0xffffffff, EINVAL),
+	W(LINK, bmem_link, entries, 0, EFAULT),
+	W(LINK, bmem_link, entries, ~0ULL, EFAULT),
+	WE(LINK, IN_LINK_ENTRY, bmem_link_entry, __reserved, 1, EOPNOTSUPP),
+	W(UNLINK, bmem_link, nr, 0, EINVAL),
+	W(UNLINK, bmem_link, nr, BMEM_BATCH_MAX + 1, EINVAL),
+	W(UNLINK, bmem_link, nr, 0xffffffff, EINVAL),
+	W(UNLINK, bmem_link, entries, 0, EFAULT),
+	W(UNLINK, bmem_link, entries, ~0ULL, EFAULT),
+	WE(UNLINK, IN_LINK_ENTRY, bmem_link_entry, __reserved, 1, EOPNOTSUPP),
+
 	W(LEAK_SCAN, bmem_leak_scan, client_id, ~0ULL, ENOENT),
 	W(LEAK_SCAN, bmem_leak_scan, kinds, 1, EINVAL),
 	W(LEAK_SCAN, bmem_leak_scan, kinds, 1U << (BMEM_LEAK_GROWTH + 1), EINVAL),
@@ -262,7 +275,7 @@ static const struct wrong wrongs[] = {
 	W(LEAK_LIST, bmem_leak_list, __reserved2, 1, EOPNOTSUPP),
 	W(LEAK_LIST, bmem_leak_list, row_size, 0, EINVAL),
 	W(LEAK_LIST, bmem_leak_list, row_size,
-	  sizeof(struct bmem_leak_row) - 1, EINVAL),
+	  offsetof(struct bmem_leak_row, hole_bytes) - 1, EINVAL),
 	W(LEAK_LIST, bmem_leak_list, row_size, BMEM_PAGE_SIZE + 1, EINVAL),
 	W(LEAK_LIST, bmem_leak_list, nr, 0, EINVAL),
 	W(LEAK_LIST, bmem_leak_list, nr, BMEM_BATCH_MAX + 1, EINVAL),
@@ -477,6 +490,8 @@ static void set_field(struct ctx *x, const struct wrong *w, union any *a)
 		base = (unsigned char *)&x->entry[a->alloc.nr - 1];
 	else if (w->where == IN_FREE_ENTRY)
 		base = (unsigned char *)&x->gone[0];
+	else if (w->where == IN_LINK_ENTRY)
+		base = (unsigned char *)&x->links[0];
 	/* Of a string only the first character. */
 	memcpy(base + w->offset, &value, w->width > 8 ? 1 : w->width);
 	a->flags |= w->flags;

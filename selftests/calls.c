@@ -104,6 +104,51 @@ static void good_events(struct ctx *x, union any *a)
 	a->events.mask = BMEM_EVENT_BIT(BMEM_EVENT_COMPACTED);
 }
 
+static void links_call(struct ctx *x, unsigned long cmd, struct bmem_link *arg)
+{
+	memset(arg, 0, sizeof(*arg));
+	arg->size = sizeof(*arg);
+	memset(x->links, 0, sizeof(x->links));
+	x->links[0].from = x->live[0].handle;
+	x->links[0].to = x->live[1].handle;
+	x->links[1].to = x->live[0].handle;
+	arg->nr = 2;
+	arg->entries = (uintptr_t)x->links;
+	if (cmd)
+		bt_call(x->c.fd, cmd, arg);
+}
+
+static void good_link(struct ctx *x, union any *a)
+{
+	links_call(x, 0, &a->link);
+}
+
+static void undo_link(struct ctx *x, union any *a, bool done)
+{
+	struct bmem_link arg;
+
+	(void)a;
+	if (done)
+		links_call(x, BMEM_UNLINK, &arg);
+}
+
+static void good_unlink(struct ctx *x, union any *a)
+{
+	struct bmem_link arg;
+
+	links_call(x, BMEM_LINK, &arg);
+	links_call(x, 0, &a->link);
+}
+
+static void undo_unlink(struct ctx *x, union any *a, bool done)
+{
+	struct bmem_link arg;
+
+	(void)a;
+	if (!done)
+		links_call(x, BMEM_UNLINK, &arg);
+}
+
 static void good_alloc(struct ctx *x, union any *a)
 {
 	memset(x->entry, 0, sizeof(x->entry));
@@ -266,7 +311,7 @@ const struct call calls[CALLS] = {
 		good_alloc, undo_alloc),
 	[FREE] = CALL(FREE, bmem_free, 0, true,
 		good_free, undo_free),
-	[INFO] = CALL(TENSOR_INFO, bmem_tensor_info, 1, true,
+	[INFO] = GROWN(TENSOR_INFO, bmem_tensor_info, label, 1, true,
 		good_info, undo_nothing),
 	[LIST] = CALL(TENSOR_LIST, bmem_tensor_list, 1, true,
 		good_list, undo_nothing),
@@ -306,6 +351,10 @@ const struct call calls[CALLS] = {
 		good_tombstone_module, undo_nothing),
 	[LEAK_SCAN] = CALL(LEAK_SCAN, bmem_leak_scan, 3, true,
 		good_leak_scan, undo_nothing),
+	[LINK] = CALL(LINK, bmem_link, 0, true,
+		good_link, undo_link),
+	[UNLINK] = CALL(UNLINK, bmem_link, 0, true,
+		good_unlink, undo_unlink),
 	[LEAK_LIST] = CALL(LEAK_LIST, bmem_leak_list, 1, true,
 		good_leak_list, undo_nothing),
 	[EVENTS] = CALL(EVENTS, bmem_events, BMEM_EVENTS_SET, true,

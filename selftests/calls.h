@@ -45,6 +45,7 @@ union any {
 	struct bmem_leak_scan leak_scan;
 	struct bmem_leak_list leak_list;
 	struct bmem_events events;
+	struct bmem_link link;
 	unsigned char bytes[8192];
 };
 
@@ -64,6 +65,7 @@ union any {
  * @tombs: where TOMBSTONE_LIST writes
  * @held: where TOMBSTONE_SITES writes
  * @leaks: where LEAK_LIST writes
+ * @links: what LINK and UNLINK are given
  * @serial: a tombstone with two sites, one of them with a stack
  */
 struct ctx {
@@ -81,6 +83,7 @@ struct ctx {
 	struct bmem_tombstone_row tombs[2];
 	struct bmem_tombstone_site held[BMEM_TOMBSTONE_SITES_MAX];
 	struct bmem_leak_row leaks[2];
+	struct bmem_link_entry links[2];
 	__u64 serial;
 };
 
@@ -110,7 +113,8 @@ enum call_index {
 	QUERY, BIND, SITE, ALLOC, FREE, INFO, LIST, STATS, TRIM, CREATE,
 	DESTROY, RESIZE, POOLS, POOL_STATS, SLOTS_GET, SLOTS_PUT, MODULE,
 	MODULE_INFO, SITE_LIST, SITE_FRAMES, CLIENT_LIST, TOMBSTONE_LIST,
-	TOMBSTONE_SITES, TOMBSTONE_MODULE, LEAK_SCAN, LEAK_LIST, EVENTS, CALLS,
+	TOMBSTONE_SITES, TOMBSTONE_MODULE, LEAK_SCAN, LEAK_LIST, EVENTS, LINK,
+	UNLINK, CALLS,
 };
 
 extern const struct call calls[CALLS];

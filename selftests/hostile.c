@@ -89,6 +89,7 @@ static __u64 some_bytes(__u64 *rnd)
 struct scratch {
 	struct bmem_alloc_entry alloc[BMEM_BATCH_MAX];
 	struct bmem_free_entry gone[BMEM_BATCH_MAX];
+	struct bmem_link_entry links[BMEM_BATCH_MAX];
 	struct bmem_tensor rows[BMEM_BATCH_MAX];
 	__u32 ids[BMEM_POOLS_MAX];
 	__u64 slots[BMEM_BATCH_MAX];
@@ -131,6 +132,23 @@ static void fill_free(union any *a, struct scratch *s, struct attack *at, int i,
 	for (n = 0; n < a->free.nr; n++)
 		s->gone[n].handle = bt_random(rnd) % 20 ?
 			at->handles[i][bt_random(rnd) % HANDLES] : corner(rnd);
+}
+
+/* Some cycles, some holds, many of what is gone by now. */
+static void fill_link(union any *a, struct scratch *s, struct attack *at, int i,
+		      __u64 *rnd)
+{
+	unsigned int n;
+
+	a->link.nr = 1 + bt_random(rnd) % BATCH;
+	a->link.entries = (uintptr_t)s->links;
+	memset(s->links, 0, BATCH * sizeof(*s->links));
+	for (n = 0; n < a->link.nr; n++) {
+		s->links[n].from = bt_random(rnd) % 4 ?
+			at->handles[i][bt_random(rnd) % HANDLES] : 0;
+		s->links[n].to = bt_random(rnd) % 20 ?
+			at->handles[i][bt_random(rnd) % HANDLES] : corner(rnd);
+	}
 }
 
 /* Names of slots that are out, were out, or never will be. */
@@ -179,6 +197,8 @@ static void spoil(union any *a, int call, __u64 *rnd)
 		[TOMBSTONE_LIST] = offsetof(struct bmem_tombstone_list, rows),
 		[TOMBSTONE_SITES] = offsetof(struct bmem_tombstone_sites, rows),
 		[LEAK_LIST] = offsetof(struct bmem_leak_list, rows),
+		[LINK] = offsetof(struct bmem_link, entries),
+		[UNLINK] = offsetof(struct bmem_link, entries),
 	};
 	size_t at = bt_random(rnd) % (calls[call].size / 4) * 4;
 	__u64 value = corner(rnd);
@@ -250,6 +270,10 @@ static void fill(union any *a, int call, struct scratch *s, struct attack *at,
 	case TOMBSTONE_MODULE:
 		a->tombstone_module.serial = bt_random(rnd) % 40;
 		a->tombstone_module.module = 1 + bt_random(rnd) % 4;
+		break;
+	case LINK:
+	case UNLINK:
+		fill_link(a, s, at, i, rnd);
 		break;
 	case LEAK_SCAN:
 		a->leak_scan.client_id = bt_random(rnd) % 40;
@@ -545,7 +569,7 @@ static const char *meddle(int admin, int pool, __u64 *rnd)
 {
 	static const char * const files[] = {
 		"stats", "pools", "clients", "tensors", "tombstones", "last_failure",
-		"leaks",
+		"leaks", "links",
 	};
 	char path[64], *text;
 

@@ -950,6 +950,7 @@ TEST_F_TIMEOUT(sites, overhead, BT_SLOW)
 	static const char * const kinds[] = {
 		"ledger_bytes", "span_map_bytes", "sites_bytes", "tensors_bytes",
 		"spans_bytes", "tables_bytes", "leaks_bytes",
+		"links_bytes",
 	};
 	__u64 sum = 0, value;
 	unsigned int i;

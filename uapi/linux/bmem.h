@@ -608,6 +608,10 @@ struct bmem_slots {
  *	must be 0
  * @tensor: out
  * @label: out, label of the tensor's call site, empty when it has none
+ * @holds: out, holds, see struct bmem_link
+ * @links_in: out, links to it
+ * @links_out: out, links from it
+ * @__reserved: out, 0
  *
  * Errors: %ENOENT when no live tensor has the handle or covers the offset.
  * An offset counts as covered up to the tensor's granted size.
@@ -619,6 +623,10 @@ struct bmem_tensor_info {
 	__aligned_u64 offset;
 	struct bmem_tensor tensor;
 	char label[BMEM_LABEL_LEN];
+	__u32 holds;
+	__u32 links_in;
+	__u32 links_out;
+	__u32 __reserved;
 };
 
 /** define BMEM_LIST_SITE - only tensors of call site @site */
@@ -1347,6 +1355,11 @@ struct bmem_leak_scan {
  * @nr_frames: frames of the site, see SITE_FRAMES
  * @samples: handles of some of its tensors, for TENSOR_INFO
  * @label: label of the site
+ * @hole_bytes: room between tensors in the client's space, when a finding of
+ *	the client was last raised as an event
+ * @largest_hole_bytes: the largest of these holes
+ * @fragmentation: share of @hole_bytes that is not in the largest, in permille
+ * @__reserved: 0
  */
 struct bmem_leak_row {
 	__aligned_u64 id;
@@ -1369,6 +1382,10 @@ struct bmem_leak_row {
 	__u32 nr_frames;
 	__aligned_u64 samples[BMEM_LEAK_SAMPLES];
 	char label[BMEM_LABEL_LEN];
+	__aligned_u64 hole_bytes;
+	__aligned_u64 largest_hole_bytes;
+	__u32 fragmentation;
+	__u32 __reserved;
 };
 
 /** define BMEM_LEAK_LIST_ALL - of all clients that the caller may look at */
@@ -1418,6 +1435,63 @@ struct bmem_leak_list {
 	__aligned_u64 dropped;
 	__u32 cut_short;
 	__u32 __reserved2;
+};
+
+/** define BMEM_LINKS_MAX - most links, and most tensors with any, of a client */
+#define BMEM_LINKS_MAX		(1U << 21)
+
+/**
+ * struct bmem_link_entry - one reference
+ * @from: in, handle of the tensor that refers; 0 for a hold, which is a
+ *	reference from the program itself
+ * @to: in, handle of the tensor that is referred to; may be @from
+ * @result: out, 0 or a negative errno
+ * @__reserved: in, must be 0
+ */
+struct bmem_link_entry {
+	__aligned_u64 from;
+	__aligned_u64 to;
+	__s32 result;
+	__u32 __reserved;
+};
+
+/**
+ * struct bmem_link - BMEM_LINK, BMEM_UNLINK: who refers to whom
+ * @size: sizeof(struct bmem_link)
+ * @flags: must be 0
+ * @nr: number of entries, 1 to %BMEM_BATCH_MAX
+ * @done: out, how many results are 0
+ * @entries: pointer to struct bmem_link_entry[@nr]
+ *
+ * LINK declares references, from one tensor to another (a view to its base, a
+ * node to its gradient) or from the program itself; UNLINK takes them back.
+ * From one tensor to another there is one link at most.  Holds are counted: a
+ * tensor that was held twice is to be let go twice.
+ *
+ * A tensor takes part from when it is first referred to until it is freed: from
+ * then on its program says of every reference that it keeps to it, and one that
+ * is left without any is a leak, as is a cycle that no reference leads into.  A
+ * tensor that only refers to others counts as in use.  When a tensor is freed
+ * the links from and to it are gone, too.
+ *
+ * Any tensor that TENSOR_LIST lists will do, also what is in a slot; of those,
+ * and of tensors with a record, the kernel notices some time later that they
+ * are gone.
+ *
+ * Results: %ENOENT when no live tensor has one of the handles, and of UNLINK
+ * when there is no such reference; %EEXIST when there is the link already;
+ * %EOVERFLOW when it is held 2^32 - 1 times; %EINVAL for @to 0; %ENOSPC for
+ * more than %BMEM_LINKS_MAX links, or tensors with any; %ENOMEM.
+ *
+ * The call succeeds when the array could be read and written; when the results
+ * cannot be written back it fails with %EFAULT and is done all the same.
+ */
+struct bmem_link {
+	__u32 size;
+	__u32 flags;
+	__u32 nr;
+	__u32 done;
+	__aligned_u64 entries;
 };
 
 /** define BMEM_TRIM_POOL - every client of this client's pool; CAP_SYS_ADMIN */
@@ -1636,6 +1710,8 @@ struct bmem_pool_stats {
 #define BMEM_SITE_LIST		_IO(BMEM_IOC_TYPE, 0x52)
 #define BMEM_SITE_FRAMES	_IO(BMEM_IOC_TYPE, 0x53)
 #define BMEM_EVENTS		_IO(BMEM_IOC_TYPE, 0x55)
+#define BMEM_LINK		_IO(BMEM_IOC_TYPE, 0x56)
+#define BMEM_UNLINK		_IO(BMEM_IOC_TYPE, 0x57)
 #define BMEM_CLIENT_LIST	_IO(BMEM_IOC_TYPE, 0x58)
 #define BMEM_TOMBSTONE_LIST	_IO(BMEM_IOC_TYPE, 0x59)
 #define BMEM_TOMBSTONE_SITES	_IO(BMEM_IOC_TYPE, 0x5a)

@@ -110,6 +110,11 @@ int arena_info(struct arena *a, struct bmem_tensor_info *cmd)
 	if (found)
 		site_label(a->books, site_find(a->books, cmd->tensor.site),
 			   cmd->label);
+	/* There are no links in the fallback. */
+	cmd->holds = 0;
+	cmd->links_in = 0;
+	cmd->links_out = 0;
+	cmd->__reserved = 0;
 	arena_unlock(a);
 	return found ? 0 : -ENOENT;
 }

@@ -331,6 +331,8 @@ static const struct abi_call calls[] = {
 	CALL(BMEM_TOMBSTONE_LIST, bmem_tombstone_list),
 	CALL(BMEM_TOMBSTONE_SITES, bmem_tombstone_sites),
 	CALL(BMEM_TOMBSTONE_MODULE, bmem_tombstone_module),
+	CALL(BMEM_LINK, bmem_link),
+	CALL(BMEM_UNLINK, bmem_link),
 	CALL(BMEM_LEAK_SCAN, bmem_leak_scan),
 	CALL(BMEM_LEAK_LIST, bmem_leak_list),
 };
@@ -361,6 +363,7 @@ union abi_arg {
 	struct bmem_tombstone_module tombstone_module;
 	struct bmem_leak_scan leak_scan;
 	struct bmem_leak_list leak_list;
+	struct bmem_link link;
 };
 
 static int memfd_call(struct bmem_client *c, unsigned long cmd, void *user)

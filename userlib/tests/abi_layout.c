@@ -102,13 +102,17 @@ AT(bmem_tensor, age_ms, 32);
 AT(bmem_tensor, site, 40);
 AT(bmem_tensor, flags, 44);
 
-SIZE(bmem_tensor_info, 136);
+SIZE(bmem_tensor_info, 152);
 AT(bmem_tensor_info, size, 0);
 AT(bmem_tensor_info, flags, 4);
 AT(bmem_tensor_info, handle, 8);
 AT(bmem_tensor_info, offset, 16);
 AT(bmem_tensor_info, tensor, 24);
 AT(bmem_tensor_info, label, 72);
+AT(bmem_tensor_info, holds, 136);
+AT(bmem_tensor_info, links_in, 140);
+AT(bmem_tensor_info, links_out, 144);
+AT(bmem_tensor_info, __reserved, 148);
 
 SIZE(bmem_tensor_list, 56);
 AT(bmem_tensor_list, size, 0);
@@ -398,6 +402,19 @@ AT(bmem_events, lost, 24);
 AT(bmem_events, waiting, 32);
 AT(bmem_events, capacity, 36);
 
+SIZE(bmem_link_entry, 24);
+AT(bmem_link_entry, from, 0);
+AT(bmem_link_entry, to, 8);
+AT(bmem_link_entry, result, 16);
+AT(bmem_link_entry, __reserved, 20);
+
+SIZE(bmem_link, 24);
+AT(bmem_link, size, 0);
+AT(bmem_link, flags, 4);
+AT(bmem_link, nr, 8);
+AT(bmem_link, done, 12);
+AT(bmem_link, entries, 16);
+
 SIZE(bmem_leak_scan, 80);
 AT(bmem_leak_scan, size, 0);
 AT(bmem_leak_scan, flags, 4);
@@ -413,7 +430,7 @@ AT(bmem_leak_scan, suspected_bytes, 56);
 AT(bmem_leak_scan, confirmed_bytes, 64);
 AT(bmem_leak_scan, cleared, 72);
 
-SIZE(bmem_leak_row, 208);
+SIZE(bmem_leak_row, 232);
 AT(bmem_leak_row, id, 0);
 AT(bmem_leak_row, client_id, 8);
 AT(bmem_leak_row, pid, 16);
@@ -434,6 +451,10 @@ AT(bmem_leak_row, nr_samples, 104);
 AT(bmem_leak_row, nr_frames, 108);
 AT(bmem_leak_row, samples, 112);
 AT(bmem_leak_row, label, 144);
+AT(bmem_leak_row, hole_bytes, 208);
+AT(bmem_leak_row, largest_hole_bytes, 216);
+AT(bmem_leak_row, fragmentation, 224);
+AT(bmem_leak_row, __reserved, 228);
 
 SIZE(bmem_leak_list, 80);
 AT(bmem_leak_list, size, 0);
@@ -472,6 +493,8 @@ NUMBER(BMEM_MODULE_INFO, 0xbe51);
 NUMBER(BMEM_SITE_LIST, 0xbe52);
 NUMBER(BMEM_SITE_FRAMES, 0xbe53);
 NUMBER(BMEM_EVENTS, 0xbe55);
+NUMBER(BMEM_LINK, 0xbe56);
+NUMBER(BMEM_UNLINK, 0xbe57);
 NUMBER(BMEM_CLIENT_LIST, 0xbe58);
 NUMBER(BMEM_TOMBSTONE_LIST, 0xbe59);
 NUMBER(BMEM_TOMBSTONE_SITES, 0xbe5a);

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tensors that have been referred to, and are not any more: no hold and no link
+ * is left, and they have not been freed.  What waits in a queue to be cleaned
+ * up has been freed, and is not in the registry.
+ *
+ * The graph keeps a list of them, so that a look at it costs nothing but for
+ * what is on it.
+ */
+#include "bmem_private.h"
+
+/* What is done in one hold of a client's lock. */
+#define SLICE_NODES	256
+
+static void hit(struct leak_round *round, u32 node)
+{
+	struct bmem_tensor t;
+	struct leak_hit hit = {
+		.tensor = &t,
+		.evidence = BMEM_LEAK_NO_REFERENCE,
+		.confidence = 100,
+	};
+
+	if (!bmem_links_check(round->client, node, &t))
+		return;
+	hit.cookie = round->client->links->graph.nodes[node].gen;
+	bmem_leak_suspect(round, &hit);
+}
+
+static int unref_scan(struct bmem_client *client, struct leak_round *round)
+{
+	struct graph_list *idle;
+	bool begun = false;
+	u32 node = 0;
+	int rc, i;
+
+	if (!READ_ONCE(client->links))
+		return 0;
+	rc = bmem_links_sweep(round);
+	if (rc)
+		return rc;
+	while (node != GRAPH_NONE) {
+		rc = bmem_leak_lock(round);
+		if (rc)
+			return rc;
+		idle = &client->links->graph.idle;
+		if (!begun)
+			graph_walk_begin(idle);
+		begun = true;
+		for (i = 0; i < SLICE_NODES; i++) {
+			node = graph_walk_next(&client->links->graph, idle);
+			if (node == GRAPH_NONE)
+				break;
+			hit(round, node);
+		}
+		mutex_unlock(&client->lock);
+		cond_resched();
+	}
+	return 0;
+}
+
+static bool unref_still(struct bmem_client *client,
+			const struct leak_suspect *s)
+{
+	const struct graph_node *n;
+	u32 node;
+
+	if (!client->links)
+		return false;
+	node = graph_find(&client->links->graph, s->handle);
+	if (node == GRAPH_NONE)
+		return false;
+	n = &client->links->graph.nodes[node];
+	return n->flags & GRAPH_IDLE && n->gen == s->cookie;
+}
+
+const struct leak_detector bmem_leak_unref = {
+	.name = "unreferenced",
+	.kind = BMEM_LEAK_UNREFERENCED,
+	.rounds = 1,
+	.scan = unref_scan,
+	.still = unref_still,
+};
