@@ -749,6 +749,54 @@ int bmem_events_read(struct bmem_client *client, struct bmem_event *events,
 int bmem_events_status(struct bmem_client *client, struct bmem_events *status);
 
 /**
+ * bmem_link() - declare that a tensor refers to another
+ * @client: client
+ * @from: any pointer into the tensor that refers; NULL for the program itself
+ * @to: any pointer into the tensor that is referred to
+ *
+ * See struct bmem_link for what follows from it.
+ *
+ * Return: 0, or
+ *
+ * * -EINVAL - not the client's memory
+ * * -ENOENT - no live tensor there
+ * * -EEXIST - the link has been declared
+ * * -EOVERFLOW - held too often
+ * * -ENOSPC, -ENOMEM - no room, or no memory, for another
+ * * -EOPNOTSUPP - on the fallback, which keeps no links
+ */
+int bmem_link(struct bmem_client *client, const void *from, const void *to);
+
+/**
+ * bmem_unlink() - take that back
+ * @client: client
+ * @from: as it was declared
+ * @to: as it was declared
+ *
+ * Return: 0, -EINVAL, -EOPNOTSUPP, or -ENOENT also when there is no such
+ * reference.
+ */
+int bmem_unlink(struct bmem_client *client, const void *from, const void *to);
+
+/**
+ * bmem_link_batch() - declare many references, by handle
+ * @client: client
+ * @link: in and out, see struct bmem_link; the caller sets @link->size
+ *
+ * Return: 0, -EINVAL, -E2BIG, -EOPNOTSUPP or -ENOMEM; each entry has a result.
+ */
+int bmem_link_batch(struct bmem_client *client, struct bmem_link *link);
+
+/**
+ * bmem_unlink_batch() - take back many
+ * @client: client
+ * @link: likewise
+ *
+ * Return: likewise.
+ */
+int bmem_unlink_batch(struct bmem_client *client, struct bmem_link *link);
+
+/**
  * bmem_ref() - one more holder of a tensor
  * @client: client
  * @ptr: a tensor, or what bmem_view() answered

@@ -586,6 +586,39 @@ static void tombstones(void **state)
 	WITH(BMEM_TOMBSTONE_LIST, l, size, 4, -EINVAL);
 }
 
+/* The fallback keeps no links, and looks for no leaks. */
+static void links_and_leaks(void **state)
+{
+	struct bmem_link link = { .size = sizeof(link), .nr = 1 };
+	struct bmem_leak_scan scan = { .size = sizeof(scan) };
+	struct bmem_leak_list list = { .size = sizeof(list), .nr = 1 };
+	struct bmem_tensor_info info = {
+		.size = sizeof(info), .flags = BMEM_INFO_OFFSET,
+	};
+	char *p = bmem_alloc(c, 5000, 0, 0, NULL);
+
+	(void)state;
+	EQ(call(c, BMEM_LINK, &link), -EOPNOTSUPP);
+	EQ(call(c, BMEM_UNLINK, &link), -EOPNOTSUPP);
+	EQ(call(c, BMEM_LEAK_SCAN, &scan), -EOPNOTSUPP);
+	EQ(call(c, BMEM_LEAK_LIST, &list), -EOPNOTSUPP);
+	EQ(bmem_link_batch(c, &link), -EOPNOTSUPP);
+	EQ(bmem_unlink_batch(c, &link), -EOPNOTSUPP);
+	EQ(bmem_link(c, NULL, p), -EOPNOTSUPP);
+	EQ(bmem_link(c, p, p), -EOPNOTSUPP);
+	EQ(bmem_unlink(c, p, p + 4999), -EOPNOTSUPP);
+	EQ(bmem_link(c, NULL, &link), -EINVAL);
+	EQ(bmem_link(c, &link, p), -EINVAL);
+	info.offset = p - (char *)bmem_space(c, NULL);
+	info.holds = 1;
+	info.links_in = 1;
+	info.links_out = 1;
+	EQ(call(c, BMEM_TENSOR_INFO, &info), 0);
+	EQ(info.holds + info.links_in + info.links_out, 0);
+	bmem_free(c, p);
+	EQ(bmem_link(c, NULL, p), -ENOENT);
+}
+
 static void trim(void **state)
 {
 	struct bmem_trim good = { .size = sizeof(good) };
@@ -647,6 +680,7 @@ static const struct CMUnitTest tests[] = {
 	CALL_TEST(site_list),
 	CALL_TEST(client_list),
 	CALL_TEST(tombstones),
+	CALL_TEST(links_and_leaks),
 	CALL_TEST(trim),
 	CALL_TEST(pools),
 };
