@@ -21,8 +21,8 @@
 void bmem_pool_freed(struct bmem_pool *pool)
 {
 	atomic_inc(&pool->freed);
-	/* Either this sees who waits, or who begins to wait sees the count. */
 	smp_mb__after_atomic();
+	/* Either this sees who waits, or who begins to wait sees the count. */
 	if (waitqueue_active(&pool->room))
 		wake_up_interruptible_all(&pool->room);
 }
