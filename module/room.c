@@ -21,7 +21,7 @@
 void bmem_pool_freed(struct bmem_pool *pool)
 {
 	atomic_inc(&pool->freed);
-	smp_mb__after_atomic();
+	smp_mb__after_atomic(); /* see below */
 	/* Either this sees who waits, or who begins to wait sees the count. */
 	if (waitqueue_active(&pool->room))
 		wake_up_interruptible_all(&pool->room);

@@ -226,13 +226,33 @@ objcopy --only-keep-debug "$tmp/gone" "$tmp/gone.debug"
 objcopy --strip-all "$tmp/gone"
 hold g 1000 "job g" gone "$tmp/gone"
 build=$(readelf -n "$tmp/gone" | sed -n 's/.*Build ID: //p')
+# What root, the owner and another user hear of it.
+listen() { # listen NAME UID
+	(exec setpriv --reuid "$2" --regid 1000 --clear-groups "$ctl" events --json --client "$a_id" \
+		--count 1) >"$tmp/$1.json" &
+	holders="$holders $!"
+	for _ in $(seq 600); do
+		grep -qs bmem-client-id /proc/$!/fdinfo/* && [ "$(cut -d ' ' -f 3 /proc/$!/stat)" = S ] && break
+		sleep 0.1
+	done
+}
+listen heard_root 0
+root_pid=$!
+listen heard_own 1000
+own_pid=$!
+listen heard_other 1001
+other_pid=$!
 kill -9 "$a_pid" "$g_pid"
 wait "$a_pid" "$g_pid" 2>/dev/null
+wait "$root_pid" "$own_pid"
+check "another user hears nothing" sh -c "kill '$other_pid' && [ ! -s '$tmp/heard_other.json' ]"
 rm "$tmp/gone"
 save tomb "$ctl" tombstones -j -c "$a_id"
 save mine as 1000 "$ctl" tombstones -j -c "$a_id"
 judge <<JUDGE
 a tombstone :: [(r["pid"], r["uid"], r["end"], r["live_tensors"], r["live_bytes"], r["label"]) for r in load("tomb")] == [($a_pid, 1000, "signal 9", 3, $live, "job a")]
+root hears of it :: [(r["type"], r["client"], r["bytes"]) for r in load("heard_root")] == [("client-gone", $a_id, $live)]
+and the user :: load("heard_own")[0]["serial"] == load("heard_root")[0]["serial"]
 its sites add up :: sum(s["live_bytes"] for s in load("tomb")[0]["sites"]) == $live
 the user sees it :: len(load("mine")) == 1
 JUDGE

@@ -29,6 +29,7 @@ static const char doc[] =
 "  tensors                   their live tensors\n"
 "  sites                     where these are allocated\n"
 "  tombstones                processes that are gone, and what they held\n"
+"  events                    what happens, as it happens\n"
 "  watch VERB                one of those that show, again and again\n"
 "\v"
 "SIZE is a whole number with K, M, G or T; TIME one with ms, s, m, h or d. "
@@ -79,7 +80,7 @@ static const struct argp_option options[] = {
 	{ "node", KEY_NODE, "N", 0, "NUMA node, with --policy bind", 3 },
 	{ "group", KEY_GROUP, "GROUP", 0, "Who may use it; without, everybody who may use bmem", 3 },
 	{ "interval", KEY_INTERVAL, "TIME", 0, "From one round to the next (2s)", 4 },
-	{ "count", KEY_COUNT, "N", 0, "Stop after N rounds", 4 },
+	{ "count", KEY_COUNT, "N", 0, "Stop after N rounds, or events", 4 },
 	{ "list", KEY_LIST, "WHAT", OPTION_HIDDEN, "Verbs, or a verb's columns", 5 },
 	{ 0 },
 };
@@ -97,6 +98,7 @@ static const struct verb verbs[] = {
 	{ "tensors", show_tensors, SHOWS "ctzayd", false },
 	{ "sites", show_sites, SHOWS "ctSyd", false },
 	{ "tombstones", show_tombstones, SHOWS "cSyd", false },
+	{ "events", show_events, "jbcHk", false },
 };
 
 /* The letter that stands for an option in struct verb. */
@@ -336,7 +338,7 @@ static void take_words(struct argp_state *state, struct parser *p)
 		nr--;
 	}
 	if (!nr)
-		argp_error(state, "say what to show: status, pools, clients, tensors, sites or tombstones");
+		argp_error(state, "say what to show: status, pools, clients, tensors, sites, tombstones or events");
 	if (nr > 1) {
 		p->o.verb = find_verb(w[0], w[1]);
 		taken = 2;
@@ -350,7 +352,8 @@ static void take_words(struct argp_state *state, struct parser *p)
 		argp_error(state, "%s needs the pool's name", p->o.verb->name);
 	if (nr - taken > (p->o.verb->argument ? 1U : 0U))
 		argp_error(state, "'%s' is too much", w[nr - 1]);
-	if (p->o.verb->argument && p->o.watch)
+	p->o.lines = p->o.verb->run == show_events;
+	if ((p->o.verb->argument || p->o.lines) && p->o.watch)
 		argp_error(state, "%s is not for watching", p->o.verb->name);
 	p->o.name = p->o.verb->argument ? w[taken] : NULL;
 }
@@ -375,7 +378,7 @@ static void check_options(struct argp_state *state, const struct parser *p)
 	for (i = 0; i < p->nr_used; i++) {
 		key = p->used[i];
 		if (key == KEY_INTERVAL || key == KEY_COUNT) {
-			if (!o->watch)
+			if (!o->watch && !strchr(o->verb->accepts, letter(key)))
 				argp_error(state, "--%s is for watch",
 					   option_name(key));
 		} else if (!strchr(o->verb->accepts, letter(key))) {

@@ -36,6 +36,7 @@ enum status {
  * struct options - what the command line says
  * @verb: what to do
  * @name: its argument, a pool's name or number
+ * @lines: what is printed has no end: an object of JSON is a line
  * @watch: do it again and again
  * @json: print JSON
  * @bytes: print sizes as numbers
@@ -67,6 +68,7 @@ enum status {
 struct options {
 	const struct verb *verb;
 	const char *name;
+	bool lines;
 	bool watch;
 	bool json;
 	bool bytes;
@@ -304,6 +306,20 @@ struct tombstone {
 };
 
 /**
+ * struct event - one line of "events"
+ * @e: what happened
+ * @type: what it is about
+ * @pool: number of the pool, or nothing
+ * @time: when, by local time
+ */
+struct event {
+	struct bmem_event e;
+	const char *type;
+	char pool[12];
+	char time[32];
+};
+
+/**
  * struct totals - the one row of "status"
  * @backend: "dev" or "memfd"
  * @module: the module's version, or NULL
@@ -402,7 +418,7 @@ void stack_print(struct ctl *ctl, const struct bmem_frame *frames, uint32_t nr,
 void *stack_json(struct ctl *ctl, const struct bmem_frame *frames, uint32_t nr,
 		 program_fn program, const void *row);
 
-/* ---- views.c, admin.c, device.c ----------------------------------------------------- */
+/* ---- views.c, events.c, admin.c, device.c ----------------------------------------------------- */
 
 int show_status(struct ctl *ctl);
 int show_pools(struct ctl *ctl);
@@ -410,7 +426,10 @@ int show_clients(struct ctl *ctl);
 int show_tensors(struct ctl *ctl);
 int show_sites(struct ctl *ctl);
 int show_tombstones(struct ctl *ctl);
+int print_json(struct ctl *ctl, const struct table *t);
 const struct table *view_named(const char *name);
+
+int show_events(struct ctl *ctl);
 
 int pool_create(struct ctl *ctl);
 int pool_resize(struct ctl *ctl);

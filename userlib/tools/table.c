@@ -361,7 +361,7 @@ void *table_json(struct ctl *ctl, const struct table *t)
 
 /**
  * json_print() - print an object
- * @o: options: while watching, an object is one line
+ * @o: options: where one follows another, each is a line
  * @object: json_t, which is dropped
  * @out: where to
  *
@@ -372,7 +372,7 @@ void *table_json(struct ctl *ctl, const struct table *t)
 int json_print(const struct options *o, void *object, FILE *out)
 {
 	int ret = json_dumpf(object, out, JSON_ENSURE_ASCII |
-			     (o->watch ? JSON_COMPACT : JSON_INDENT(2)));
+			     (o->watch || o->lines ? JSON_COMPACT : JSON_INDENT(2)));
 
 	json_decref(object);
 	putc('\n', out);

@@ -355,6 +355,23 @@ static void drop_totals(void *row)
 	free(sum->scope);
 }
 
+#define EVENT(field, title, kind) \
+	COLUMN(struct event, e.field, #field, title, kind)
+
+static const struct column event_columns[] = {
+	COLUMN(struct event, time, "time", "time", KIND_CHARS),
+	EVENT(time_ns, NULL, KIND_NUMBER),
+	EVENT(serial, NULL, KIND_ID),
+	COLUMN(struct event, type, "type", "type", KIND_TEXT),
+	COLUMN(struct event, e.client_id, "client", "client", KIND_ID),
+	COLUMN(struct event, pool, "pool", "pool", KIND_CHARS),
+	EVENT(level, "level", KIND_NUMBER),
+	EVENT(bytes, "bytes", KIND_BYTES),
+	EVENT(arg, "arg", KIND_NUMBER),
+	EVENT(lost, "lost", KIND_NUMBER),
+	{ 0 },
+};
+
 static const struct table views[] = {
 	{ .name = "status", .columns = status_columns, .sort = "backend",
 	  .row_size = sizeof(struct totals), .drop = drop_totals },
@@ -370,6 +387,8 @@ static const struct table views[] = {
 	{ .name = "tombstones", .columns = tombstone_columns, .sort = "serial",
 	  .row_size = sizeof(struct tombstone), .details = tombstone_details,
 	  .more = tombstone_more, .drop = drop_tombstone },
+	{ .name = "events", .columns = event_columns, .sort = "serial",
+	  .row_size = sizeof(struct event) },
 };
 
 /**
@@ -388,7 +407,14 @@ const struct table *view_named(const char *name)
 	return NULL;
 }
 
-static int print_json(struct ctl *ctl, const struct table *t)
+/**
+ * print_json() - a table as an object with its name
+ * @ctl: run
+ * @t: table, sorted
+ *
+ * Return: enum status.
+ */
+int print_json(struct ctl *ctl, const struct table *t)
 {
 	json_t *o = must(json_object());
 
