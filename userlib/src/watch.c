@@ -27,7 +27,7 @@ static const uint32_t percent[LEVELS] = { 0, 70, 80, 90, 95 };
 
 static uint64_t wanted(const struct watch *w)
 {
-	return __atomic_load_n(&w->mask, __ATOMIC_RELAXED);
+	return __atomic_load_n(&w->mask, __ATOMIC_ACQUIRE);
 }
 
 static int pipe_open(struct watch *w)
@@ -245,8 +245,11 @@ static int set_mask(struct bmem_client *c, uint64_t mask)
 	if (!ret) {
 		/* It begins with how it is, and tells what changes. */
 		if (!wanted(w))
-			w->level = level_of(c->arena, attached(c->arena), 0);
-		__atomic_store_n(&w->mask, mask, __ATOMIC_RELAXED);
+			__atomic_store_n(&w->level,
+					 level_of(c->arena, attached(c->arena), 0),
+					 __ATOMIC_RELAXED);
+		/* Whoever sees it sees the pipe. */
+		__atomic_store_n(&w->mask, mask, __ATOMIC_RELEASE);
 		if (w->ends[1])
 			keep_wanted(w, mask);
 	}
