@@ -473,4 +473,209 @@ TEST_F_TIMEOUT(cached, killed, BT_SLOW)
 	}
 }
 
+/* ---- events, waiting ------------------------------------------------------------ */
+
+#define SMALL_POOL	(16 * BT_MIB)
+#define GARBAGE		4
+
+/**
+ * struct runtime - one that keeps memory it could do without
+ * @garbage: blocks
+ * @nr: how many
+ * @calls: events it heard of
+ * @bad: what could not be freed
+ */
+struct runtime {
+	void *garbage[GARBAGE];
+	unsigned int nr;
+	unsigned int calls;
+	unsigned int bad;
+};
+
+static void collect(struct bmem_client *c, const struct bmem_event *e, void *arg)
+{
+	struct runtime *r = arg;
+	unsigned int nr = __atomic_exchange_n(&r->nr, 0, __ATOMIC_ACQ_REL);
+
+	r->bad += e->type != BMEM_EVENT_ALLOC_FAILED || !e->client_id;
+	while (nr--)
+		r->bad += !!bmem_free(c, r->garbage[nr]);
+	__atomic_fetch_add(&r->calls, 1, __ATOMIC_RELEASE);
+}
+
+/* An allocation that waits, until a handler has made room for it. */
+TEST_F_TIMEOUT(cached, hears_and_waits, BT_SLOW)
+{
+	int pool = bt_pool_create(self->admin, "heard", SMALL_POOL, 0);
+	struct runtime r = { .nr = 0 };
+	struct bmem_client *c;
+	__u64 begun;
+	void *p;
+
+	ASSERT_LE(0, pool);
+	ASSERT_EQ(0, lib_open(&c, pool));
+	while (r.nr < GARBAGE - 1) {
+		r.garbage[r.nr] = bmem_alloc(c, 4 * BT_MIB, 0, 0, "garbage");
+		ASSERT_NE(NULL, r.garbage[r.nr++]);
+	}
+	/* Without anybody who hears of it there is no use in waiting. */
+	ASSERT_EQ(0, bmem_set_wait(c, 500));
+	begun = bt_now_ms();
+	EXPECT_EQ(NULL, bmem_alloc(c, 12 * BT_MIB, 0, 0, "much"));
+	EXPECT_EQ(ENOSPC, errno);
+	EXPECT_LE(490, bt_now_ms() - begun);
+
+	ASSERT_EQ(0, bmem_set_wait(c, BMEM_WAIT_MAX_MS));
+	ASSERT_EQ(0, bmem_on_event(c, BMEM_EVENT_BIT(BMEM_EVENT_ALLOC_FAILED),
+				   collect, &r));
+	ASSERT_EQ(0, bmem_events_start(c));
+	begun = bt_now_ms();
+	p = bmem_alloc(c, 12 * BT_MIB, 0, 0, "much");
+	EXPECT_NE(NULL, p);
+	EXPECT_GT(20000, bt_now_ms() - begun);
+	EXPECT_LT(0, __atomic_load_n(&r.calls, __ATOMIC_ACQUIRE));
+	EXPECT_EQ(0, r.bad);
+	EXPECT_EQ(0, bmem_free(c, p));
+	bmem_close(c);
+	EXPECT_EQ(0, bt_pool_destroy(self->admin, pool));
+}
+
+/* ---- ways out --------------------------------------------------------------------- */
+
+static struct bmem_client *leaver;
+static char *left;
+
+static int furnish(int pool)
+{
+	static struct runtime r;
+
+	if (lib_open(&leaver, pool))
+		return 1;
+	left = bmem_alloc(leaver, 100000, 0, 0, "left");
+	if (!left || bmem_ref(leaver, left) ||
+	    !bmem_alloc(leaver, 3 * BT_MIB, 0, 0, "left, too"))
+		return 2;
+	memset(left, 3, 100000);
+	if (bmem_on_event(leaver, BMEM_EVENT_BIT(BMEM_EVENT_RECALL), collect, &r) ||
+	    bmem_events_start(leaver))
+		return 3;
+	return 0;
+}
+
+static void at_exit(void)
+{
+	void *p = bmem_alloc(leaver, 5000, 0, 0, "at exit");
+
+	if (!p || bmem_free(leaver, p) || bt_not_byte(left, 100000, 3) >= 0 ||
+	    bmem_unref(leaver, left) || bmem_unref(leaver, left))
+		_exit(60);
+	bmem_close(leaver);
+}
+
+static int leave_by_exit(void *arg)
+{
+	int ret = furnish(*(int *)arg);
+
+	if (ret || atexit(at_exit))
+		return 50 + ret;
+	exit(0);
+}
+
+static int leave_at_once(void *arg)
+{
+	return furnish(*(int *)arg);
+}
+
+static int leave_by_exec(void *arg)
+{
+	int ret = furnish(*(int *)arg);
+
+	if (!ret)
+		execlp("sleep", "sleep", "1000", NULL);
+	return 70 + ret;
+}
+
+static int leave_by_signal(void *arg)
+{
+	int ret = furnish(*(int *)arg);
+
+	if (!ret)
+		pause();
+	return 80 + ret;
+}
+
+/* Parent and child share it; the child frees what the parent allocated. */
+static int leave_by_fork(void *arg)
+{
+	int ret = furnish(*(int *)arg), status;
+	pid_t pid;
+
+	if (ret)
+		return ret;
+	pid = fork();
+	if (!pid)
+		_exit(bmem_unref(leaver, left) || bmem_unref(leaver, left));
+	if (waitpid(pid, &status, 0) != pid || status)
+		return 10;
+	return bmem_free(leaver, left) == -ENOENT ? 0 : 11;
+}
+
+static bool is_named(pid_t pid, const char *name)
+{
+	char path[64], *comm;
+	bool is;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	comm = bt_read_file(path);
+	is = comm && !strncmp(comm, name, strlen(name));
+	free(comm);
+	return is;
+}
+
+/* However a process with all of it ends: every byte is back. */
+TEST_F_TIMEOUT(cached, every_way_out, BT_SLOW)
+{
+	static const struct {
+		int (*fn)(void *arg);
+		bool stays;
+	} ways[] = {
+		{ leave_by_exit, false }, { leave_at_once, false },
+		{ leave_by_exec, true }, { leave_by_signal, true },
+		{ leave_by_fork, false },
+	};
+	struct bmem_pool_stats st;
+	unsigned int i;
+	int status;
+	pid_t pid;
+
+	for (i = 0; i < ARRAY_SIZE(ways); i++) {
+		pid = bt_spawn(ways[i].fn, &self->pool);
+		ASSERT_LT(0, pid);
+		if (ways[i].fn == leave_by_signal) {
+			EXPECT_TRUE(BT_WAIT(!bt_pool_stats(self->admin, self->pool, &st) &&
+					    st.attached_bytes > 3 * BT_MIB, 10000));
+			kill(pid, SIGKILL);
+		}
+		if (!ways[i].stays) {
+			ASSERT_EQ(pid, waitpid(pid, &status, 0));
+			EXPECT_EQ(0, status) {
+				TH_LOG("way %u: status %#x", i, status);
+			}
+		}
+		if (ways[i].fn == leave_by_exec)
+			EXPECT_TRUE(BT_WAIT(is_named(pid, "sleep"), 10000));
+		EXPECT_TRUE(BT_WAIT(!bt_pool_stats(self->admin, self->pool, &st) &&
+				    st.clients == 1 && !st.attached_bytes, 10000)) {
+			TH_LOG("way %u: %u clients, %llu attached", i, st.clients,
+			       st.attached_bytes);
+		}
+		if (ways[i].stays) {
+			/* Another program by now, it has nothing of it. */
+			kill(pid, SIGKILL);
+			ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		}
+		EXPECT_EQ(NULL, bt_check_pool(self->admin, self->pool));
+	}
+}
+
 TEST_HARNESS_MAIN

@@ -675,7 +675,8 @@ int bmem_on_pressure(struct bmem_client *client, bmem_event_fn fn, void *arg);
  * @client: client
  * @timeout_ms: how long to wait for an event; 0 not at all, below 0 for ever
  *
- * In the calling thread; several may do that, each event is one's.
+ * In the calling thread; several may do that, each event is one's.  What the
+ * handlers freed goes back at once, as by bmem_flush().
  *
  * Return: number of events; 0 when there was none in time; -EINTR for a signal;
  * -EBUSY from within a handler; an errno of bmem_on_event().

@@ -13,9 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cache.h"
 #include "descriptor.h"
 #include "events.h"
-#include "internal.h"
 
 /* Events that one call hands out at the most. */
 #define BATCH		16
@@ -248,6 +248,9 @@ int bmem_events_dispatch(struct bmem_client *c, int timeout_ms)
 	nr = bmem_events_read(c, events, BATCH, timeout_ms);
 	for (i = 0; i < nr; i++)
 		hand_out(c, &events[i]);
+	/* What handlers freed is wanted elsewhere, not by this thread. */
+	if (nr > 0)
+		idle_flush(c);
 	return nr;
 }
 
