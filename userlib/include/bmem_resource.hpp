@@ -9,12 +9,15 @@
 #ifndef BMEM_RESOURCE_HPP
 #define BMEM_RESOURCE_HPP
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <memory_resource>
 #include <new>
 #include <string>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 #include "bmem.h"
@@ -62,6 +65,74 @@ public:
 private:
 	bmem_client *c_ = nullptr;
 };
+
+/**
+ * struct bmem::deleter - lets go of a tensor, see bmem_unref()
+ *
+ * For std::unique_ptr, and std::shared_ptr with its count.
+ */
+struct deleter {
+	bmem_client *c = nullptr;
+
+	void operator()(void *p) const noexcept { (void)bmem_unref(c, p); }
+};
+
+/** bmem::tensor - owns one, or a reference to one, until its scope ends */
+template <typename T = std::byte>
+using tensor = std::unique_ptr<T[], deleter>;
+
+/**
+ * bmem::make_tensor() - allocate memory for n objects of trivial type
+ * @c: client, which must outlive the tensor
+ * @n: how many
+ * @label: as for bmem_alloc()
+ * @flags: likewise
+ *
+ * Not initialized, unless @flags has BMEM_ALLOC_ZERO.  Throws std::bad_alloc;
+ * errno then says why.
+ */
+template <typename T>
+tensor<T> make_tensor(const client &c, std::size_t n,
+		      const char *label = nullptr, unsigned int flags = 0)
+{
+	static_assert(std::is_trivially_copyable_v<T> &&
+		      std::is_trivially_destructible_v<T>,
+		      "nobody calls constructors and destructors");
+	if (n > SIZE_MAX / sizeof(T)) {
+		errno = EOVERFLOW;
+		throw std::bad_alloc();
+	}
+	void *p = bmem_alloc(c.get(), n * sizeof(T),
+			     alignof(T) > BMEM_ALIGN_MIN ? alignof(T) : 0,
+			     flags, label);
+
+	if (!p)
+		throw std::bad_alloc();
+	return tensor<T>(static_cast<T *>(p), deleter{c.get()});
+}
+
+/**
+ * bmem::view() - hold a part of a tensor, see bmem_view()
+ * @of: tensor or view
+ * @first: index of its first object
+ * @n: how many
+ *
+ * The tensor stays until this is gone, too.  Throws std::bad_alloc where the
+ * part is not in the tensor, or for want of memory; errno then says which.
+ */
+template <typename T>
+tensor<T> view(const tensor<T> &of, std::size_t first, std::size_t n)
+{
+	void *p = nullptr;
+
+	errno = EINVAL;
+	if (first <= SIZE_MAX / sizeof(T) && n <= SIZE_MAX / sizeof(T))
+		p = bmem_view(of.get_deleter().c, of.get(), first * sizeof(T),
+			      n * sizeof(T));
+	if (!p)
+		throw std::bad_alloc();
+	return tensor<T>(static_cast<T *>(p), of.get_deleter());
+}
 
 /**
  * class bmem::memory_resource - allocate containers in a client

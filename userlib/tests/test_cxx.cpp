@@ -298,6 +298,69 @@ void client_throws()
 	EQ(code, EINVAL);
 }
 
+void tensors_end_with_their_scope()
+{
+	bmem::client c = open_client();
+	bmem::tensor<float> kept;
+	{
+		auto t = bmem::make_tensor<float>(c, 100000, "weights",
+						  BMEM_ALLOC_ZERO);
+
+		EQ(t[99999], 0.0f);
+		EQ(stats_of(c).live_bytes, 400000U);
+		try {
+			auto u = bmem::make_tensor<char>(c, 1000);
+
+			EQ(stats_of(c).live_tensors, 2U);
+			throw 1;
+		} catch (int) {
+		}
+		EQ(stats_of(c).live_tensors, 1U);
+		t[500] = 7;
+		kept = bmem::view(t, 500, 10);
+	}
+	/* The view keeps it. */
+	EQ(stats_of(c).live_tensors, 1U);
+	EQ(kept[0], 7.0f);
+	kept.reset();
+	EQ(stats_of(c).live_tensors, 0U);
+}
+
+void tensors_are_shared()
+{
+	bmem::client c = open_client();
+	std::shared_ptr<int[]> a = bmem::make_tensor<int>(c, 1000), b = a;
+
+	a.reset();
+	EQ(stats_of(c).live_tensors, 1U);
+	b.reset();
+	EQ(stats_of(c).live_tensors, 0U);
+}
+
+template <typename F>
+int thrown(F f)
+{
+	try {
+		f();
+	} catch (const std::bad_alloc &) {
+		return errno;
+	}
+	return 0;
+}
+
+void tensors_that_cannot_be()
+{
+	bmem::client c = open_client();
+	auto t = bmem::make_tensor<double>(c, 100);
+
+	EQ(thrown([&] { bmem::make_tensor<double>(c, SIZE_MAX / 8 + 1); }), EOVERFLOW);
+	EQ(thrown([&] { bmem::make_tensor<double>(c, 0); }), EINVAL);
+	EQ(thrown([&] { bmem::make_tensor<char>(c, 200 * MiB); }), EFBIG);
+	EQ(thrown([&] { bmem::view(t, 50, 51); }), EINVAL);
+	EQ(thrown([&] { bmem::view(t, SIZE_MAX / 8 + 1, 1); }), EINVAL);
+	EQ(stats_of(c).live_tensors, 1U);
+}
+
 const struct {
 	const char *name;
 	void (*fn)();
@@ -315,6 +378,9 @@ const struct {
 	TEST(scopes),
 	TEST(client_moves),
 	TEST(client_throws),
+	TEST(tensors_end_with_their_scope),
+	TEST(tensors_are_shared),
+	TEST(tensors_that_cannot_be),
 };
 
 bool run(void (*fn)())

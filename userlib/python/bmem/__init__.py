@@ -20,6 +20,8 @@ memory of the process itself.
     for site in bmem.leaks():       # the same of what is older than a minute
         print(site)
 
+    bmem.on_pressure(lambda level, held: cache.clear())     # before it is full
+
     b = bmem.alloc((1024, 1024), "float32")     # memory for everybody:
     a = numpy.asarray(b)                        # the same, in place
     t = torch.from_dlpack(b)
@@ -39,12 +41,13 @@ else they share it.
 
 from ._buffer import Buffer, alloc
 from ._client import configure
+from ._events import on_pressure
 from ._lib import Error, OutOfMemory
 from ._lib import lib as _libbmem
 from ._reports import Site, Stats, leaks, live, stats
 
 __all__ = ["Buffer", "Error", "OutOfMemory", "Site", "Stats", "alloc",
-           "configure", "leaks", "live", "scope", "stats", "trim"]
+           "configure", "leaks", "live", "on_pressure", "scope", "stats", "trim"]
 
 
 class scope:

@@ -10,7 +10,7 @@ import time
 import unittest
 
 import bmem
-from bmem import _client, _lib
+from bmem import _client, _events, _lib
 from common import NAMED, Case, line, run
 
 HERE = os.path.basename(__file__)
@@ -25,7 +25,8 @@ class Structures(unittest.TestCase):
                "bmem_tensor_list": _lib.TensorList,
                "bmem_site_row": _lib.SiteRow,
                "bmem_site_list": _lib.SiteList,
-               "bmem_tensor_desc": _lib.TensorDesc}
+               "bmem_tensor_desc": _lib.TensorDesc,
+               "bmem_event": _events.Event}
     OTHER_NAMES = {"reserved": "__reserved"}
     CONSTANTS = {"BMEM_LABEL_LEN": _lib.LABEL_LEN,
                  "BMEM_BATCH_MAX": _lib.BATCH_MAX,
@@ -35,6 +36,7 @@ class Structures(unittest.TestCase):
                  "BMEM_OPEN_PRIVATE": _lib.OPEN_PRIVATE,
                  "BMEM_BACKEND_DEV": _lib.BACKENDS["dev"],
                  "BMEM_BACKEND_MEMFD": _lib.BACKENDS["memfd"],
+                 "BMEM_EVENT_PRESSURE": _events.PRESSURE,
                  "BMEM_LEVEL_FULL": _lib.LEVELS["full"],
                  "BMEM_LEVEL_STANDARD": _lib.LEVELS["standard"]}
 
@@ -90,6 +92,57 @@ class Sums(Case):
         now = bmem.stats()
         self.assertEqual(now.cached_bytes, 0)
         self.assertLess(now.attached_bytes - now.live_bytes, 16 << 20)
+
+
+class Pressure(unittest.TestCase):
+    """Each in a process of its own: the client is bounded."""
+
+    BEGIN = """
+import bmem, faulthandler, threading, time
+faulthandler.dump_traceback_later(600, exit=True)
+bmem.configure(backend="memfd", max_bytes=64 << 20)
+cache, heard, done = [], [], threading.Event()
+def collect(level, held):
+    heard.append(level)
+    while cache:
+        cache.pop().free()
+    done.set()
+"""
+
+    def test_a_cache_is_dropped(self):
+        out = run(self.BEGIN + """
+bmem.on_pressure(collect)
+for _ in range(7):
+    cache.append(bmem.alloc(8 << 20))
+assert done.wait(60)
+# The last one may have come after it.
+while cache:
+    cache.pop().free()
+assert not bmem.stats().live_bytes
+bmem.alloc(48 << 20).free()
+print(max(heard))
+""")
+        self.assertIn(int(out), (2, 3))
+
+    def test_removed(self):
+        out = run(self.BEGIN + """
+with bmem.on_pressure(collect) as handler:
+    pass
+handler.remove()
+b = bmem.alloc(60 << 20)
+time.sleep(0.2)
+b.free()
+print(heard)
+""")
+        self.assertEqual(out, "[]\n")
+
+    def test_ends_while_it_is_called(self):
+        run(self.BEGIN + """
+def slow(level, held):
+    time.sleep(0.3)
+bmem.on_pressure(slow)
+b = bmem.alloc(60 << 20)
+""")
 
 
 class Sites(Case):
