@@ -26,7 +26,7 @@
 /* A figure is of at least so much CPU time. */
 #define ENOUGH_NS	4e6
 /* Where memory comes and goes, an allocator may take so much to settle. */
-#define SETTLE_NS	250e6
+#define SETTLE_NS	500e6
 
 enum order { PAIR, FIFO, RANDOM, LIFO, HANDED, ORDERS };
 

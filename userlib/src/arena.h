@@ -117,8 +117,8 @@ struct caller {
  * @keep: the age at which cached chunks are given back, if not the least
  * @oldest: when what is cached for longest may have been emptied, in @age
  * @again_us: CPU time that chunks took which had been given back
- * @judged_us: since when
- * @calm_us: for how long that was little, since @keep was changed
+ * @judged_us: since when, by the CPU time of the process that looked last
+ * @calm_us: for how much CPU time that was little, since @keep was changed
  * @chunks_taken: chunks attached so far
  * @chunks_given: chunks given back so far
  * @extents_top: extents that were ever in use

@@ -23,23 +23,24 @@
 /*
  * What is cached gets older by one with each span that comes or goes, and by
  * some with each tick.  It is given back at the age of @keep: at first, and at
- * most.
+ * most; and from where on as much may be cached as there ever was.
  */
 #define KEEP_MIN	256U
 #define KEEP_MAX	(1U << 20)
+#define KEEP_ALL	(4 * KEEP_MIN)
 #define AGE_TICK	2
 
 /*
  * Getting a chunk again that was given back takes a tenth to a quarter of a
  * millisecond, most of which the kernel spends on zeroing it.  Where that comes
- * to more than this part of all time, looked at so often, chunks are kept for
- * longer, and all of them.  What is twice too much for that time is so whatever
- * comes in the rest of it, and is not waited for; the sooner it was reached, the
- * more longer chunks are kept.
+ * to more than this part of all CPU time, looked at so often, chunks are kept
+ * for longer.  What is four times too much for that time is so whatever comes in
+ * the rest of it, and is not waited for; the sooner it was reached, the more
+ * longer chunks are kept.  Where they are kept for much longer, all of them are.
  */
 #define AGAIN_SHARE	16
 #define JUDGE_US	1000000U
-#define AGAIN_MOST	(2 * JUDGE_US / AGAIN_SHARE)
+#define AGAIN_MOST	(4 * JUDGE_US / AGAIN_SHARE)
 
 /* So long it has to be little until less long will do. */
 #define CALM_US		(16 * JUDGE_US)
@@ -107,7 +108,7 @@ static uint32_t keep_of(const struct books *bk)
  */
 uint64_t cache_most(const struct books *bk)
 {
-	uint64_t eighths = keep_of(bk) > KEEP_MIN ? 8 : 3;
+	uint64_t eighths = keep_of(bk) >= KEEP_ALL ? 8 : 3;
 	uint64_t share = bk->st.peak_attached_bytes / 8 * eighths &
 			 ~(uint64_t)(BMEM_HUGE_SIZE - 1);
 
@@ -188,14 +189,16 @@ static uint64_t now_us(clockid_t clock)
 /* What the client once held cost so much CPU time to get again. */
 static void again_judge(struct books *bk, uint64_t cost)
 {
-	uint64_t now = now_us(CLOCK_MONOTONIC), all = now - bk->judged_us;
+	uint64_t now = now_us(CLOCK_PROCESS_CPUTIME_ID);
+	/* It may be another process that shares the books. */
+	uint64_t all = now > bk->judged_us ? now - bk->judged_us : 0;
 	uint32_t times = 2;
 
 	bk->again_us += cost;
 	if (all < JUDGE_US && bk->again_us < AGAIN_MOST)
 		return;
 	if (all < JUDGE_US)
-		times *= JUDGE_US / max_u32((uint32_t)all, AGAIN_MOST);
+		times *= 2 * JUDGE_US / max_u32((uint32_t)all, AGAIN_MOST);
 	if (bk->again_us < all / AGAIN_SHARE / 4)
 		bk->calm_us += all;
 	if (bk->again_us > all / AGAIN_SHARE) {
