@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit suites of place and its selector: the native tests' vectors and
- * streams, and a random walk against a model that keeps a byte a page.
+ * KUnit suites of place, its selector, and trends: the native tests' vectors,
+ * streams and series, and a random walk against a model that keeps a byte a
+ * page.
  */
 #include <kunit/test.h>
 #include <linux/prandom.h>
@@ -12,8 +13,10 @@
 #include "../place_best.c"
 #include "../place_buddy.c"
 #include "../selector.c"
+#include "../trend.c"
 #include "place_vectors.h"
 #include "selector_streams.h"
+#include "trend_series.h"
 
 #define CHUNKS		8
 #define PAGES		(CHUNKS * PLACE_CHUNK_PAGES)
@@ -353,8 +356,34 @@ static struct kunit_suite selector_suite = {
 	.test_cases = selector_cases,
 };
 
-kunit_test_suites(&place_suite, &selector_suite);
+static void known_series(struct kunit *test)
+{
+	struct trend *t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
+	const struct series *s = trend_series;
+	struct trend_verdict v;
 
-MODULE_DESCRIPTION("KUnit suites of bmem's placement");
+	KUNIT_ASSERT_NOT_NULL(test, t);
+	for (; s < trend_series + ARRAY_SIZE(trend_series); s++) {
+		KUNIT_EXPECT_EQ_MSG(test, series_play(s, 1, t, &v), 0, "%s",
+				    s->name);
+		KUNIT_EXPECT_EQ_MSG(test, v.class, s->class, "%s, %u samples",
+				    s->name, s->samples);
+		cond_resched();
+	}
+}
+
+static struct kunit_case trend_cases[] = {
+	KUNIT_CASE(known_series),
+	{}
+};
+
+static struct kunit_suite trend_suite = {
+	.name = "bmem_trend",
+	.test_cases = trend_cases,
+};
+
+kunit_test_suites(&place_suite, &selector_suite, &trend_suite);
+
+MODULE_DESCRIPTION("KUnit suites of bmem's placement and trends");
 MODULE_LICENSE("GPL");
 MODULE_INFO(test, "Y");
