@@ -505,6 +505,7 @@ void bmem_debugfs_init(void)
 	bmem_sitelist_debugfs(dir);
 	bmem_leaklist_debugfs(dir);
 	bmem_linklist_debugfs(dir);
+	bmem_growth_debugfs(dir);
 }
 
 /**

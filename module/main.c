@@ -247,6 +247,7 @@ union bmem_cmd {
 	struct bmem_module_info module_info;
 	struct bmem_site_list site_list;
 	struct bmem_site_frames site_frames;
+	struct bmem_growth_list growth_list;
 	struct bmem_client_list client_list;
 	struct bmem_tombstone_list tombstone_list;
 	struct bmem_tombstone_sites tombstone_sites;
@@ -339,6 +340,7 @@ BMEM_OP_FN(module_info, bmem_progfile_info(client, &cmd->module_info))
 BMEM_OP_FN(site_list, bmem_site_list(client, &cmd->site_list))
 BMEM_OP_FN(site_frames, bmem_site_frames(client, &cmd->site_frames))
 BMEM_OP_FN(events, events(client, &cmd->events))
+BMEM_OP_FN(growth_list, bmem_growth_list(client, &cmd->growth_list))
 BMEM_OP_FN(client_list, bmem_client_rows(&cmd->client_list))
 BMEM_OP_FN(tombstone_list, bmem_tombstone_rows(&cmd->tombstone_list))
 BMEM_OP_FN(tombstone_sites, bmem_tombstone_sites(&cmd->tombstone_sites))
@@ -418,6 +420,7 @@ static const struct bmem_op ops[] = {
 	BMEM_OP_AS(BMEM_UNLINK, unlink, link, entries, OUT_DONE, false),
 	BMEM_OP(BMEM_LEAK_SCAN, leak_scan, cleared, OUT_DONE, false),
 	BMEM_OP(BMEM_LEAK_LIST, leak_list, __reserved2, OUT_DONE, false),
+	BMEM_OP(BMEM_GROWTH_LIST, growth_list, rows, OUT_DONE, false),
 };
 
 static const struct bmem_op *find_op(unsigned int cmd)

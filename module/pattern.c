@@ -10,9 +10,7 @@
  * So counts add up over a client's sites, while those of two sites that share
  * slots are estimates, and histograms hold what was seen and no more.
  *
- * Samples are taken at equal distances.  When there is no more room every
- * other one goes and the distance doubles, so that they always span the site's
- * whole life.
+ * What is live at the end of each sweep goes into the site's trend.
  */
 #include <linux/log2.h>
 
@@ -22,11 +20,7 @@
  * The rules by which a site is classed, in this order; all but the second need
  * samples.  Ticks are of BMEM_TICK_MS.
  *
- * growing	of all pairs of GROWING_SAMPLES or more at least seven eighths
- *		rise (by chance: one site in 500); the last is above the first
- *		by an eighth; and the later half of the samples has at least a
- *		quarter of the whole rise, which what has filled up to its bound
- *		has not
+ * growing	its trend says so, see trend.c
  * temporary	TEMPORARY_FREES tensors were freed, which is three quarters of
  *		all, and half of them lived less than SOON ticks
  * one-shot	FEW allocations at most, the last LONG_AGO, and at least as
@@ -37,8 +31,7 @@
  * steady	in the later half of the samples live bytes change by an eighth
  *		of the most at most, and they are not zero
  */
-#define SAMPLES_NEEDED	4
-#define GROWING_SAMPLES	8
+#define SAMPLES_NEEDED	3
 #define TEMPORARY_FREES	16
 #define CACHE_FREES	16
 #define SOON		128
@@ -120,32 +113,8 @@ void bmem_pattern_peak(struct site *site)
 
 /* ---- samples ---------------------------------------------------------------------- */
 
-/* The distance of samples now, in ticks. */
-static u64 spacing(const struct site *site)
-{
-	return (u64)PATTERN_PERIOD << site->spacing;
-}
-
-/* Ticks since the last sample; 0 for a sweep that another has overtaken. */
-static u64 since(const struct site *site, u32 now)
-{
-	s32 ticks = now - site->sampled;
-
-	return ticks > 0 ? ticks : 0;
-}
-
-static void samples_thin(struct site *site)
-{
-	unsigned int i;
-
-	for (i = 0; i < SITE_SAMPLES / 2; i++)
-		site->samples[i] = site->samples[2 * i + 1];
-	site->nr_samples = SITE_SAMPLES / 2;
-	site->spacing++;
-}
-
 /**
- * bmem_pattern_sample() - take a sample of what is live, if it is time to
+ * bmem_pattern_sample() - a sweep has seen what is live
  * @site: site, its client locked
  * @now: tick
  */
@@ -153,17 +122,9 @@ void bmem_pattern_sample(struct site *site, u32 now)
 {
 	u64 kib = DIV_ROUND_UP_ULL(site->live_bytes + site->ledger_bytes, 1024);
 
-	if (!site->allocs)
-		return;
-	if (site->nr_samples && since(site, now) < spacing(site))
-		return;
-	if (site->nr_samples == SITE_SAMPLES) {
-		samples_thin(site);
-		if (since(site, now) < spacing(site))
-			return;
-	}
-	site->samples[site->nr_samples++] = min_t(u64, kib, U32_MAX);
-	site->sampled = now;
+	if (site->allocs)
+		trend_add(&site->trend, min_t(u64, kib, U32_MAX), now,
+			  PATTERN_PERIOD);
 }
 
 /* ---- class ------------------------------------------------------------------------ */
@@ -216,21 +177,14 @@ static bool lives_soon_over(const struct site *site)
 	return (site->live + site->ledger_live) * reuse_ticks(site) < SOON;
 }
 
-static bool is_growing(const struct site *site)
+static bool is_growing(const struct site *site, u32 now)
 {
-	u32 i, j, n = site->nr_samples, rising = 0, rise, later;
-	const u32 *x = site->samples;
+	struct trend_verdict v;
 
-	if (n < GROWING_SAMPLES || x[n - 1] <= x[0] || x[n - 1] < x[n / 2])
+	if (!trend_may_grow(&site->trend))
 		return false;
-	rise = x[n - 1] - x[0];
-	later = x[n - 1] - x[n / 2];
-	if (rise < x[0] / 8 || later < rise / 4)
-		return false;
-	for (i = 0; i < n; i++)
-		for (j = i + 1; j < n; j++)
-			rising += x[j] > x[i];
-	return 8 * rising >= 7 * (n * (n - 1) / 2);
+	trend_judge(&site->trend, now, &v);
+	return trend_grows(&v);
 }
 
 static bool is_temporary(const struct site *site)
@@ -250,43 +204,30 @@ static bool is_one_shot(const struct site *site, u32 now)
 	       ago >= site->last - site->first;
 }
 
-/* The least and the most of the later half of the samples. */
-static void later_half(const struct site *site, u32 *least, u32 *most)
-{
-	unsigned int i;
-
-	*least = U32_MAX;
-	*most = 0;
-	for (i = site->nr_samples / 2; i < site->nr_samples; i++) {
-		*least = min(*least, site->samples[i]);
-		*most = max(*most, site->samples[i]);
-	}
-}
-
-static bool is_cache(const struct site *site)
+static bool is_cache(const struct site *site, u32 now)
 {
 	u64 frees = frees_of(site);
 	u32 least, most;
 
-	later_half(site, &least, &most);
+	trend_range(&site->trend, now, &least, &most);
 	return frees >= CACHE_FREES && frees >= site->allocs / 8 &&
 	       !lives_soon_over(site) &&
 	       least >= (site->peak - site->peak / 4) >> 10;
 }
 
-static bool is_steady(const struct site *site)
+static bool is_steady(const struct site *site, u32 now)
 {
 	u32 least, most;
 
-	later_half(site, &least, &most);
+	trend_range(&site->trend, now, &least, &most);
 	return most && most - least <= most / 8;
 }
 
 static enum bmem_site_class class_of(const struct site *site, u32 now)
 {
-	bool sampled = site->nr_samples >= SAMPLES_NEEDED;
+	bool sampled = site->trend.nr >= SAMPLES_NEEDED;
 
-	if (is_growing(site))
+	if (is_growing(site, now))
 		return BMEM_SITE_GROWING;
 	if (is_temporary(site))
 		return BMEM_SITE_TEMPORARY;
@@ -294,9 +235,9 @@ static enum bmem_site_class class_of(const struct site *site, u32 now)
 		return BMEM_SITE_UNKNOWN;
 	if (is_one_shot(site, now))
 		return BMEM_SITE_ONE_SHOT;
-	if (is_cache(site))
+	if (is_cache(site, now))
 		return BMEM_SITE_CACHE;
-	return is_steady(site) ? BMEM_SITE_STEADY : BMEM_SITE_UNKNOWN;
+	return is_steady(site, now) ? BMEM_SITE_STEADY : BMEM_SITE_UNKNOWN;
 }
 
 /* ---- row -------------------------------------------------------------------------- */

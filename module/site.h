@@ -15,12 +15,11 @@
 
 #include <linux/bmem.h>
 
+#include "trend.h"
+
 struct bmem_client;
 struct ledger_view;
 struct progfile;
-
-/* Samples of a site's live bytes: the history that its class is made from. */
-#define SITE_SAMPLES	16
 
 /**
  * struct site_frames - a stack, packed
@@ -47,17 +46,15 @@ struct site_frames {
  * @ledger_live: tensors that those were
  * @first: tick of the first allocation
  * @last: tick of the last one that was seen
- * @sampled: tick of the last sample
  * @allocs: tensors allocated: all that have no record; the others as far as
  *	seen, see pattern.c
  * @peak: largest sum of @live_bytes and @ledger_bytes seen
  * @sizes: exact sizes seen, while those are no more than there is room for
- * @samples: sums of @live_bytes and @ledger_bytes at equal distances, in KiB
  * @size_hist: tensors seen, by size
  * @life_hist: tensors seen to be freed, by lifetime
  * @nr_sizes: entries in @sizes, or one more than it has room for
- * @nr_samples: entries in @samples
- * @spacing: distance of @samples: so often a sweep's period is doubled
+ * @told: somebody was told that it grows
+ * @trend: sums of @live_bytes and @ledger_bytes as sweeps saw them, in KiB
  * @label: what the client calls it; NULL for empty
  * @frames: its stack, or NULL
  */
@@ -70,21 +67,19 @@ struct site {
 	u32 ledger_live;
 	u32 first;
 	u32 last;
-	u32 sampled;
 	u64 allocs;
 	u64 peak;
 	u64 sizes[BMEM_SITE_SIZES];
-	u32 samples[SITE_SAMPLES];
 	u32 size_hist[BMEM_SITE_BUCKETS];
 	u32 life_hist[BMEM_SITE_BUCKETS];
 	u8 nr_sizes;
-	u8 nr_samples;
-	u8 spacing;
+	bool told;
+	struct trend trend;
 	char *label;
 	struct site_frames *frames;
 };
 
-static_assert(sizeof(struct site) <= 320);
+static_assert(sizeof(struct site) <= 496);
 
 /**
  * struct site_table - a client's sites
@@ -99,6 +94,10 @@ static_assert(sizeof(struct site) <= 320);
  * @swept: when the worker last swept, by ktime_get_ns(); the worker's alone
  * @cost: nanoseconds that this took; the worker's alone
  * @hooks: calls of the hooks
+ * @trend: of all live bytes together, in KiB
+ * @swept_live: live tensors at the end of the last sweep
+ * @swept_bytes: what those asked for
+ * @told: somebody was told that these grow
  */
 struct site_table {
 	struct xarray by_id;
@@ -111,6 +110,10 @@ struct site_table {
 	u64 swept;
 	u64 cost;
 	u32 hooks;
+	struct trend trend;
+	u64 swept_live;
+	u64 swept_bytes;
+	bool told;
 };
 
 static inline const char *bmem_site_label(const struct site *site)
@@ -152,7 +155,7 @@ void bmem_progfiles_release(struct bmem_client *client);
 
 /* ---- pattern ------------------------------------------------------------- */
 
-/* Ticks between the first samples of a site. */
+/* Ticks that the shortest spans of a trend last. */
 #define PATTERN_PERIOD	(1000 / BMEM_TICK_MS)
 
 void bmem_pattern_allocs(struct site *site, u64 nr, u64 bytes, u32 tick);
@@ -180,6 +183,12 @@ void bmem_gens_release(struct bmem_client *client);
 int bmem_site_list(struct bmem_client *self, struct bmem_site_list *cmd);
 int bmem_site_frames(struct bmem_client *self, struct bmem_site_frames *cmd);
 void bmem_sitelist_debugfs(struct dentry *dir);
+
+/* ---- growth -------------------------------------------------------------------- */
+
+bool bmem_growth_watch(struct trend *trend, bool *told, u32 now);
+int bmem_growth_list(struct bmem_client *self, struct bmem_growth_list *cmd);
+void bmem_growth_debugfs(struct dentry *dir);
 
 /* ---- overhead ------------------------------------------------------------------ */
 

@@ -57,6 +57,9 @@ struct tally {
  * @timed: the ledger has sites and times
  * @strange: records that make no sense, or name a site that is not known
  * @ns: time spent with the lock held
+ * @live: tensors of all sites
+ * @bytes: live bytes of all sites
+ * @grows: a site has been found to grow
  * @nr: entries in @tally
  * @tally: by struct site.index
  */
@@ -66,6 +69,9 @@ struct sweep {
 	bool timed;
 	u64 strange;
 	u64 ns;
+	u64 live;
+	u64 bytes;
+	bool grows;
 	u32 nr;
 	struct tally *tally;
 };
@@ -305,8 +311,25 @@ static void publish_site(struct sweep *sw, struct site *site)
 		return;
 	site->ledger_live = t->live;
 	site->ledger_bytes = t->bytes;
+	sw->live += site->live + t->live;
+	sw->bytes += site->live_bytes + t->bytes;
 	bmem_pattern_peak(site);
 	bmem_pattern_sample(site, sw->now);
+	if (bmem_growth_watch(&site->trend, &site->told, sw->now))
+		sw->grows = true;
+}
+
+static void publish_sums(struct sweep *sw)
+{
+	struct site_table *sites = &sw->client->sites;
+	u64 kib = DIV_ROUND_UP_ULL(sw->bytes, 1024);
+
+	sites->strange = sw->strange;
+	sites->swept_live = sw->live;
+	sites->swept_bytes = sw->bytes;
+	trend_add(&sites->trend, min_t(u64, kib, U32_MAX), sw->now,
+		  PATTERN_PERIOD);
+	bmem_growth_watch(&sites->trend, &sites->told, sw->now);
 }
 
 static int publish_slice(struct sweep *sw, u64 *id, bool patient, bool *done)
@@ -330,7 +353,7 @@ static int publish_slice(struct sweep *sw, u64 *id, bool patient, bool *done)
 	}
 	*done = !site;
 	if (*done) {
-		client->sites.strange = sw->strange;
+		publish_sums(sw);
 		gens_trim(client);
 	}
 	sw->ns += ktime_get_ns() - start;

@@ -285,6 +285,16 @@ static const struct wrong wrongs[] = {
 	W(EVENTS, bmem_events, mask, 1ULL << 63, EOPNOTSUPP),
 	W(EVENTS, bmem_events, mask, ~0ULL, EOPNOTSUPP),
 	W(EVENTS, bmem_events, flags, 0, EINVAL),
+
+	W(GROWTH_LIST, bmem_growth_list, client_id, ~0ULL, ENOENT),
+	W(GROWTH_LIST, bmem_growth_list, row_size, 0, EINVAL),
+	W(GROWTH_LIST, bmem_growth_list, row_size,
+	  sizeof(struct bmem_growth_row) - 1, EINVAL),
+	W(GROWTH_LIST, bmem_growth_list, row_size, BMEM_PAGE_SIZE + 1, EINVAL),
+	W(GROWTH_LIST, bmem_growth_list, nr, 0, EINVAL),
+	W(GROWTH_LIST, bmem_growth_list, nr, BMEM_BATCH_MAX + 1, EINVAL),
+	W(GROWTH_LIST, bmem_growth_list, rows, 0, EFAULT),
+	W(GROWTH_LIST, bmem_growth_list, rows, ~0ULL, EFAULT),
 };
 
 /* ---- the fixture ---------------------------------------------------------- */

@@ -78,6 +78,13 @@ static void good_tombstone_sites(struct ctx *x, union any *a)
 	a->tombstone_sites.rows = (uintptr_t)x->held;
 }
 
+static void good_growth_list(struct ctx *x, union any *a)
+{
+	a->growth_list.row_size = sizeof(*x->growth);
+	a->growth_list.nr = 2;
+	a->growth_list.rows = (uintptr_t)x->growth;
+}
+
 static void good_tombstone_module(struct ctx *x, union any *a)
 {
 	a->tombstone_module.serial = x->serial;
@@ -359,6 +366,8 @@ const struct call calls[CALLS] = {
 		good_leak_list, undo_nothing),
 	[EVENTS] = CALL(EVENTS, bmem_events, BMEM_EVENTS_SET, true,
 		good_events, undo_nothing),
+	[GROWTH_LIST] = CALL(GROWTH_LIST, bmem_growth_list, 1, true,
+		good_growth_list, undo_nothing),
 };
 
 void make_good(struct ctx *x, int i, union any *a)

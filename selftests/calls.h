@@ -38,6 +38,7 @@ union any {
 	struct bmem_module_info module_info;
 	struct bmem_site_list site_list;
 	struct bmem_site_frames site_frames;
+	struct bmem_growth_list growth_list;
 	struct bmem_client_list client_list;
 	struct bmem_tombstone_list tombstone_list;
 	struct bmem_tombstone_sites tombstone_sites;
@@ -61,6 +62,7 @@ union any {
  * @frames: what SITE is given
  * @stack: where SITE_FRAMES writes
  * @sites: where SITE_LIST writes
+ * @growth: where GROWTH_LIST writes
  * @clients: where CLIENT_LIST writes
  * @tombs: where TOMBSTONE_LIST writes
  * @held: where TOMBSTONE_SITES writes
@@ -79,6 +81,7 @@ struct ctx {
 	struct bmem_frame frames[FRAMES];
 	struct bmem_frame stack[BMEM_FRAMES_MAX];
 	struct bmem_site_row sites[2];
+	struct bmem_growth_row growth[2];
 	struct bmem_client_row clients[2];
 	struct bmem_tombstone_row tombs[2];
 	struct bmem_tombstone_site held[BMEM_TOMBSTONE_SITES_MAX];
@@ -114,7 +117,7 @@ enum call_index {
 	DESTROY, RESIZE, POOLS, POOL_STATS, SLOTS_GET, SLOTS_PUT, MODULE,
 	MODULE_INFO, SITE_LIST, SITE_FRAMES, CLIENT_LIST, TOMBSTONE_LIST,
 	TOMBSTONE_SITES, TOMBSTONE_MODULE, LEAK_SCAN, LEAK_LIST, EVENTS, LINK,
-	UNLINK, CALLS,
+	UNLINK, GROWTH_LIST, CALLS,
 };
 
 extern const struct call calls[CALLS];

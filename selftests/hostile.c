@@ -199,6 +199,7 @@ static void spoil(union any *a, int call, __u64 *rnd)
 		[LEAK_LIST] = offsetof(struct bmem_leak_list, rows),
 		[LINK] = offsetof(struct bmem_link, entries),
 		[UNLINK] = offsetof(struct bmem_link, entries),
+		[GROWTH_LIST] = offsetof(struct bmem_growth_list, rows),
 	};
 	size_t at = bt_random(rnd) % (calls[call].size / 4) * 4;
 	__u64 value = corner(rnd);
@@ -244,6 +245,12 @@ static void fill(union any *a, int call, struct scratch *s, struct attack *at,
 		a->site_list.row_size = sizeof(struct bmem_site_row);
 		a->site_list.nr = 1 + bt_random(rnd) % 64;
 		a->site_list.rows = (uintptr_t)s->sites;
+		break;
+	case GROWTH_LIST:
+		a->growth_list.client_id = bt_random(rnd) % 40;
+		a->growth_list.row_size = sizeof(struct bmem_growth_row);
+		a->growth_list.nr = 1 + bt_random(rnd) % 64;
+		a->growth_list.rows = (uintptr_t)s->sites;
 		break;
 	case SITE_FRAMES:
 		a->site_frames.client_id = bt_random(rnd) % 40;

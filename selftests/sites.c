@@ -770,7 +770,7 @@ TEST_F_TIMEOUT(sites, classes, BT_SLOW)
 static int reader(void *arg)
 {
 	static const char * const files[] = {
-		"sites", "stats", "tensors", "tombstones", "clients", "overhead",
+		"sites", "growth", "stats", "tensors", "tombstones", "clients", "overhead",
 	};
 	char path[128], *text;
 	unsigned int i;

@@ -865,6 +865,100 @@ struct bmem_site_frames {
 };
 
 /**
+ * enum bmem_trend - what becomes of the live bytes of a call site or client
+ * @BMEM_TREND_UNKNOWN: too little was seen of it, or it fits nowhere
+ * @BMEM_TREND_STEADY: they have always been about the same
+ * @BMEM_TREND_PLATEAU: they have grown, and do no more, or ever less
+ * @BMEM_TREND_SAW_TOOTH: they go up and down
+ * @BMEM_TREND_LINEAR: they grow, and about as fast as they did
+ * @BMEM_TREND_ACCELERATING: they grow faster and faster
+ */
+enum bmem_trend {
+	BMEM_TREND_UNKNOWN = 0,
+	BMEM_TREND_STEADY = 1,
+	BMEM_TREND_PLATEAU = 2,
+	BMEM_TREND_SAW_TOOTH = 3,
+	BMEM_TREND_LINEAR = 4,
+	BMEM_TREND_ACCELERATING = 5,
+};
+
+/** define BMEM_GROWTH_WHOLE - the row is of the client as a whole */
+#define BMEM_GROWTH_WHOLE	(1U << 0)
+/**
+ * define BMEM_GROWTH_LASTS - it has been growing for the module's growth_ms, and
+ *	for twice as long as it took to see that
+ */
+#define BMEM_GROWTH_LASTS	(1U << 1)
+
+/**
+ * struct bmem_growth_row - whether what is live of a call site grows
+ * @site: number of the site, 0 for tensors without one
+ * @trend: enum bmem_trend
+ * @flags: BMEM_GROWTH_*
+ * @confidence: that it rises, per thousand: one less the chance that what has
+ *	no trend looks like this; 500 for no trend at all
+ * @slope: by how many bytes a minute it rises; 0 when it does not
+ * @since_ms: milliseconds since it began to grow; of what does not grow, since
+ *	it was first looked at
+ * @rise_bytes: by how much its low points have risen since
+ * @live_tensors: live tensors
+ * @live_bytes: what those asked for
+ * @peak_bytes: largest @live_bytes seen
+ * @allocs: tensors allocated, as in struct bmem_site_row; of a client, 0
+ * @frees: tensors freed, likewise
+ * @last_ms: milliseconds since the last allocation, likewise
+ * @label: label of the site, or of the client
+ */
+struct bmem_growth_row {
+	__u32 site;
+	__u32 trend;
+	__u32 flags;
+	__u32 confidence;
+	__aligned_u64 slope;
+	__aligned_u64 since_ms;
+	__aligned_u64 rise_bytes;
+	__aligned_u64 live_tensors;
+	__aligned_u64 live_bytes;
+	__aligned_u64 peak_bytes;
+	__aligned_u64 allocs;
+	__aligned_u64 frees;
+	__aligned_u64 last_ms;
+	char label[BMEM_LABEL_LEN];
+};
+
+/** define BMEM_GROWTH_ONLY - list what is linear or accelerating, nothing else */
+#define BMEM_GROWTH_ONLY	(1U << 0)
+
+/**
+ * struct bmem_growth_list - BMEM_GROWTH_LIST: whose live bytes grow
+ * @size: sizeof(struct bmem_growth_list)
+ * @flags: 0 or %BMEM_GROWTH_ONLY
+ * @client_id: as in struct bmem_site_list
+ * @cursor: in, 0 to begin; out, where the next call goes on
+ * @row_size: sizeof(struct bmem_growth_row) that the caller was compiled with
+ * @nr: in, capacity of the array, 1 to %BMEM_BATCH_MAX; out, entries written;
+ *	fewer than the capacity means that the list is at its end
+ * @rows: pointer to struct bmem_growth_row[@nr]
+ *
+ * The first row is of the client as a whole, then sites follow by number.  A
+ * call with cursor 0 reads the ledger first, so that the figures are those of
+ * now; trends are of what is looked at each second, from the level
+ * %BMEM_LEVEL_STANDARD on.
+ *
+ * Errors: %ENOENT for a client that is not there or may not be seen; %EINVAL
+ * for @nr or @row_size outside their range; %ENOMEM, %EINTR.
+ */
+struct bmem_growth_list {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 client_id;
+	__aligned_u64 cursor;
+	__u32 row_size;
+	__u32 nr;
+	__aligned_u64 rows;
+};
+
+/**
  * struct bmem_module_info - BMEM_MODULE_INFO: what BMEM_MODULE said
  * @size: sizeof(struct bmem_module_info)
  * @flags: must be 0
@@ -1718,5 +1812,6 @@ struct bmem_pool_stats {
 #define BMEM_TOMBSTONE_MODULE	_IO(BMEM_IOC_TYPE, 0x5b)
 #define BMEM_LEAK_SCAN		_IO(BMEM_IOC_TYPE, 0x5c)
 #define BMEM_LEAK_LIST		_IO(BMEM_IOC_TYPE, 0x5d)
+#define BMEM_GROWTH_LIST	_IO(BMEM_IOC_TYPE, 0x5e)
 
 #endif /* _UAPI_LINUX_BMEM_H */

@@ -510,6 +510,16 @@ int bmem_site_stats(struct bmem_client *client, uint32_t site,
 int bmem_site_list(struct bmem_client *client, struct bmem_site_list *list);
 
 /**
+ * bmem_growth_list() - whose live bytes grow, by call site
+ * @client: client
+ * @list: in and out, see struct bmem_growth_list; the caller sets @list->size
+ *
+ * Return: 0, -EINVAL, -E2BIG, -EOPNOTSUPP (the memfd backend: nobody keeps
+ * trends there), -ENOENT, -ENOMEM or -EINTR.
+ */
+int bmem_growth_list(struct bmem_client *client, struct bmem_growth_list *list);
+
+/**
  * bmem_site_frames() - the stack of one call site
  * @client: client
  * @frames: in and out, see struct bmem_site_frames; the caller sets

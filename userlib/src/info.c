@@ -112,6 +112,11 @@ int bmem_site_list(struct bmem_client *c, struct bmem_site_list *list)
 	return call(c, BMEM_SITE_LIST, list);
 }
 
+int bmem_growth_list(struct bmem_client *c, struct bmem_growth_list *list)
+{
+	return call(c, BMEM_GROWTH_LIST, list);
+}
+
 int bmem_site_frames(struct bmem_client *c, struct bmem_site_frames *frames)
 {
 	return call(c, BMEM_SITE_FRAMES, frames);

@@ -335,6 +335,8 @@ static const struct abi_call calls[] = {
 	CALL(BMEM_UNLINK, bmem_link),
 	CALL(BMEM_LEAK_SCAN, bmem_leak_scan),
 	CALL(BMEM_LEAK_LIST, bmem_leak_list),
+	/* Nobody looks at it from time to time. */
+	CALL(BMEM_GROWTH_LIST, bmem_growth_list),
 };
 
 union abi_arg {
@@ -364,6 +366,7 @@ union abi_arg {
 	struct bmem_leak_scan leak_scan;
 	struct bmem_leak_list leak_list;
 	struct bmem_link link;
+	struct bmem_growth_list growth_list;
 };
 
 static int memfd_call(struct bmem_client *c, unsigned long cmd, void *user)

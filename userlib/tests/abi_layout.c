@@ -472,6 +472,31 @@ AT(bmem_leak_list, dropped, 64);
 AT(bmem_leak_list, cut_short, 72);
 AT(bmem_leak_list, __reserved2, 76);
 
+SIZE(bmem_growth_row, 152);
+AT(bmem_growth_row, site, 0);
+AT(bmem_growth_row, trend, 4);
+AT(bmem_growth_row, flags, 8);
+AT(bmem_growth_row, confidence, 12);
+AT(bmem_growth_row, slope, 16);
+AT(bmem_growth_row, since_ms, 24);
+AT(bmem_growth_row, rise_bytes, 32);
+AT(bmem_growth_row, live_tensors, 40);
+AT(bmem_growth_row, live_bytes, 48);
+AT(bmem_growth_row, peak_bytes, 56);
+AT(bmem_growth_row, allocs, 64);
+AT(bmem_growth_row, frees, 72);
+AT(bmem_growth_row, last_ms, 80);
+AT(bmem_growth_row, label, 88);
+
+SIZE(bmem_growth_list, 40);
+AT(bmem_growth_list, size, 0);
+AT(bmem_growth_list, flags, 4);
+AT(bmem_growth_list, client_id, 8);
+AT(bmem_growth_list, cursor, 16);
+AT(bmem_growth_list, row_size, 24);
+AT(bmem_growth_list, nr, 28);
+AT(bmem_growth_list, rows, 32);
+
 NUMBER(BMEM_QUERY, 0xbe40);
 NUMBER(BMEM_BIND, 0xbe41);
 NUMBER(BMEM_SITE, 0xbe42);
@@ -501,3 +526,4 @@ NUMBER(BMEM_TOMBSTONE_SITES, 0xbe5a);
 NUMBER(BMEM_TOMBSTONE_MODULE, 0xbe5b);
 NUMBER(BMEM_LEAK_SCAN, 0xbe5c);
 NUMBER(BMEM_LEAK_LIST, 0xbe5d);
+NUMBER(BMEM_GROWTH_LIST, 0xbe5e);

@@ -578,11 +578,13 @@ static void tombstones(void **state)
 	struct bmem_tombstone_list l = { .size = sizeof(l), .nr = 1 };
 	struct bmem_tombstone_sites s = { .size = sizeof(s), .serial = 1 };
 	struct bmem_tombstone_module m = { .size = sizeof(m), .serial = 1 };
+	struct bmem_growth_list g = { .size = sizeof(g) };
 
 	(void)state;
 	EQ(call(c, BMEM_TOMBSTONE_LIST, &l), -EOPNOTSUPP);
 	EQ(call(c, BMEM_TOMBSTONE_SITES, &s), -EOPNOTSUPP);
 	EQ(call(c, BMEM_TOMBSTONE_MODULE, &m), -EOPNOTSUPP);
+	EQ(call(c, BMEM_GROWTH_LIST, &g), -EOPNOTSUPP);
 	WITH(BMEM_TOMBSTONE_LIST, l, size, 4, -EINVAL);
 }
 

@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Growth: which call sites, and which clients, hold more and more.
+ *
+ * Sweeps keep the trends (see trend.c); this file tells of them: to programs by
+ * GROWTH_LIST, to people by the file "growth".
+ */
+#include <linux/debugfs.h>
+#include <linux/moduleparam.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "bmem_private.h"
+
+static unsigned int growth_ms = 60000;
+module_param(growth_ms, uint, 0644);
+MODULE_PARM_DESC(growth_ms,
+		 "milliseconds that a call site must have been growing to be told of (default 60000)");
+
+static_assert(TREND_STEADY == (int)BMEM_TREND_STEADY);
+static_assert(TREND_PLATEAU == (int)BMEM_TREND_PLATEAU);
+static_assert(TREND_SAW_TOOTH == (int)BMEM_TREND_SAW_TOOTH);
+static_assert(TREND_LINEAR == (int)BMEM_TREND_LINEAR);
+static_assert(TREND_ACCELERATING == (int)BMEM_TREND_ACCELERATING);
+
+/* Rows that are made, and sites that are looked at, in one hold of a lock. */
+#define ROWS_BATCH	16
+#define SITES_BATCH	512
+
+/* Thousands of ticks in a minute. */
+#define MINUTE		(60 / BMEM_TICK_MS)
+
+static_assert(60 % BMEM_TICK_MS == 0);
+
+static u32 least_ticks(void)
+{
+	return READ_ONCE(growth_ms) / BMEM_TICK_MS;
+}
+
+/**
+ * bmem_growth_watch() - a sweep has added to a trend
+ * @trend: trend, its client locked
+ * @told: whether somebody was told of it; brought up to date
+ * @now: tick
+ *
+ * Return: true when it is to be told now for the first time.
+ */
+bool bmem_growth_watch(struct trend *trend, bool *told, u32 now)
+{
+	bool was = *told;
+
+	*told = trend_watch(trend, now, least_ticks());
+	return *told && !was;
+}
+
+/* ---- rows --------------------------------------------------------------------------- */
+
+static u64 kib_bytes(u32 kib)
+{
+	return (u64)kib << 10;
+}
+
+static u64 ms_since(u32 tick, u32 now)
+{
+	return (u64)(now - min(now, tick)) * BMEM_TICK_MS;
+}
+
+static void row_trend(struct bmem_growth_row *row, const struct trend *trend,
+		      u32 now)
+{
+	struct trend_verdict v;
+
+	trend_judge(trend, now, &v);
+	row->trend = v.class;
+	row->confidence = v.confidence;
+	row->since_ms = trend->open ? ms_since(v.since, now) : 0;
+	row->rise_bytes = kib_bytes(v.rise);
+	if (v.slope > 0)
+		row->slope = kib_bytes(min_t(u64, v.slope * MINUTE, U32_MAX));
+	if (trend_lasts(trend, &v, now, least_ticks()))
+		row->flags |= BMEM_GROWTH_LASTS;
+}
+
+static void row_of_site(const struct site *site, u32 now,
+			struct bmem_growth_row *row)
+{
+	u64 live = site->live + site->ledger_live;
+
+	memset(row, 0, sizeof(*row));
+	row_trend(row, &site->trend, now);
+	row->site = site->id;
+	row->live_tensors = live;
+	row->live_bytes = site->live_bytes + site->ledger_bytes;
+	row->peak_bytes = site->peak;
+	row->allocs = site->allocs;
+	row->frees = site->allocs - min(site->allocs, live);
+	row->last_ms = site->allocs ? ms_since(site->last, now) : 0;
+	strscpy(row->label, bmem_site_label(site), sizeof(row->label));
+}
+
+static void row_of_client(const struct bmem_client *client, u32 now,
+			  struct bmem_growth_row *row)
+{
+	memset(row, 0, sizeof(*row));
+	row_trend(row, &client->sites.trend, now);
+	row->flags |= BMEM_GROWTH_WHOLE;
+	row->live_tensors = client->sites.swept_live;
+	row->live_bytes = client->sites.swept_bytes;
+	row->peak_bytes = client->peak_live_bytes;
+	strscpy(row->label, client->who.label, sizeof(row->label));
+}
+
+static bool row_wanted(const struct bmem_growth_row *row, u32 flags)
+{
+	return !(flags & BMEM_GROWTH_ONLY) ||
+	       row->trend == BMEM_TREND_LINEAR ||
+	       row->trend == BMEM_TREND_ACCELERATING;
+}
+
+static bool worth_judging(const struct site *site, u32 flags)
+{
+	if (flags & BMEM_GROWTH_ONLY)
+		return trend_may_grow(&site->trend);
+	return site->id || site->allocs;
+}
+
+/*
+ * Fills up to @nr rows from *@cursor on: 0 for the client as a whole, else one
+ * more than the number of a site.  Returns how many; *@end when there is no
+ * more.
+ */
+static u32 rows_fill(struct bmem_client *client, u32 flags, u64 *cursor,
+		     struct bmem_growth_row *rows, u32 nr, bool *end)
+{
+	u32 now = bmem_client_ticks(client), n = 0, seen;
+	struct site *site;
+
+	if (!*cursor) {
+		row_of_client(client, now, &rows[n]);
+		n += row_wanted(&rows[n], flags);
+		*cursor = 1;
+	}
+	for (seen = 0; n < nr && seen < SITES_BATCH; seen++) {
+		site = bmem_site_next(client, *cursor - 1);
+		*end = !site;
+		if (!site)
+			break;
+		*cursor = (u64)site->id + 2;
+		if (!worth_judging(site, flags))
+			continue;
+		row_of_site(site, now, &rows[n]);
+		n += row_wanted(&rows[n], flags);
+	}
+	return n;
+}
+
+/* ---- GROWTH_LIST -------------------------------------------------------------------- */
+
+/* A caller of a later version has longer rows: what is unknown here is zero. */
+static int rows_tell(const struct bmem_growth_list *cmd, u32 at,
+		     const struct bmem_growth_row *rows, u32 nr)
+{
+	char __user *to = u64_to_user_ptr(cmd->rows);
+	u32 i, more = cmd->row_size - sizeof(*rows);
+
+	to += (size_t)at * cmd->row_size;
+	for (i = 0; i < nr; i++, to += cmd->row_size) {
+		if (copy_to_user(to, &rows[i], sizeof(*rows)) ||
+		    clear_user(to + sizeof(*rows), more))
+			return -EFAULT;
+	}
+	return 0;
+}
+
+static int list_run(struct bmem_client *client, struct bmem_growth_list *cmd,
+		    struct bmem_growth_row *rows)
+{
+	bool end = false;
+	u32 told = 0, n;
+	int rc;
+
+	while (!end && told < cmd->nr) {
+		rc = bmem_client_lock(client, NULL);
+		if (rc)
+			return rc;
+		n = rows_fill(client, cmd->flags, &cmd->cursor, rows,
+			      min_t(u32, cmd->nr - told, ROWS_BATCH), &end);
+		mutex_unlock(&client->lock);
+		rc = rows_tell(cmd, told, rows, n);
+		if (rc)
+			return rc;
+		told += n;
+		cond_resched();
+	}
+	cmd->nr = told;
+	return 0;
+}
+
+static int list_client(struct bmem_client *client, struct bmem_growth_list *cmd)
+{
+	struct bmem_growth_row *rows;
+	int rc = 0;
+
+	rows = kvcalloc(ROWS_BATCH, sizeof(*rows), GFP_BMEM_META);
+	if (!rows)
+		return -ENOMEM;
+	if (!cmd->cursor)
+		rc = bmem_sweep(client, true);
+	if (!rc)
+		rc = list_run(client, cmd, rows);
+	kvfree(rows);
+	return rc;
+}
+
+/**
+ * bmem_growth_list() - BMEM_GROWTH_LIST
+ * @self: caller
+ * @cmd: as in the ABI
+ *
+ * Return: 0 or an errno of the ABI.
+ */
+int bmem_growth_list(struct bmem_client *self, struct bmem_growth_list *cmd)
+{
+	struct bmem_client *client;
+	int rc;
+
+	if (cmd->flags & ~BMEM_GROWTH_ONLY)
+		return -EOPNOTSUPP;
+	if (!cmd->nr || cmd->nr > BMEM_BATCH_MAX ||
+	    cmd->row_size < offsetofend(struct bmem_growth_row, label) ||
+	    cmd->row_size > PAGE_SIZE)
+		return -EINVAL;
+	client = bmem_client_visible(self, cmd->client_id);
+	if (!client)
+		return -ENOENT;
+	rc = list_client(client, cmd);
+	bmem_client_put(client);
+	return rc;
+}
+
+/* ---- the file ------------------------------------------------------------------------ */
+
+static const char * const trends[] = {
+	[BMEM_TREND_UNKNOWN] = "unknown",
+	[BMEM_TREND_STEADY] = "steady",
+	[BMEM_TREND_PLATEAU] = "plateau",
+	[BMEM_TREND_SAW_TOOTH] = "saw-tooth",
+	[BMEM_TREND_LINEAR] = "linear",
+	[BMEM_TREND_ACCELERATING] = "accelerating",
+};
+
+/**
+ * struct growth_iter - where a reader of "growth" is
+ * @pos: number of the entry that @row is, 1 for the first
+ * @client: id of the client that @cursor is of
+ * @cursor: as for rows_fill()
+ * @end: there is no more of that client
+ * @last: id of the last client
+ * @tries: patience that is left
+ * @there: @row is to be shown; else the reader is at the end
+ * @row: the entry
+ */
+struct growth_iter {
+	loff_t pos;
+	u64 client;
+	u64 cursor;
+	bool end;
+	u64 last;
+	unsigned int tries;
+	bool there;
+	struct bmem_growth_row row;
+};
+
+/* The next row of a client, unless there is none or it stays busy. */
+static bool growth_fetch(struct bmem_client *client, struct growth_iter *iter)
+{
+	u32 n = 0;
+
+	while (!n && !iter->end) {
+		if (bmem_client_lock(client, &iter->tries)) {
+			iter->end = true;
+			break;
+		}
+		n = rows_fill(client, 0, &iter->cursor, &iter->row, 1,
+			      &iter->end);
+		mutex_unlock(&client->lock);
+		cond_resched();
+	}
+	return n;
+}
+
+static struct growth_iter *growth_advance(struct growth_iter *iter)
+{
+	struct bmem_client *client = NULL;
+
+	iter->pos++;
+	iter->there = false;
+	if (iter->client && !iter->end)
+		client = bmem_client_get(iter->client);
+	for (;;) {
+		if (client) {
+			iter->there = growth_fetch(client, iter);
+			bmem_client_put(client);
+		}
+		if (iter->there)
+			return iter;
+		client = bmem_client_next(iter->client, iter->last);
+		if (!client)
+			return NULL;
+		if (fatal_signal_pending(current))
+			break;
+		iter->client = client->who.id;
+		iter->cursor = 0;
+		iter->end = false;
+		bmem_sweep(client, false);
+	}
+	bmem_client_put(client);
+	return NULL;
+}
+
+static void *growth_start(struct seq_file *m, loff_t *pos)
+{
+	struct growth_iter *iter = m->private, *row;
+
+	if (!*pos || *pos < iter->pos) {
+		memset(iter, 0, sizeof(*iter));
+		iter->last = bmem_clients_last();
+		iter->tries = BMEM_REPORT_TRIES;
+	}
+	if (!*pos)
+		return SEQ_START_TOKEN;
+	/* The row was fetched, but there was no room to print it. */
+	if (*pos == iter->pos)
+		return iter->there ? iter : NULL;
+	do {
+		row = growth_advance(iter);
+	} while (row && iter->pos < *pos);
+	return row;
+}
+
+static void *growth_next(struct seq_file *m, void *v, loff_t *pos)
+{
+	++*pos;
+	return growth_advance(m->private);
+}
+
+static void growth_stop(struct seq_file *m, void *v)
+{
+}
+
+static int growth_show(struct seq_file *m, void *v)
+{
+	const struct growth_iter *iter = v;
+	const struct bmem_growth_row *row = &iter->row;
+
+	if (v == SEQ_START_TOKEN) {
+		seq_puts(m, "# client site trend lasts confidence slope since_ms rise live peak tensors last_ms label\n");
+		return 0;
+	}
+	seq_printf(m, "%llu ", iter->client);
+	if (row->flags & BMEM_GROWTH_WHOLE)
+		seq_puts(m, "all");
+	else
+		seq_printf(m, "%u", row->site);
+	seq_printf(m, " %s %u %u %llu %llu %llu %llu %llu %llu %llu ",
+		   trends[row->trend], !!(row->flags & BMEM_GROWTH_LASTS),
+		   row->confidence, row->slope, row->since_ms, row->rise_bytes,
+		   row->live_bytes, row->peak_bytes, row->live_tensors,
+		   row->last_ms);
+	bmem_show_name(m, row->label);
+	seq_putc(m, '\n');
+	return 0;
+}
+
+static const struct seq_operations growth_sops = {
+	.start = growth_start,
+	.next = growth_next,
+	.stop = growth_stop,
+	.show = growth_show,
+};
+
+static int growth_open(struct inode *inode, struct file *file)
+{
+	return seq_open_private(file, &growth_sops,
+				sizeof(struct growth_iter));
+}
+
+static const struct file_operations growth_fops = {
+	.owner = THIS_MODULE,
+	.open = growth_open,
+	.read = seq_read,
+	.llseek = seq_lseek,
+	.release = seq_release_private,
+};
+
+/**
+ * bmem_growth_debugfs() - make the file
+ * @dir: where
+ */
+void bmem_growth_debugfs(struct dentry *dir)
+{
+	debugfs_create_file("growth", 0400, dir, NULL, &growth_fops);
+}
