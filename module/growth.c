@@ -3,7 +3,9 @@
  * Growth: which call sites, and which clients, hold more and more.
  *
  * Sweeps keep the trends (see trend.c); this file tells of them: to programs by
- * GROWTH_LIST, to people by the file "growth".
+ * GROWTH_LIST, to people by the file "growth", and to leak.c as a detector: a
+ * site that grows without end leaks, whether or not something leads to what it
+ * holds.
  */
 #include <linux/debugfs.h>
 #include <linux/moduleparam.h>
@@ -65,6 +67,12 @@ static u64 ms_since(u32 tick, u32 now)
 	return (u64)(now - min(now, tick)) * BMEM_TICK_MS;
 }
 
+/* Bytes a minute; 0 when it does not rise. */
+static u64 slope_bytes(const struct trend_verdict *v)
+{
+	return v->slope > 0 ? (u64)v->slope * MINUTE << 10 : 0;
+}
+
 static void row_trend(struct bmem_growth_row *row, const struct trend *trend,
 		      u32 now)
 {
@@ -75,8 +83,7 @@ static void row_trend(struct bmem_growth_row *row, const struct trend *trend,
 	row->confidence = v.confidence;
 	row->since_ms = trend->open ? ms_since(v.since, now) : 0;
 	row->rise_bytes = kib_bytes(v.rise);
-	if (v.slope > 0)
-		row->slope = kib_bytes(min_t(u64, v.slope * MINUTE, U32_MAX));
+	row->slope = slope_bytes(&v);
 	if (trend_lasts(trend, &v, now, least_ticks()))
 		row->flags |= BMEM_GROWTH_LASTS;
 }
@@ -153,6 +160,74 @@ static u32 rows_fill(struct bmem_client *client, u32 flags, u64 *cursor,
 	}
 	return n;
 }
+
+/* ---- detector ----------------------------------------------------------------------- */
+
+static void tell(struct leak_round *round, const struct site *site, u32 now)
+{
+	struct leak_trend leak = {
+		.site = site->id,
+		.tensors = site->live + site->ledger_live,
+		.bytes = site->live_bytes + site->ledger_bytes,
+		.evidence = BMEM_LEAK_TREND,
+	};
+	struct trend_verdict v;
+	u64 age;
+
+	if (!site->trend.growing)
+		return;
+	trend_judge(&site->trend, now, &v);
+	if (!trend_lasts(&site->trend, &v, now, least_ticks()))
+		return;
+	age = ms_since(v.since, now) * NSEC_PER_MSEC;
+	leak.since = round->now - min(age, round->now);
+	leak.slope = slope_bytes(&v);
+	leak.confidence = v.confidence / 10;
+	bmem_leak_site(round, &leak);
+}
+
+static int tell_slice(struct leak_round *round, u64 *id, bool *end)
+{
+	struct bmem_client *client = round->client;
+	int rc = bmem_leak_lock(round);
+	struct site *site;
+	u32 now, seen;
+
+	if (rc)
+		return rc;
+	now = bmem_client_ticks(client);
+	for (seen = 0; seen < SITES_BATCH && !*end; seen++) {
+		site = bmem_site_next(client, *id);
+		*end = !site;
+		if (!site)
+			break;
+		tell(round, site, now);
+		*id = (u64)site->id + 1;
+	}
+	mutex_unlock(&client->lock);
+	return 0;
+}
+
+static int growth_scan(struct bmem_client *client, struct leak_round *round)
+{
+	int rc = bmem_sweep(client, round->patient);
+	bool end = false;
+	u64 id = 0;
+
+	while (!rc && !end) {
+		rc = tell_slice(round, &id, &end);
+		cond_resched();
+	}
+	return rc;
+}
+
+const struct leak_detector bmem_leak_growth = {
+	.name = "growth",
+	.kind = BMEM_LEAK_GROWTH,
+	.rounds = 1,
+	.sites = true,
+	.scan = growth_scan,
+};
 
 /* ---- GROWTH_LIST -------------------------------------------------------------------- */
 

@@ -41,6 +41,7 @@ unsigned int bmem_leak_delay_ms = 5000;
 static const struct leak_detector * const detectors[] = {
 	&bmem_leak_unref,
 	&bmem_leak_cycle,
+	&bmem_leak_growth,
 };
 
 static void leak_work(struct work_struct *work);

@@ -207,6 +207,7 @@ extern unsigned int bmem_cycle_ms;
 
 extern const struct leak_detector bmem_leak_unref;
 extern const struct leak_detector bmem_leak_cycle;
+extern const struct leak_detector bmem_leak_growth;
 
 /* ---- for detectors ------------------------------------------------------- */
 

@@ -355,6 +355,8 @@ static int publish_slice(struct sweep *sw, u64 *id, bool patient, bool *done)
 	if (*done) {
 		publish_sums(sw);
 		gens_trim(client);
+		if (sw->grows)
+			bmem_leak_soon(client, BMEM_LEAK_GROWTH);
 	}
 	sw->ns += ktime_get_ns() - start;
 	mutex_unlock(&client->lock);

@@ -112,7 +112,7 @@ static int step(int fd, int i)
 
 	if (i % 3 == 0)
 		ret = ret ? ret : put(fd, LEAK, &h);
-	for (k = 0; k < i / 200 && i % 4 == 0; k++)
+	for (k = 0; k < 1 + i / 120 && i % 4 == 0; k++)
 		ret = ret ? ret : put(fd, FASTER, &h);
 	/* A cache from which a third is dropped: it has no bound. */
 	ret = ret ? ret : put(fd, LEAKY_CACHE, &cache[i]);
@@ -123,6 +123,20 @@ static int step(int fd, int i)
 	for (k = 0; i && i % TOOTH == 0 && k < TOOTH; k++)
 		ret = ret ? ret : bt_free1(fd, tooth[k]);
 	return ret ? ret : put(fd, SAW, &tooth[i % TOOTH]);
+}
+
+/* Findings of growth; 0 or -errno. */
+static int findings(int fd, struct bmem_leak_row *rows, __u32 *nr)
+{
+	struct bmem_leak_list arg = {
+		.size = sizeof(arg), .row_size = sizeof(*rows), .nr = *nr,
+		.kinds = BMEM_LEAK_KIND(BMEM_LEAK_GROWTH),
+		.rows = (uintptr_t)rows,
+	};
+	int ret = bt_call(fd, BMEM_LEAK_LIST, &arg);
+
+	*nr = arg.nr;
+	return ret;
 }
 
 static const struct {
@@ -164,7 +178,12 @@ static void expect_row(struct __test_metadata *_metadata,
 TEST_F_TIMEOUT(growth, programs, 240)
 {
 	__u64 begun = bt_now_ms(), h, cursor = 0, took;
+	struct bmem_leak_scan scan = {
+		.size = sizeof(scan), .flags = BMEM_LEAK_SCAN_CONFIRM,
+		.kinds = BMEM_LEAK_KIND(BMEM_LEAK_GROWTH), .delay_ms = 10,
+	};
 	struct bmem_growth_row row, only[8];
+	struct bmem_leak_row found[8];
 	int fd = self->c.fd, i;
 	__u32 nr = 8, k;
 	char text[64];
@@ -198,6 +217,27 @@ TEST_F_TIMEOUT(growth, programs, 240)
 	EXPECT_EQ(BMEM_GROWTH_WHOLE, only[0].flags & BMEM_GROWTH_WHOLE);
 	for (k = 1; k < nr; k++)
 		EXPECT_EQ(LEAK + k - 1, only[k].site);
+
+	/* Nobody had to ask for the findings; looked at again they are confirmed. */
+	nr = ARRAY_SIZE(found);
+	ASSERT_EQ(0, findings(fd, found, &nr));
+	EXPECT_EQ(3, nr);
+	ASSERT_EQ(0, bt_call(fd, BMEM_LEAK_SCAN, &scan));
+	EXPECT_EQ(3, scan.confirmed);
+	EXPECT_EQ(0, scan.suspected);
+	nr = ARRAY_SIZE(found);
+	ASSERT_EQ(0, findings(fd, found, &nr));
+	ASSERT_EQ(3, nr);
+	for (k = 0; k < nr; k++) {
+		ASSERT_LE(LEAK, found[k].site);
+		ASSERT_GE(LEAKY_CACHE, found[k].site);
+		EXPECT_EQ(BMEM_LEAK_CONFIRMED, found[k].state);
+		EXPECT_EQ(BMEM_LEAK_TREND, found[k].evidence);
+		ASSERT_EQ(0, row_of(fd, found[k].site, &row));
+		EXPECT_EQ(row.live_bytes, found[k].confirmed_bytes);
+		EXPECT_LE(99, found[k].confidence);
+		EXPECT_LT(0, found[k].slope);
+	}
 
 	/* The file says the same. */
 	ASSERT_EQ(0, bt_table_text("growth", "site", "300", "trend", text, sizeof(text)));
