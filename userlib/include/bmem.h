@@ -562,6 +562,51 @@ int bmem_stats(struct bmem_client *client, struct bmem_client_stats *stats);
 int bmem_client_list(struct bmem_client *client, struct bmem_client_list *list);
 
 /**
+ * bmem_block_begin() - a block of code begins that is to leave nothing behind
+ * @client: client
+ *
+ * Return: for bmem_block_end(), which frees it; NULL with errno set to ENOMEM
+ * or what TENSOR_LIST says.
+ */
+struct bmem_block *bmem_block_begin(struct bmem_client *client);
+
+/**
+ * bmem_block_end() - what has the block left behind?
+ * @block: of bmem_block_begin(); freed
+ * @text: out, a message that names the call sites, empty for nothing; may be
+ *	NULL when @len is 0
+ * @len: bytes that @text has room for
+ *
+ * Return: tensors that are live and were not when it began; or -ENOMEM or what
+ * TENSOR_LIST says.
+ */
+int64_t bmem_block_end(struct bmem_block *block, char *text, size_t len);
+
+/**
+ * bmem_leak_scan() - look for leaks now
+ * @client: client
+ * @scan: in and out, see struct bmem_leak_scan; the caller sets @scan->size,
+ *	and @scan->client_id to 0 for itself
+ *
+ * For tests of what a piece of code leaves behind, which need no scan and no
+ * device, see bmem_block_begin().
+ *
+ * Return: 0, -EINVAL, -E2BIG, -ENOENT, -ENOMEM, -EINTR; -EOPNOTSUPP also on
+ * the fallback.
+ */
+int bmem_leak_scan(struct bmem_client *client, struct bmem_leak_scan *scan);
+
+/**
+ * bmem_leak_list() - what has been found so far
+ * @client: client
+ * @list: in and out, see struct bmem_leak_list; the caller sets @list->size
+ *
+ * Return: 0, -EINVAL, -E2BIG, -ENOENT, -ENOMEM, -EINTR; -EOPNOTSUPP also on
+ * the fallback.
+ */
+int bmem_leak_list(struct bmem_client *client, struct bmem_leak_list *list);
+
+/**
  * bmem_tombstone_list() - clients that are gone, and what they held
  * @client: client; only its descriptor is used
  * @list: in and out, see struct bmem_tombstone_list; the caller sets

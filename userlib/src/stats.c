@@ -46,6 +46,17 @@ int bmem_tombstone_module(struct bmem_client *c,
 	return call(c, BMEM_TOMBSTONE_MODULE, info);
 }
 
+int bmem_leak_list(struct bmem_client *c, struct bmem_leak_list *list)
+{
+	return call(c, BMEM_LEAK_LIST, list);
+}
+
+int bmem_leak_scan(struct bmem_client *c, struct bmem_leak_scan *scan)
+{
+	idle_flush(c);
+	return call(c, BMEM_LEAK_SCAN, scan);
+}
+
 int bmem_trim(struct bmem_client *c, uint64_t keep, unsigned int flags,
 	      uint64_t *trimmed)
 {
