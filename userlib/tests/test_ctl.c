@@ -804,6 +804,108 @@ static void advice_names_what_to_do(void **state)
 
 #define SHOW_TEST(f)	{ #f, f, set_up, tear_down, (void *)#f }
 
+/* ---- what leaking stacks have in common ----------------------------------------- */
+
+/* A stack as a word, outermost frame first; one that leaks has its bytes. */
+struct word {
+	const char *frames;
+	uint64_t bytes;
+	uint64_t client;
+};
+
+#define WORDS	8
+
+/*
+ * "bytes frames" of each bundle, the frame that names it being the last; with an
+ * asterisk where others have the same ones.
+ */
+static void expect_bundles(const struct word *words, const char *want)
+{
+	struct bmem_frame frames[WORDS][8];
+	struct path paths[WORDS];
+	struct bundle *b;
+	char got[256] = "";
+	const struct path *p;
+	size_t i, k, nr, len;
+
+	for (i = 0; i < WORDS && words[i].frames; i++) {
+		len = strlen(words[i].frames);
+		for (k = 0; k < len; k++)
+			frames[i][len - 1 - k] = (struct bmem_frame) {
+				.module = 1,
+				.offset = (uint64_t)words[i].frames[k],
+			};
+		paths[i] = (struct path) {
+			.client = words[i].client, .frames = frames[i],
+			.nr = (uint32_t)len, .leaks = words[i].bytes,
+			.bytes = words[i].bytes, .tensors = 1,
+		};
+	}
+	nr = paths_bundle(paths, i, &b);
+	for (i = 0; i < nr; i++) {
+		sprintf(got + strlen(got), "%llu ",
+			(unsigned long long)b[i].bytes);
+		p = b[i].path;
+		EQ(b[i].tensors, b[i].nr);
+		for (k = 0; k < b[i].depth; k++)
+			sprintf(got + strlen(got), "%c",
+				(char)p->frames[p->nr - 1 - k].offset);
+		strcat(got, b[i].parted ? " " : "* ");
+	}
+	free(b);
+	STR(got, want);
+}
+
+/* Frames have letters: main, train, eval, forward, alloc. */
+static void bundles(void **state)
+{
+	(void)state;
+	expect_bundles((struct word[WORDS]) { { 0 } }, "");
+	expect_bundles((struct word[WORDS]) { { "mtfa", 0, 1 } }, "");
+	/* All leak: what they have in common. */
+	expect_bundles((struct word[WORDS]) {
+		{ "mtfa", 5, 1 }, { "mtfb", 7, 1 } }, "12 mtf* ");
+	/* The same functions, of which one way leads to a leak. */
+	expect_bundles((struct word[WORDS]) {
+		{ "mtfa", 5, 1 }, { "mtga", 7, 1 }, { "mefa", 0, 1 },
+		{ "mega", 0, 1 } }, "12 mt ");
+	/* As deep as they go together. */
+	expect_bundles((struct word[WORDS]) {
+		{ "mtxfa", 5, 1 }, { "mtxga", 7, 1 }, { "mefa", 0, 1 } },
+		"12 mtx ");
+	/* Two ways, the larger first. */
+	expect_bundles((struct word[WORDS]) {
+		{ "mtfa", 5, 1 }, { "mefa", 0, 1 }, { "mdfa", 90, 1 } },
+		"90 mdfa 5 mtfa ");
+	/* One that leaks and one that does not have the same stack. */
+	expect_bundles((struct word[WORDS]) {
+		{ "mtfa", 5, 1 }, { "mtfa", 0, 1 } }, "5 mtfa* ");
+	/* One ends where others go on. */
+	expect_bundles((struct word[WORDS]) {
+		{ "mt", 5, 1 }, { "mtfa", 0, 1 }, { "mtgb", 3, 1 } },
+		"5 mt* 3 mtgb ");
+	/* Recursion. */
+	expect_bundles((struct word[WORDS]) {
+		{ "mrrra", 5, 1 }, { "mrra", 0, 1 }, { "mrrrra", 2, 1 } },
+		"7 mrrr ");
+	/* The same numbers in another client are other frames. */
+	expect_bundles((struct word[WORDS]) {
+		{ "mtfa", 5, 1 }, { "mtfa", 0, 2 }, { "mtfa", 7, 3 } },
+		"7 mtfa* 5 mtfa* ");
+	/* Without a stack there is nothing to have in common. */
+	expect_bundles((struct word[WORDS]) {
+		{ "", 5, 1 }, { "", 6, 1 }, { "ma", 0, 1 } }, "6 * 5 * ");
+}
+
+static void folded_names(void **state)
+{
+	(void)state;
+	TEXT(folded_name("a;b (c.c:3)", 64), "a:b (c.c:3)");
+	TEXT(folded_name("", 64), "?");
+	TEXT(folded_name("x\ny", 64), "x\\x0ay");
+	TEXT(folded_name("abcdef", 3), "abc");
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(sizes),
 	TEST(times),
@@ -824,6 +926,8 @@ static const struct CMUnitTest tests[] = {
 	SHOW_TEST(own_status),
 	SHOW_TEST(nobody_there),
 	TEST(advice_names_what_to_do),
+	TEST(bundles),
+	TEST(folded_names),
 };
 
 TEST_MAIN(tests)

@@ -29,6 +29,9 @@ static const char doc[] =
 "  tensors                   their live tensors\n"
 "  sites                     where these are allocated\n"
 "  tombstones                processes that are gone, and what they held\n"
+"  leaks                     what leaks, by call site; with --scan, look now\n"
+"  growth                    call sites and clients that hold more and more\n"
+"  top                       all of it on the terminal; q ends, s sorts\n"
 "  events                    what happens, as it happens\n"
 "  watch VERB                one of those that show, again and again\n"
 "\v"
@@ -58,20 +61,31 @@ enum key {
 	KEY_NODE,
 	KEY_GROUP,
 	KEY_LIST,
+	KEY_BATCH,
+	KEY_PID,
+	KEY_SCAN,
+	KEY_ALL,
+	KEY_FOLDED,
+	KEY_PPROF,
 };
 
 static const struct argp_option options[] = {
 	{ "json", KEY_JSON, NULL, 0, "Print JSON; sizes are numbers of bytes", 1 },
-	{ "bytes", KEY_BYTES, NULL, 0, "Print sizes in bytes", 1 },
+	{ "bytes", KEY_BYTES, NULL, 0, "Print sizes in bytes; -b with top: --batch", 1 },
 	{ "sort", KEY_SORT, "COLUMN", 0, "Sort by this column", 1 },
 	{ "reverse", KEY_REVERSE, NULL, 0, "Sort the other way round", 1 },
-	{ "limit", KEY_LIMIT, "N", 0, "Show the first N rows only", 1 },
+	{ "limit", KEY_LIMIT, "N", 0, "Show the first N rows only; -n with top: --count", 1 },
 	{ "no-headings", KEY_NO_HEADINGS, NULL, 0, "Leave out the line of headings", 1 },
 	{ "client", KEY_CLIENT, "ID", 0, "Of this client only", 2 },
-	{ "site", KEY_SITE, "N", 0, "Of this call site only (tensors, sites)", 2 },
+	{ "pid", KEY_PID, "PID", 0, "Of this process only", 2 },
+	{ "site", KEY_SITE, "N", 0, "Of this call site only (tensors, sites, leaks, growth)", 2 },
+	{ "scan", KEY_SCAN, NULL, 0, "Look for leaks first", 2 },
+	{ "all", KEY_ALL, NULL, 0, "Show what does not grow as well (growth)", 2 },
+	{ "folded", KEY_FOLDED, NULL, 0, "Print folded stacks, for flame graphs (leaks)", 2 },
+	{ "pprof", KEY_PPROF, NULL, 0, "Print a heap profile, for pprof (leaks)", 2 },
 	{ "min-size", KEY_MIN_SIZE, "SIZE", 0, "Tensors of at least that size", 2 },
 	{ "min-age", KEY_MIN_AGE, "TIME", 0, "Tensors of at least that age", 2 },
-	{ "stacks", KEY_STACKS, NULL, 0, "Print whole stacks (sites, tombstones)", 2 },
+	{ "stacks", KEY_STACKS, NULL, 0, "Print whole stacks (sites, tombstones, leaks, growth)", 2 },
 	{ "no-symbols", KEY_NO_SYMBOLS, NULL, 0, "Do not look up names of functions", 2 },
 	{ "debug-dir", KEY_DEBUG_DIR, "DIR", 0, "Where separate debug files are (/usr/lib/debug)", 2 },
 	{ "max", KEY_MAX, "SIZE", 0, "Most memory that the pool may hold", 3 },
@@ -81,6 +95,7 @@ static const struct argp_option options[] = {
 	{ "group", KEY_GROUP, "GROUP", 0, "Who may use it; without, everybody who may use bmem", 3 },
 	{ "interval", KEY_INTERVAL, "TIME", 0, "From one round to the next (2s)", 4 },
 	{ "count", KEY_COUNT, "N", 0, "Stop after N rounds, or events", 4 },
+	{ "batch", KEY_BATCH, NULL, 0, "Print, do not take over the terminal (top)", 4 },
 	{ "list", KEY_LIST, "WHAT", OPTION_HIDDEN, "Verbs, or a verb's columns", 5 },
 	{ 0 },
 };
@@ -94,10 +109,13 @@ static const struct verb verbs[] = {
 	{ "pools create", pool_create, "jmvpog", true },
 	{ "pools resize", pool_resize, "jmv", true },
 	{ "pools destroy", pool_destroy, "j", true },
-	{ "clients", show_clients, SHOWS "c", false },
-	{ "tensors", show_tensors, SHOWS "ctzayd", false },
-	{ "sites", show_sites, SHOWS "ctSyd", false },
-	{ "tombstones", show_tombstones, SHOWS "cSyd", false },
+	{ "clients", show_clients, SHOWS "cP", false },
+	{ "tensors", show_tensors, SHOWS "cPtzayd", false },
+	{ "sites", show_sites, SHOWS "cPtSyd", false },
+	{ "tombstones", show_tombstones, SHOWS "cPSyd", false },
+	{ "leaks", show_leaks, SHOWS "cPtSydNFR", false },
+	{ "growth", show_growth, SHOWS "cPtSydA", false },
+	{ "top", show_top, "bsrnHcPBik", false },
 	{ "events", show_events, "jbcHk", false },
 };
 
@@ -116,6 +134,12 @@ static char letter(int key)
 	case KEY_POLICY: return 'p';
 	case KEY_NODE: return 'o';
 	case KEY_GROUP: return 'g';
+	case KEY_PID: return 'P';
+	case KEY_SCAN: return 'N';
+	case KEY_ALL: return 'A';
+	case KEY_FOLDED: return 'F';
+	case KEY_PPROF: return 'R';
+	case KEY_BATCH: return 'B';
 	default: return (char)key;
 	}
 }
@@ -256,6 +280,7 @@ static error_t parse_show(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_LIMIT:
 		o->limit = number(state, arg, "--limit", INT64_MAX);
+		o->has_limit = true;
 		return 0;
 	case KEY_NO_HEADINGS:
 		o->plain = true;
@@ -283,6 +308,36 @@ static error_t parse_show(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_DEBUG_DIR:
 		o->debug_dir = arg;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static error_t parse_leaks(int key, char *arg, struct argp_state *state)
+{
+	struct options *o = &((struct parser *)state->input)->o;
+
+	switch (key) {
+	case KEY_PID:
+		o->pid = (uint32_t)number(state, arg, "--pid", INT32_MAX);
+		if (!o->pid)
+			argp_error(state, "--pid must be the number of a process, which is not 0");
+		return 0;
+	case KEY_SCAN:
+		o->scan = true;
+		return 0;
+	case KEY_ALL:
+		o->all = true;
+		return 0;
+	case KEY_FOLDED:
+		o->folded = true;
+		return 0;
+	case KEY_PPROF:
+		o->pprof = true;
+		return 0;
+	case KEY_BATCH:
+		o->batch = true;
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -338,7 +393,7 @@ static void take_words(struct argp_state *state, struct parser *p)
 		nr--;
 	}
 	if (!nr)
-		argp_error(state, "say what to show: status, pools, clients, tensors, sites, tombstones or events");
+		argp_error(state, "say what to show: status, pools, clients, tensors, sites, tombstones, leaks, growth, top or events");
 	if (nr > 1) {
 		p->o.verb = find_verb(w[0], w[1]);
 		taken = 2;
@@ -368,6 +423,25 @@ static const char *option_name(int key)
 	return "?";
 }
 
+static bool is_top(const struct options *o)
+{
+	return !strcmp(o->verb->name, "top");
+}
+
+/* top has its short options from other programs of that name. */
+static void top_options(struct argp_state *state, struct options *o)
+{
+	if (!is_top(o))
+		return;
+	if (o->watch)
+		argp_error(state, "top is not for watching");
+	o->batch |= o->bytes;
+	o->bytes = false;
+	if (o->has_limit)
+		o->rounds = o->limit;
+	o->limit = 0;
+}
+
 /* An option that a verb does not know is a mistake, not ignored. */
 static void check_options(struct argp_state *state, const struct parser *p)
 {
@@ -386,6 +460,8 @@ static void check_options(struct argp_state *state, const struct parser *p)
 				   option_name(key), o->verb->name);
 		}
 	}
+	if (o->json + o->folded + o->pprof > 1)
+		argp_error(state, "--json, --folded and --pprof exclude each other");
 	if (o->has_node && o->policy != BMEM_POLICY_BIND)
 		argp_error(state, "--node is for --policy bind");
 	if (o->policy == BMEM_POLICY_BIND && !o->has_node)
@@ -420,11 +496,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		take_words(state, p);
 		check_options(state, p);
 		check_sort(state, &p->o);
+		top_options(state, &p->o);
 		return 0;
 	}
 	err = parse_show(key, arg, state);
 	if (err == ARGP_ERR_UNKNOWN)
 		err = parse_pool(key, arg, state);
+	if (err == ARGP_ERR_UNKNOWN)
+		err = parse_leaks(key, arg, state);
 	if (err == ARGP_ERR_UNKNOWN)
 		err = parse_round(key, arg, state);
 	if (!err && p->nr_used < ARRAY_SIZE(p->used))

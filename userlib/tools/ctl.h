@@ -44,14 +44,21 @@ enum status {
  * @sort: by which column; NULL for the verb's own
  * @reverse: the other way round
  * @limit: rows to show, 0 for all
+ * @has_limit: @limit was given
  * @client: whose, 0 for all
  * @site: of this call site only
  * @has_site: @site was given
+ * @pid: of this process only, 0 for all
  * @min_bytes: tensors of at least that size
  * @min_age_ms: tensors of at least that age
  * @stacks: print whole stacks
  * @symbols: look up names of functions
  * @debug_dir: where separate debug files are, or NULL
+ * @scan: look for leaks now
+ * @all: show what is all right as well
+ * @folded: print stacks a line each, as flame graphs are made of
+ * @pprof: print a heap profile
+ * @batch: print instead of taking over the terminal
  * @interval_ms: from one round to the next
  * @rounds: how many rounds, 0 for no end
  * @max_bytes: most memory that the pool may hold
@@ -76,14 +83,21 @@ struct options {
 	const char *sort;
 	bool reverse;
 	uint64_t limit;
+	bool has_limit;
 	uint64_t client;
 	uint32_t site;
 	bool has_site;
+	uint32_t pid;
 	uint64_t min_bytes;
 	uint64_t min_age_ms;
 	bool stacks;
 	bool symbols;
 	const char *debug_dir;
+	bool scan;
+	bool all;
+	bool folded;
+	bool pprof;
+	bool batch;
 	uint64_t interval_ms;
 	uint64_t rounds;
 	uint64_t max_bytes;
@@ -306,6 +320,91 @@ struct tombstone {
 };
 
 /**
+ * struct leak - one row of "leaks"
+ * @row: what is known of it
+ * @grave: serial number of the tombstone that it is of, 0 for a client that
+ *	lives
+ * @kind: what shows that it is one
+ * @state: how sure it is
+ * @stack: where it was allocated
+ * @where: name of the innermost frame, or NULL
+ */
+struct leak {
+	struct bmem_leak_row row;
+	uint64_t grave;
+	const char *kind;
+	const char *state;
+	struct stack stack;
+	char *where;
+};
+
+/**
+ * struct leak_sums - over findings
+ * @confirmed: findings that are
+ * @suspected: findings that are not yet
+ * @confirmed_bytes: of tensors that are
+ * @suspected_bytes: of tensors that are not yet
+ * @cleared: findings that went away
+ * @dropped: tensors for which the module had no room
+ * @cut_short: kinds whose scan did not come to its end
+ */
+struct leak_sums {
+	uint64_t confirmed;
+	uint64_t suspected;
+	uint64_t confirmed_bytes;
+	uint64_t suspected_bytes;
+	uint64_t cleared;
+	uint64_t dropped;
+	uint32_t cut_short;
+};
+
+/**
+ * struct growth - one row of "growth"
+ * @client: whose
+ * @pid: its process
+ * @row: what is known of it
+ * @site: number of the call site, or "all"
+ * @trend: what becomes of it
+ * @lasts: it has grown for long enough to be told of
+ * @stack: where it is
+ * @where: name of the innermost frame, or NULL
+ */
+struct growth {
+	uint64_t client;
+	uint32_t pid;
+	struct bmem_growth_row row;
+	char site[16];
+	const char *trend;
+	const char *lasts;
+	struct stack stack;
+	char *where;
+};
+
+/**
+ * struct seat - one row of "top"
+ * @who: the client
+ * @tensors: live
+ * @live: live bytes
+ * @attached: bytes held
+ * @peak: largest @live
+ * @slope: bytes a minute by which @live rises
+ * @trend: what becomes of @live
+ * @leaks: findings
+ * @leaked: bytes of these
+ */
+struct seat {
+	struct bmem_client_row who;
+	uint64_t tensors;
+	uint64_t live;
+	uint64_t attached;
+	uint64_t peak;
+	uint64_t slope;
+	const char *trend;
+	uint64_t leaks;
+	uint64_t leaked;
+};
+
+/**
  * struct event - one line of "events"
  * @e: what happened
  * @type: what it is about
@@ -327,6 +426,9 @@ struct event {
  * @pools: how many there are
  * @clients: likewise
  * @tombstones: likewise
+ * @leaks_confirmed: findings that are confirmed
+ * @leaks_suspected: findings that are not yet
+ * @leaked_bytes: of tensors whose leak is confirmed
  * @live_tensors: sum over clients, as all up to @meta_bytes
  * @live_bytes: likewise
  * @granted_bytes: likewise
@@ -345,6 +447,9 @@ struct totals {
 	uint64_t pools;
 	uint64_t clients;
 	uint64_t tombstones;
+	uint64_t leaks_confirmed;
+	uint64_t leaks_suspected;
+	uint64_t leaked_bytes;
 	uint64_t live_tensors;
 	uint64_t live_bytes;
 	uint64_t granted_bytes;
@@ -362,7 +467,10 @@ int fetch_clients(struct ctl *ctl, struct table *t);
 int fetch_sites(struct ctl *ctl, const struct client *who, struct table *t);
 int fetch_tensors(struct ctl *ctl, const struct client *who, struct table *t);
 int fetch_tombstones(struct ctl *ctl, struct table *t);
+int fetch_growth(struct ctl *ctl, const struct client *who, struct table *t);
+int fetch_leaks(struct ctl *ctl, struct table *t, struct leak_sums *sums);
 const char *policy_name(uint32_t policy);
+const char *trend_name(uint32_t trend);
 int complain(const char *what, int err);
 
 /* ---- symbol.c ------------------------------------------------------------------ */
@@ -418,7 +526,53 @@ void stack_print(struct ctl *ctl, const struct bmem_frame *frames, uint32_t nr,
 void *stack_json(struct ctl *ctl, const struct bmem_frame *frames, uint32_t nr,
 		 program_fn program, const void *row);
 
-/* ---- views.c, events.c, admin.c, device.c ----------------------------------------------------- */
+void stack_folded(struct ctl *ctl, const struct bmem_frame *frames, uint32_t nr,
+		  program_fn program, const void *row, FILE *out);
+char *folded_name(const char *text, size_t max);
+
+/* ---- bundle.c --------------------------------------------------------------------- */
+
+/**
+ * struct path - a stack to be compared with others
+ * @client: whose
+ * @frames: innermost first
+ * @nr: how many
+ * @leaks: what was allocated there leaks
+ * @bytes: how much of it
+ * @tensors: how many
+ * @row: the caller's
+ */
+struct path {
+	uint64_t client;
+	const struct bmem_frame *frames;
+	uint32_t nr;
+	bool leaks;
+	uint64_t bytes;
+	uint64_t tensors;
+	const void *row;
+};
+
+/**
+ * struct bundle - leaking stacks that have come the same way
+ * @path: the first of them, the others follow
+ * @nr: how many
+ * @depth: frames that they have in common, from the outermost on
+ * @parted: no stack that does not leak has all of these
+ * @bytes: sum
+ * @tensors: sum
+ */
+struct bundle {
+	const struct path *path;
+	size_t nr;
+	uint32_t depth;
+	bool parted;
+	uint64_t bytes;
+	uint64_t tensors;
+};
+
+size_t paths_bundle(struct path *paths, size_t nr, struct bundle **bundles);
+
+/* ---- views.c, leaks.c, top.c, events.c, admin.c, device.c ----------------------------------------------------- */
 
 int show_status(struct ctl *ctl);
 int show_pools(struct ctl *ctl);
@@ -426,6 +580,19 @@ int show_clients(struct ctl *ctl);
 int show_tensors(struct ctl *ctl);
 int show_sites(struct ctl *ctl);
 int show_tombstones(struct ctl *ctl);
+int show_growth(struct ctl *ctl);
+int show_leaks(struct ctl *ctl);
+int show_top(struct ctl *ctl);
+const char *view_order(struct ctl *ctl, const struct table *t);
+int view_failed(struct ctl *ctl, const struct table *t, int err);
+int program_of_client(struct ctl *ctl, uint64_t client, uint32_t pid,
+		      uint32_t module, struct program *p);
+int program_of_tombstone(struct ctl *ctl, uint64_t serial, uint32_t module,
+			 struct program *p);
+void leak_details(struct ctl *ctl, const void *row, FILE *out);
+void leak_more(struct ctl *ctl, const void *row, void *object);
+void leak_drop(void *row);
+void sum_leaks(struct leak_sums *sums, const struct table *t);
 int print_json(struct ctl *ctl, const struct table *t);
 const struct table *view_named(const char *name);
 

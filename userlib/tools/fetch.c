@@ -182,6 +182,8 @@ static bool client_wanted(struct ctl *ctl, const struct bmem_client_row *who)
 {
 	if (ctl->o->client)
 		return who->client_id == ctl->o->client;
+	if (ctl->o->pid)
+		return who->pid == ctl->o->pid;
 	return who->client_id != ctl->self || strcmp(ctl->backend, "dev");
 }
 
@@ -219,18 +221,19 @@ int fetch_clients(struct ctl *ctl, struct table *t)
 
 /* ---- sites ------------------------------------------------------------------------ */
 
-static void site_frames(struct ctl *ctl, struct site *s)
+static void stack_fetch(struct ctl *ctl, uint64_t client, uint32_t site,
+			struct stack *stack)
 {
 	struct bmem_site_frames arg = {
 		.size = sizeof(arg),
-		.client_id = s->client,
-		.site = s->row.site,
+		.client_id = client,
+		.site = site,
 		.nr = BMEM_FRAMES_MAX,
-		.frames = (uintptr_t)s->stack.frames,
+		.frames = (uintptr_t)stack->frames,
 	};
 
-	if (s->row.nr_frames && !bmem_site_frames(ctl->c, &arg))
-		s->stack.nr = arg.nr;
+	if (!bmem_site_frames(ctl->c, &arg))
+		stack->nr = arg.nr;
 }
 
 /* Site 0 is always there, and mostly nothing comes from it. */
@@ -275,9 +278,86 @@ int fetch_sites(struct ctl *ctl, const struct client *who, struct table *t)
 			s->pid = who->who.pid;
 			s->row = rows[i];
 			s->class = class_name(rows[i].site_class);
-			site_frames(ctl, s);
+			if (s->row.nr_frames)
+				stack_fetch(ctl, s->client, s->row.site,
+					    &s->stack);
 		}
 	} while (list.nr == BATCH);
+	return ret == -ENOENT ? 0 : ret;
+}
+
+/* ---- growth ------------------------------------------------------------------------ */
+
+/**
+ * trend_name() - a trend in a word
+ * @trend: enum bmem_trend
+ *
+ * Return: a constant.
+ */
+const char *trend_name(uint32_t trend)
+{
+	static const char *const names[] = {
+		[BMEM_TREND_UNKNOWN] = "unknown",
+		[BMEM_TREND_STEADY] = "steady",
+		[BMEM_TREND_PLATEAU] = "plateau",
+		[BMEM_TREND_SAW_TOOTH] = "saw-tooth",
+		[BMEM_TREND_LINEAR] = "linear",
+		[BMEM_TREND_ACCELERATING] = "accelerating",
+	};
+
+	return name_of(names, ARRAY_SIZE(names), trend);
+}
+
+static void growth_add(struct ctl *ctl, const struct client *who,
+		       const struct bmem_growth_row *row, struct table *t)
+{
+	bool whole = row->flags & BMEM_GROWTH_WHOLE;
+	struct growth *g;
+
+	if (ctl->o->has_site && (whole || row->site != ctl->o->site))
+		return;
+	g = table_add(t);
+	g->client = who->who.client_id;
+	g->pid = who->who.pid;
+	g->row = *row;
+	g->trend = trend_name(row->trend);
+	g->lasts = row->flags & BMEM_GROWTH_LASTS ? "yes" : "no";
+	if (whole) {
+		strcpy(g->site, "all");
+		return;
+	}
+	snprintf(g->site, sizeof(g->site), "%u", row->site);
+	if (row->site)
+		stack_fetch(ctl, g->client, row->site, &g->stack);
+}
+
+/**
+ * fetch_growth() - call sites of a client that grow, or with --all all of them
+ * @ctl: run
+ * @who: whose
+ * @t: table of struct growth, added to
+ *
+ * Return: 0 or a negative errno.
+ */
+int fetch_growth(struct ctl *ctl, const struct client *who, struct table *t)
+{
+	struct bmem_growth_row rows[BATCH];
+	struct bmem_growth_list list = {
+		.size = sizeof(list),
+		.flags = ctl->o->all || ctl->o->has_site ? 0 : BMEM_GROWTH_ONLY,
+		.client_id = who->who.client_id,
+		.row_size = sizeof(rows[0]),
+		.rows = (uintptr_t)rows,
+	};
+	uint32_t i;
+	int ret;
+
+	do {
+		list.nr = BATCH;
+		ret = bmem_growth_list(ctl->c, &list);
+		for (i = 0; !ret && i < list.nr; i++)
+			growth_add(ctl, who, &rows[i], t);
+	} while (!ret && list.nr == BATCH);
 	return ret == -ENOENT ? 0 : ret;
 }
 
@@ -383,6 +463,8 @@ int fetch_tombstones(struct ctl *ctl, struct table *t)
 			return ret;
 		for (i = 0; i < list.nr; i++) {
 			if (ctl->o->client && rows[i].client_id != ctl->o->client)
+				continue;
+			if (ctl->o->pid && rows[i].pid != ctl->o->pid)
 				continue;
 			tomb = table_add(t);
 			tomb->row = rows[i];

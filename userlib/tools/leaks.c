@@ -455,7 +455,7 @@ static void print_people(struct ctl *ctl, const struct table *t,
 
 /* ---- for programs --------------------------------------------------------------------- */
 
-static int print_json(struct ctl *ctl, const struct table *t,
+static int leaks_json(struct ctl *ctl, const struct table *t,
 		      const struct analysis *a, const struct leak_sums *sums)
 {
 	json_t *o = must(json_object()), *groups = must(json_array());
@@ -648,7 +648,7 @@ static int leaks_print(struct ctl *ctl, struct table *t, struct leak_sums *sums)
 		return STATUS_USAGE;
 	analyse(ctl, t, &a);
 	if (ctl->o->json)
-		status = print_json(ctl, t, &a, sums);
+		status = leaks_json(ctl, t, &a, sums);
 	else
 		print_people(ctl, t, &a, sums);
 	analysis_free(&a);

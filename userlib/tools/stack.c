@@ -79,6 +79,68 @@ void stack_print(struct ctl *ctl, const struct bmem_frame *frames, uint32_t nr,
 	}
 }
 
+/**
+ * folded_name() - a name as one frame of a folded stack
+ * @text: of anybody's making
+ * @max: bytes of it at most
+ *
+ * Frames end at semicolons, the stack at its last blank.
+ *
+ * Return: for free().
+ */
+char *folded_name(const char *text, size_t max)
+{
+	char *safe = text_safe(text, max, text_is_utf8()), *c;
+
+	for (c = safe; *c; c++)
+		if (*c == ';')
+			*c = ':';
+	if (*safe)
+		return safe;
+	free(safe);
+	return must(strdup("?"));
+}
+
+static void folded_frame(const char *text, FILE *out)
+{
+	char *name = folded_name(text, strlen(text));
+
+	fprintf(out, ";%s", name);
+	free(name);
+}
+
+/**
+ * stack_folded() - a stack in one line, outermost frame first
+ * @ctl: run
+ * @frames: innermost first
+ * @nr: how many
+ * @program: which file a frame is in
+ * @row: for @program
+ * @out: where to; a semicolon stands before each frame
+ */
+void stack_folded(struct ctl *ctl, const struct bmem_frame *frames, uint32_t nr,
+		  program_fn program, const void *row, FILE *out)
+{
+	struct spot spots[INLINED_MAX];
+	struct program p;
+	unsigned int n;
+	char *text;
+
+	while (nr--) {
+		find_program(ctl, &frames[nr], program, row, &p);
+		n = ctl->symbols ? symbols_find(ctl->symbols, &p,
+						frames[nr].offset, spots) : 0;
+		if (!n) {
+			text = symbols_text(NULL, &p, frames[nr].offset, false);
+			folded_frame(text, out);
+			free(text);
+		}
+		while (n--)
+			folded_frame(spots[n].function ? spots[n].function :
+							 "?", out);
+	}
+}
+
 static json_t *build_id(const struct program *p)
 {
 	char hex[2 * BMEM_BUILD_ID_MAX + 1] = "";

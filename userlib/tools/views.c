@@ -23,6 +23,9 @@ static const struct column status_columns[] = {
 	STATUS(pools, "pools", KIND_NUMBER),
 	STATUS(clients, "clients", KIND_NUMBER),
 	STATUS(tombstones, "tombstones", KIND_NUMBER),
+	STATUS(leaks_confirmed, "leaks", KIND_NUMBER),
+	STATUS(leaks_suspected, "suspected", KIND_NUMBER),
+	STATUS(leaked_bytes, "leaked", KIND_BYTES),
 	STATUS(live_tensors, "tensors", KIND_NUMBER),
 	STATUS(live_bytes, "live", KIND_BYTES),
 	STATUS(granted_bytes, "granted", KIND_BYTES),
@@ -180,14 +183,93 @@ static const struct column tombstone_columns[] = {
 	{ 0 },
 };
 
+#define LEAK(field, title, kind) \
+	COLUMN(struct leak, row.field, #field, title, kind)
+
+static const struct column leak_columns[] = {
+	LEAK(id, NULL, KIND_ID),
+	COLUMN(struct leak, row.client_id, "client", "client", KIND_ID),
+	LEAK(pid, "pid", KIND_ID),
+	COLUMN(struct leak, kind, "kind", "kind", KIND_TEXT),
+	COLUMN(struct leak, state, "state", "state", KIND_TEXT),
+	LEAK(tensors, "tensors", KIND_NUMBER),
+	LEAK(bytes, "leaked", KIND_BYTES),
+	LEAK(confirmed_tensors, NULL, KIND_NUMBER),
+	LEAK(confirmed_bytes, NULL, KIND_BYTES),
+	LEAK(oldest_ms, "oldest", KIND_MS),
+	LEAK(first_seen_ms, NULL, KIND_MS),
+	LEAK(checked_ms, NULL, KIND_MS),
+	COLUMN(struct leak, row.slope, "slope_bytes", "a-minute", KIND_BYTES),
+	COLUMN(struct leak, row.confidence, "confidence", "sure-%", KIND_NUMBER),
+	LEAK(evidence, NULL, KIND_ID),
+	COLUMN(struct leak, grave, "tombstone", NULL, KIND_ID),
+	LEAK(site, "site", KIND_ID),
+	LEAK(label, "label", KIND_CHARS),
+	COLUMN(struct leak, where, "where", "where", KIND_TEXT),
+	{ 0 },
+};
+
+#define GROWTH(field, title, kind) \
+	COLUMN(struct growth, row.field, #field, title, kind)
+
+static const struct column growth_columns[] = {
+	COLUMN(struct growth, client, "client", "client", KIND_ID),
+	COLUMN(struct growth, pid, "pid", "pid", KIND_ID),
+	COLUMN(struct growth, site, "site", "site", KIND_CHARS),
+	COLUMN(struct growth, trend, "trend", "trend", KIND_TEXT),
+	COLUMN(struct growth, lasts, "lasts", "lasts", KIND_TEXT),
+	COLUMN(struct growth, row.slope, "slope_bytes", "a-minute", KIND_BYTES),
+	GROWTH(confidence, "sure-permille", KIND_NUMBER),
+	GROWTH(since_ms, "since", KIND_MS),
+	GROWTH(rise_bytes, "rise", KIND_BYTES),
+	GROWTH(live_tensors, "tensors", KIND_NUMBER),
+	GROWTH(live_bytes, "live", KIND_BYTES),
+	GROWTH(peak_bytes, NULL, KIND_BYTES),
+	GROWTH(allocs, NULL, KIND_NUMBER),
+	GROWTH(frees, NULL, KIND_NUMBER),
+	GROWTH(last_ms, "last", KIND_MS),
+	GROWTH(label, "label", KIND_CHARS),
+	COLUMN(struct growth, where, "where", "where", KIND_TEXT),
+	{ 0 },
+};
+
+#define SEAT(field, key, title, kind) \
+	COLUMN(struct seat, field, key, title, kind)
+
+static const struct column top_columns[] = {
+	SEAT(who.client_id, "client", "client", KIND_ID),
+	SEAT(who.pid, "pid", "pid", KIND_ID),
+	SEAT(who.uid, "uid", "uid", KIND_ID),
+	SEAT(who.comm, "comm", "comm", KIND_CHARS),
+	SEAT(tensors, "live_tensors", "tensors", KIND_NUMBER),
+	SEAT(live, "live_bytes", "live", KIND_BYTES),
+	SEAT(attached, "attached_bytes", "attached", KIND_BYTES),
+	SEAT(peak, "peak_live_bytes", "peak", KIND_BYTES),
+	SEAT(trend, "trend", "trend", KIND_TEXT),
+	SEAT(slope, "slope_bytes", "a-minute", KIND_BYTES),
+	SEAT(leaks, "leaks", "leaks", KIND_NUMBER),
+	SEAT(leaked, "leaked_bytes", "leaked", KIND_BYTES),
+	SEAT(who.label, "label", "label", KIND_CHARS),
+	{ 0 },
+};
+
 /* ---- program files -------------------------------------------------------------- */
 
-static int site_program(struct ctl *ctl, const void *row, uint32_t module,
-			struct program *p)
+/**
+ * program_of_client() - a program file of a client
+ * @ctl: run
+ * @client: client
+ * @pid: its process
+ * @module: number of the file
+ * @p: out
+ *
+ * Return: 0 or a negative errno.
+ */
+int program_of_client(struct ctl *ctl, uint64_t client, uint32_t pid,
+		      uint32_t module, struct program *p)
 {
-	const struct site *s = row;
 	struct bmem_module_info info = {
-		.size = sizeof(info), .client_id = s->client, .module = module,
+		.size = sizeof(info), .client_id = client, .module = module,
 	};
 	int ret = bmem_module_info(ctl->c, &info);
 
@@ -196,16 +278,24 @@ static int site_program(struct ctl *ctl, const void *row, uint32_t module,
 	p->build_id_len = info.build_id_len;
 	memcpy(p->build_id, info.build_id, sizeof(p->build_id));
 	memcpy(p->path, info.path, sizeof(p->path));
-	p->pid = s->pid;
+	p->pid = pid;
 	return 0;
 }
 
-static int tombstone_program(struct ctl *ctl, const void *row, uint32_t module,
-			     struct program *p)
+/**
+ * program_of_tombstone() - a program file of a client that is gone
+ * @ctl: run
+ * @serial: number of the tombstone
+ * @module: number of the file
+ * @p: out
+ *
+ * Return: 0 or a negative errno.
+ */
+int program_of_tombstone(struct ctl *ctl, uint64_t serial, uint32_t module,
+			 struct program *p)
 {
-	const struct tombstone *t = row;
 	struct bmem_tombstone_module info = {
-		.size = sizeof(info), .serial = t->row.serial, .module = module,
+		.size = sizeof(info), .serial = serial, .module = module,
 	};
 	int ret = bmem_tombstone_module(ctl->c, &info);
 
@@ -217,6 +307,30 @@ static int tombstone_program(struct ctl *ctl, const void *row, uint32_t module,
 	return 0;
 }
 
+static int site_program(struct ctl *ctl, const void *row, uint32_t module,
+			struct program *p)
+{
+	const struct site *s = row;
+
+	return program_of_client(ctl, s->client, s->pid, module, p);
+}
+
+static int growth_program(struct ctl *ctl, const void *row, uint32_t module,
+			  struct program *p)
+{
+	const struct growth *g = row;
+
+	return program_of_client(ctl, g->client, g->pid, module, p);
+}
+
+static int tombstone_program(struct ctl *ctl, const void *row, uint32_t module,
+			     struct program *p)
+{
+	const struct tombstone *t = row;
+
+	return program_of_tombstone(ctl, t->row.serial, module, p);
+}
+
 /* ---- below and inside of rows ------------------------------------------------------ */
 
 static void site_details(struct ctl *ctl, const void *row, FILE *out)
@@ -226,6 +340,24 @@ static void site_details(struct ctl *ctl, const void *row, FILE *out)
 	if (ctl->o->stacks)
 		stack_print(ctl, s->stack.frames, s->stack.nr, site_program, s,
 			    out);
+}
+
+static void growth_details(struct ctl *ctl, const void *row, FILE *out)
+{
+	const struct growth *g = row;
+
+	if (ctl->o->stacks)
+		stack_print(ctl, g->stack.frames, g->stack.nr, growth_program,
+			    g, out);
+}
+
+static void growth_more(struct ctl *ctl, const void *row, void *object)
+{
+	const struct growth *g = row;
+
+	json_object_set_new(object, "frames",
+			    stack_json(ctl, g->stack.frames, g->stack.nr,
+				       growth_program, g));
 }
 
 static void *numbers(const uint32_t *n, size_t nr)
@@ -342,6 +474,11 @@ static void drop_site(void *row)
 	free(((struct site *)row)->where);
 }
 
+static void drop_growth(void *row)
+{
+	free(((struct growth *)row)->where);
+}
+
 static void drop_tombstone(void *row)
 {
 	free(((struct tombstone *)row)->sites);
@@ -387,6 +524,14 @@ static const struct table views[] = {
 	{ .name = "tombstones", .columns = tombstone_columns, .sort = "serial",
 	  .row_size = sizeof(struct tombstone), .details = tombstone_details,
 	  .more = tombstone_more, .drop = drop_tombstone },
+	{ .name = "leaks", .columns = leak_columns, .sort = "leaked",
+	  .row_size = sizeof(struct leak), .details = leak_details,
+	  .more = leak_more, .drop = leak_drop },
+	{ .name = "top", .columns = top_columns, .sort = "live",
+	  .row_size = sizeof(struct seat) },
+	{ .name = "growth", .columns = growth_columns, .sort = "a-minute",
+	  .row_size = sizeof(struct growth), .details = growth_details,
+	  .more = growth_more, .drop = drop_growth },
 	{ .name = "events", .columns = event_columns, .sort = "serial",
 	  .row_size = sizeof(struct event) },
 };
@@ -423,16 +568,31 @@ int print_json(struct ctl *ctl, const struct table *t)
 	return json_print(ctl->o, o, stdout) ? STATUS_FAILED : STATUS_OK;
 }
 
-/* Watching, rows keep their places, so that a diff shows what changed. */
-static const char *sort_by(struct ctl *ctl, const struct table *t)
+/**
+ * view_order() - what a list is sorted by
+ * @ctl: run
+ * @t: table
+ *
+ * Watching, rows keep their places, so that a diff shows what changed.
+ *
+ * Return: a column.
+ */
+const char *view_order(struct ctl *ctl, const struct table *t)
 {
 	if (ctl->o->sort)
 		return ctl->o->sort;
 	return ctl->o->watch ? t->columns[0].key : t->sort;
 }
 
-/* @ret is what became of fetching the rows. */
-static int show(struct ctl *ctl, struct table *t, int ret)
+/**
+ * view_failed() - say why a list cannot be shown
+ * @ctl: run
+ * @t: table
+ * @ret: negative errno
+ *
+ * Return: enum status.
+ */
+int view_failed(struct ctl *ctl, const struct table *t, int ret)
 {
 	if (ret == -ENOENT && ctl->o->client) {
 		fprintf(stderr, "bmemctl: %s: no client %llu, or it is another user's\n",
@@ -444,9 +604,15 @@ static int show(struct ctl *ctl, struct table *t, int ret)
 			t->name);
 		return STATUS_FAILED;
 	}
+	return complain(t->name, ret);
+}
+
+/* @ret is what became of fetching the rows. */
+static int show(struct ctl *ctl, struct table *t, int ret)
+{
 	if (ret)
-		return complain(t->name, ret);
-	if (table_sort(t, sort_by(ctl, t), ctl->o->reverse))
+		return view_failed(ctl, t, ret);
+	if (table_sort(t, view_order(ctl, t), ctl->o->reverse))
 		return STATUS_USAGE;
 	if (ctl->o->json)
 		return print_json(ctl, t);
@@ -504,6 +670,27 @@ int show_sites(struct ctl *ctl)
 {
 	struct table t = *view_named("sites");
 	int status = show(ctl, &t, fetch_named_sites(ctl, &t));
+
+	table_free(&t);
+	return status;
+}
+
+static int fetch_named_growth(struct ctl *ctl, struct table *t)
+{
+	int ret = for_clients(ctl, t, fetch_growth);
+	struct growth *g = t->rows;
+	size_t i;
+
+	for (i = 0; i < t->nr; i++)
+		g[i].where = stack_where(ctl, g[i].stack.frames, g[i].stack.nr,
+					 growth_program, &g[i]);
+	return ret;
+}
+
+int show_growth(struct ctl *ctl)
+{
+	struct table t = *view_named("growth");
+	int status = show(ctl, &t, fetch_named_growth(ctl, &t));
 
 	table_free(&t);
 	return status;
@@ -634,6 +821,20 @@ static void sum_pools(struct totals *sum, const struct table *t)
 	}
 }
 
+/* A module that is older has no findings to tell of. */
+static void sum_findings(struct ctl *ctl, struct totals *sum)
+{
+	struct table t = *view_named("leaks");
+	struct leak_sums leaks = { .confirmed = 0 };
+
+	if (!fetch_leaks(ctl, &t, NULL))
+		sum_leaks(&leaks, &t);
+	sum->leaks_confirmed = leaks.confirmed;
+	sum->leaks_suspected = leaks.suspected;
+	sum->leaked_bytes = leaks.confirmed_bytes;
+	table_free(&t);
+}
+
 static int fetch_totals(struct ctl *ctl, struct totals *sum)
 {
 	struct table pools = *view_named("pools"),
@@ -647,6 +848,7 @@ static int fetch_totals(struct ctl *ctl, struct totals *sum)
 		ret = fetch_tombstones(ctl, &tombs);
 	sum_pools(sum, &pools);
 	sum_clients(sum, &clients);
+	sum_findings(ctl, sum);
 	sum->tombstones = tombs.nr;
 	table_free(&pools);
 	table_free(&clients);
