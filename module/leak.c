@@ -241,8 +241,9 @@ static void suspect_remove(struct leak_table *table, struct leak_suspect *s)
 	kmem_cache_free(suspect_cache, s);
 }
 
+/* NULL when there is none and it is not to be made, or there is no room. */
 static struct leak_suspect *suspect_get(struct leak_table *table, u32 kind,
-					u64 handle)
+					u64 handle, bool make)
 {
 	struct rb_node **link = &table->suspects.rb_node, *parent = NULL;
 	struct leak_suspect *s;
@@ -256,7 +257,7 @@ static struct leak_suspect *suspect_get(struct leak_table *table, u32 kind,
 			return s;
 		link = cmp < 0 ? &parent->rb_left : &parent->rb_right;
 	}
-	if (table->nr_suspects >= SUSPECTS_MAX)
+	if (!make || table->nr_suspects >= SUSPECTS_MAX)
 		return NULL;
 	s = kmem_cache_zalloc(suspect_cache, GFP_BMEM_META);
 	if (!s)
@@ -316,13 +317,13 @@ void bmem_leak_suspect(struct leak_round *round, const struct leak_hit *hit)
 	const struct bmem_tensor *t = hit->tensor;
 	struct leak_suspect *s;
 	u64 age = t->age_ms * NSEC_PER_MSEC;
+	bool old = age >= round->min_age;
 
 	lockdep_assert_held(&round->client->lock);
-	if (age < round->min_age)
-		return;
-	s = suspect_get(table, round->detector->kind, t->handle);
+	/* One that is suspected already stays so, however young. */
+	s = suspect_get(table, round->detector->kind, t->handle, old);
 	if (!s) {
-		round->dropped++;
+		round->dropped += old;
 		return;
 	}
 	if (s->serial == round->serial)

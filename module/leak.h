@@ -142,7 +142,7 @@ struct leak_detector {
  * @detector: detector
  * @serial: number of the round
  * @now: when it began, by ktime_get_boottime_ns()
- * @min_age: younger tensors are no suspects, in nanoseconds;
+ * @min_age: younger tensors do not become suspects, in nanoseconds;
  *	bmem_leak_suspect() sees to that
  * @delay: suspects that are so old are confirmed, in nanoseconds
  * @patient: wait for a client that is busy; else bmem_client_lock() gets the

@@ -110,6 +110,10 @@ TEST_F(leaks, suspected_confirmed_cleared)
 	EXPECT_EQ(2, rows[0].nr_samples);
 	EXPECT_EQ(0, strcmp("five", rows[0].label));
 	free(rows);
+	/* Who looks for older ones only has not seen that these are none. */
+	scan = (struct bmem_leak_scan){ .size = sizeof(scan) };
+	ASSERT_EQ(0, bt_call(self->c.fd, BMEM_LEAK_SCAN, &scan));
+	EXPECT_EQ(1, scan.suspected);
 	/* Looked at again, but too soon. */
 	ASSERT_EQ(0, lk_scan(self->c.fd, 0, 0, &scan));
 	EXPECT_EQ(0, scan.confirmed);
