@@ -183,6 +183,7 @@ int bmem_leak_list(struct bmem_client *self, struct bmem_leak_list *cmd)
  * @last: id of the last client
  * @after: number of the last finding of the batch
  * @tries: patience that is left
+ * @end: the entry is the line of totals
  * @at: entry of the batch
  * @nr: entries in the batch
  * @suspected: findings shown that are suspected
@@ -200,6 +201,7 @@ struct leaks_iter {
 	u64 last;
 	u64 after;
 	unsigned int tries;
+	bool end;
 	u32 at;
 	u32 nr;
 	u64 suspected;
@@ -267,14 +269,29 @@ static bool leaks_fetch(struct leaks_iter *iter)
 	return false;
 }
 
+/* What is counted is what has been shown, once. */
+static void row_count(struct leaks_iter *iter)
+{
+	if (iter->row[iter->at].state == BMEM_LEAK_CONFIRMED)
+		iter->confirmed++;
+	else
+		iter->suspected++;
+}
+
 static struct leaks_iter *leaks_advance(struct leaks_iter *iter)
 {
 	iter->pos++;
-	if (iter->at + 1 < iter->nr) {
-		iter->at++;
-		return iter;
+	if (iter->end) {
+		iter->nr = 0;
+		return NULL;
 	}
-	return leaks_fetch(iter) ? iter : NULL;
+	if (iter->at + 1 < iter->nr)
+		iter->at++;
+	else
+		iter->end = !leaks_fetch(iter);
+	if (!iter->end)
+		row_count(iter);
+	return iter;
 }
 
 static void *leaks_start(struct seq_file *m, loff_t *pos)
@@ -289,7 +306,7 @@ static void *leaks_start(struct seq_file *m, loff_t *pos)
 	if (!*pos)
 		return SEQ_START_TOKEN;
 	if (*pos == iter->pos)
-		return iter->at < iter->nr ? iter : NULL;
+		return iter->end || iter->at < iter->nr ? iter : NULL;
 	do {
 		row = leaks_advance(iter);
 	} while (row && iter->pos < *pos);
@@ -326,6 +343,25 @@ static void show_evidence(struct seq_file *m, u32 evidence)
 	}
 }
 
+static void show_totals(struct seq_file *m, const struct leaks_iter *iter)
+{
+	const char *comma = "";
+	u32 kind;
+
+	seq_printf(m, "# suspected %llu confirmed %llu cleared %llu dropped %llu cut_short ",
+		   iter->suspected, iter->confirmed, iter->cleared,
+		   iter->dropped);
+	if (!iter->cut_short)
+		seq_putc(m, '-');
+	for (kind = 0; kind < LEAK_KINDS; kind++) {
+		if (!(iter->cut_short & BMEM_LEAK_KIND(kind)))
+			continue;
+		seq_printf(m, "%s%s", comma, bmem_leak_name(kind));
+		comma = ",";
+	}
+	seq_putc(m, '\n');
+}
+
 static const char *state_name(u32 state)
 {
 	return state == BMEM_LEAK_CONFIRMED ? "confirmed" : "suspected";
@@ -338,6 +374,10 @@ static int leaks_show(struct seq_file *m, void *v)
 
 	if (v == SEQ_START_TOKEN) {
 		seq_puts(m, "# id client tgid comm kind state site tensors bytes confirmed_tensors confirmed_bytes oldest_ms first_seen_ms checked_ms slope confidence evidence frames fragmentation label\n");
+		return 0;
+	}
+	if (iter->end) {
+		show_totals(m, iter);
 		return 0;
 	}
 	row = &iter->row[iter->at];

@@ -249,6 +249,57 @@ TEST_F_TIMEOUT(leaks, periodic, BT_SLOW)
 	EXPECT_TRUE(BT_WAIT(state(self->c.fd) == BMEM_LEAK_CONFIRMED, 10000));
 }
 
+/* ---- events ------------------------------------------------------------------- */
+
+/* Events of a type and client among the last. */
+static int told(const char *type, __u64 client)
+{
+	char *text = bt_read_file(BT_DEBUGFS "/events"), want[64], *at;
+	int nr = 0;
+
+	snprintf(want, sizeof(want), " %s %llu ", type, client);
+	for (at = text; at && (at = strstr(at, want)); at++)
+		nr++;
+	free(text);
+	return nr;
+}
+
+/* What is room between tensors, as the first finding has it. */
+static __u64 hole(int fd)
+{
+	struct bmem_leak_row *rows;
+	int nr = lk_list(fd, 0, 0, &rows, NULL);
+	__u64 bytes = nr > 0 ? rows[0].hole_bytes : 0;
+
+	free(rows);
+	return bytes;
+}
+
+TEST_F_TIMEOUT(leaks, are_told_and_measured, BT_SLOW)
+{
+	struct bmem_alloc_entry e[3] = {
+		{ .bytes = BT_MIB }, { .bytes = 3 * BT_MIB }, { .bytes = BT_MIB },
+	};
+	int fd = self->c.fd;
+
+	ASSERT_EQ(0, bt_alloc(fd, e, 3, NULL));
+	ASSERT_EQ(0, bt_free1(fd, e[1].handle));
+	ASSERT_EQ(0, lk_link(fd, 0, e[0].handle));
+	ASSERT_EQ(0, lk_unlink(fd, 0, e[0].handle));
+	ASSERT_EQ(0, lk_scan(fd, LK_UNREF, 0, NULL));
+	EXPECT_EQ(1, told("leak-suspected", self->c.id));
+	EXPECT_EQ(0, told("leak-confirmed", self->c.id));
+	/* The rule: where there is a leak, the space is looked at. */
+	EXPECT_TRUE(BT_WAIT(hole(fd) == 3 * BT_MIB, 10000));
+	ASSERT_EQ(0, lk_scan(fd, LK_UNREF, 1, NULL));
+	EXPECT_EQ(1, told("leak-suspected", self->c.id));
+	EXPECT_EQ(1, told("leak-confirmed", self->c.id));
+	EXPECT_EQ(0, told("leak-cleared", self->c.id));
+	ASSERT_EQ(0, bt_free1(fd, e[0].handle));
+	ASSERT_EQ(0, lk_scan(fd, LK_UNREF, 0, NULL));
+	EXPECT_EQ(1, told("leak-cleared", self->c.id));
+}
+
 /* ---- the file ---------------------------------------------------------------------- */
 
 static int shown(__u64 client)
@@ -369,6 +420,7 @@ TEST_F_TIMEOUT(leaks, a_report_is_fast, 4 * BT_SLOW)
 TEST_F_TIMEOUT(leaks, bounded_and_marked, BT_SLOW)
 {
 	__u32 nr = BMEM_LEAKS_MAX + 200;
+	char *text;
 	struct bmem_leak_list totals;
 	struct bmem_leak_row *rows;
 	struct lk_slots s;
@@ -379,6 +431,11 @@ TEST_F_TIMEOUT(leaks, bounded_and_marked, BT_SLOW)
 	EXPECT_EQ(BMEM_LEAKS_MAX, lk_list(s.c.fd, 0, 0, &rows, &totals));
 	EXPECT_EQ(200, totals.dropped);
 	free(rows);
+	text = bt_read_file(LEAKS);
+	EXPECT_NE(NULL, strstr(text, "\n# suspected 1024 confirmed 0 cleared 0 dropped 200 cut_short -\n")) {
+		TH_LOG("%s", strstr(text, "\n# "));
+	}
+	free(text);
 	lk_slots_close(&s);
 }
 
