@@ -35,6 +35,9 @@
 #define WORK_MS_MIN	10
 #define WORK_MS_MAX	60000
 
+/* A client that is busy is let alone for so long. */
+#define BUSY_MS		1000
+
 unsigned int bmem_leak_age_ms = 5000;
 unsigned int bmem_leak_delay_ms = 5000;
 
@@ -830,25 +833,30 @@ static bool kind_again(struct bmem_client *client,
 	       !(d->period && d->period(client));
 }
 
+/* Looks for a kind; when is it to be looked for again? */
+static u64 kind_turn(struct bmem_client *client, const struct leak_detector *d)
+{
+	struct leak_look look;
+
+	look_init(&look, BMEM_LEAK_KIND(d->kind), false, false);
+	look.again = kind_again(client, d);
+	if (client_look(client, &look) != -EBUSY)
+		return kind_due(client, d);
+	/* One that is busy has its turn later. */
+	set_bit(d->kind, &client->leaks.due);
+	return ktime_get_boottime_ns() + BUSY_MS * NSEC_PER_MSEC;
+}
+
 /* Has the client its turn; when does it need another? */
 static u64 client_turn(struct bmem_client *client)
 {
 	u64 now = ktime_get_boottime_ns(), next = U64_MAX, at;
-	struct leak_look look;
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(detectors); i++) {
 		at = kind_due(client, detectors[i]);
-		if (at <= now) {
-			look_init(&look, BMEM_LEAK_KIND(detectors[i]->kind),
-				  false, false);
-			look.again = kind_again(client, detectors[i]);
-			/* One that is busy has its turn later. */
-			if (client_look(client, &look) == -EBUSY)
-				at = now + WORK_MS_MIN * NSEC_PER_MSEC * 10;
-			else
-				at = kind_due(client, detectors[i]);
-		}
+		if (at <= now)
+			at = kind_turn(client, detectors[i]);
 		next = min(next, at);
 	}
 	return next;
