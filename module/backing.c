@@ -15,6 +15,7 @@
 #include <linux/pagemap.h>
 #include <linux/slab.h>
 
+#include "backing.h"
 #include "bmem_private.h"
 #include "trace.h"
 
@@ -55,23 +56,34 @@ static struct page *chunk_page(const struct bmem_chunk *chunk, u32 i)
 	return chunk->base ? chunk->base[i] : NULL;
 }
 
+/* May it be mapped now, and written to through that mapping? */
+static bool chunk_open(const struct bmem_chunk *chunk, bool write)
+{
+	return !chunk->frozen && !(write && bmem_chunk_shared(chunk));
+}
+
 /**
  * bmem_backing_get_page() - the page behind a place in the arena
  * @client: client
  * @page: number of the page in the arena
+ * @write: for somebody who will write to it
  *
- * Return: the page with a reference taken, or NULL where nothing is attached.
+ * Return: the page with a reference taken; NULL where nothing is attached;
+ * -EAGAIN when bmem_backing_unshare() has to come first.
  */
-struct page *bmem_backing_get_page(struct bmem_client *client, pgoff_t page)
+struct page *bmem_backing_get_page(struct bmem_client *client, pgoff_t page,
+				   bool write)
 {
 	struct bmem_chunk *chunk;
 	struct page *p = NULL;
 
 	xa_lock(&client->chunks);
 	chunk = xa_load(&client->chunks, page / BMEM_HUGE_PAGES);
-	if (chunk)
+	if (chunk && !chunk_open(chunk, write))
+		p = ERR_PTR(-EAGAIN);
+	else if (chunk)
 		p = chunk_page(chunk, page % BMEM_HUGE_PAGES);
-	if (p) {
+	if (!IS_ERR_OR_NULL(p)) {
 		get_page(p);
 		/* Core mm will map all of a huge page. */
 		if (chunk->huge)
@@ -123,23 +135,32 @@ bool bmem_backing_get_marked(struct bmem_client *client, pgoff_t page,
  * @client: client
  * @page: number of the page in the arena
  * @is: what bmem_backing_get_page() answered, locked by the caller
+ * @write: as there
  *
- * Return: true when it is, and will be until the caller unlocks it.
+ * Return: true when it is, and may be mapped so, and will be until the caller
+ * unlocks it.
  */
 bool bmem_backing_has_page(struct bmem_client *client, pgoff_t page,
-			   const struct page *is)
+			   const struct page *is, bool write)
 {
 	struct bmem_chunk *chunk;
 	bool has;
 
 	xa_lock(&client->chunks);
 	chunk = xa_load(&client->chunks, page / BMEM_HUGE_PAGES);
-	has = chunk && chunk_page(chunk, page % BMEM_HUGE_PAGES) == is;
+	has = chunk && chunk_open(chunk, write) &&
+	      chunk_page(chunk, page % BMEM_HUGE_PAGES) == is;
 	xa_unlock(&client->chunks);
 	return has;
 }
 
-static void count_attached(struct bmem_client *client, u32 pages, bool base)
+/**
+ * bmem_count_attached() - a client has got pages
+ * @client: client, locked
+ * @pages: how many
+ * @base: they are base pages
+ */
+void bmem_count_attached(struct bmem_client *client, u32 pages, bool base)
 {
 	client->attached += pages;
 	if (base)
@@ -148,8 +169,12 @@ static void count_attached(struct bmem_client *client, u32 pages, bool base)
 		client->peak_attached = client->attached;
 }
 
-/* Pages @gone, by page->lru, are unmapped and out of the table. */
-static void give_pages(struct bmem_client *client, struct list_head *gone)
+/**
+ * bmem_give_pages() - a client lets go of pages
+ * @client: client, locked
+ * @gone: by page->lru, unmapped and out of the table
+ */
+void bmem_give_pages(struct bmem_client *client, struct list_head *gone)
 {
 	unsigned long escaped;
 	struct page *p;
@@ -170,9 +195,14 @@ static void give_pages(struct bmem_client *client, struct list_head *gone)
 
 /* ---- attach ---------------------------------------------------------------- */
 
-/* Also to NULL, to take it out. */
-static void chunk_set_huge(struct bmem_client *client, struct bmem_chunk *chunk,
-			   struct page *huge)
+/**
+ * bmem_chunk_set_huge() - put a huge page into the table
+ * @client: client, locked
+ * @chunk: where
+ * @huge: page that has not been mapped; or NULL, to take out what is there
+ */
+void bmem_chunk_set_huge(struct bmem_client *client, struct bmem_chunk *chunk,
+			 struct page *huge)
 {
 	xa_lock(&client->chunks);
 	chunk->huge = huge;
@@ -180,7 +210,14 @@ static void chunk_set_huge(struct bmem_client *client, struct bmem_chunk *chunk,
 	xa_unlock(&client->chunks);
 }
 
-static struct bmem_chunk *chunk_add(struct bmem_client *client, u32 index)
+/**
+ * bmem_chunk_add() - a hollow chunk
+ * @client: client, locked
+ * @index: where there is none
+ *
+ * Return: the chunk, or NULL without memory.
+ */
+struct bmem_chunk *bmem_chunk_add(struct bmem_client *client, u32 index)
 {
 	struct bmem_chunk *chunk = kzalloc(sizeof(*chunk), GFP_BMEM_META);
 
@@ -225,7 +262,7 @@ int bmem_backing_prepare(struct bmem_client *client, u32 page, u32 pages,
 		struct bmem_chunk *chunk = xa_load(&client->chunks, p.index);
 
 		if (!chunk) {
-			chunk = chunk_add(client, p.index);
+			chunk = bmem_chunk_add(client, p.index);
 			if (!chunk)
 				return -ENOMEM;
 			*need += BMEM_HUGE_PAGES;
@@ -240,8 +277,14 @@ int bmem_backing_prepare(struct bmem_client *client, u32 page, u32 pages,
 	return 0;
 }
 
-static int chunk_fill_base(struct bmem_client *client,
-			   struct bmem_chunk *chunk)
+/**
+ * bmem_chunk_fill_base() - a chunk is to be in base pages, of which it has none
+ * @client: client, locked
+ * @chunk: hollow, or the caller takes its huge page out next
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int bmem_chunk_fill_base(struct bmem_client *client, struct bmem_chunk *chunk)
 {
 	struct page **base = kcalloc(BMEM_HUGE_PAGES, sizeof(*base),
 				     GFP_BMEM_META);
@@ -256,16 +299,23 @@ static int chunk_fill_base(struct bmem_client *client,
 	return 0;
 }
 
-static int chunk_fill(struct bmem_client *client, struct bmem_chunk *chunk)
+/**
+ * bmem_chunk_fill() - give a chunk a huge page, or make ready for base pages
+ * @client: client, locked
+ * @chunk: hollow
+ *
+ * Return: 0, -ENOSPC, -ENOMEM or -EINTR.
+ */
+int bmem_chunk_fill(struct bmem_client *client, struct bmem_chunk *chunk)
 {
 	struct page *huge = bmem_pool_take(client->pool);
 	int rc = 0;
 
 	if (!IS_ERR(huge)) {
-		chunk_set_huge(client, chunk, huge);
-		count_attached(client, BMEM_HUGE_PAGES, false);
+		bmem_chunk_set_huge(client, chunk, huge);
+		bmem_count_attached(client, BMEM_HUGE_PAGES, false);
 	} else if (PTR_ERR(huge) == -ENOMEM) {
-		rc = chunk_fill_base(client, chunk);
+		rc = bmem_chunk_fill_base(client, chunk);
 	} else {
 		rc = PTR_ERR(huge);
 	}
@@ -274,8 +324,17 @@ static int chunk_fill(struct bmem_client *client, struct bmem_chunk *chunk)
 	return rc;
 }
 
-static int attach_base(struct bmem_client *client, struct bmem_chunk *chunk,
-		       u32 first, u32 n)
+/**
+ * bmem_attach_base() - give a chunk base pages
+ * @client: client, locked
+ * @chunk: of bmem_chunk_fill_base()
+ * @first: the first that is to be there
+ * @n: how many are
+ *
+ * Return: 0, -ENOSPC or -ENOMEM.
+ */
+int bmem_attach_base(struct bmem_client *client, struct bmem_chunk *chunk,
+		     u32 first, u32 n)
 {
 	struct page *p;
 	u32 i;
@@ -288,7 +347,7 @@ static int attach_base(struct bmem_client *client, struct bmem_chunk *chunk,
 		chunk->base[i] = p;
 		xa_unlock(&client->chunks);
 		chunk->nr_base++;
-		count_attached(client, 1, true);
+		bmem_count_attached(client, 1, true);
 	}
 	return 0;
 }
@@ -314,26 +373,32 @@ int bmem_backing_attach(struct bmem_client *client, u32 page, u32 pages)
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		if (chunk_hollow(chunk))
-			rc = chunk_fill(client, chunk);
+			rc = bmem_chunk_fill(client, chunk);
 		if (!rc && chunk->base)
-			rc = attach_base(client, chunk, p.first, p.n);
+			rc = bmem_attach_base(client, chunk, p.first, p.n);
 		cond_resched();
 	}
 	return rc;
 }
 
-static void zero_part(struct bmem_client *client, struct bmem_chunk *chunk,
-		      u32 first, u32 n)
+static int zero_part(struct bmem_client *client, struct bmem_chunk *chunk,
+		     u32 first, u32 n)
 {
 	bool touched;
+	int rc;
 	u32 i;
 
 	xa_lock(&client->chunks);
 	touched = chunk->touched;
 	xa_unlock(&client->chunks);
+	/* One that is shared has been mapped. */
+	rc = bmem_chunk_unshare(client, chunk);
+	if (rc)
+		return rc;
 	for (i = first; i < first + n; i++)
 		if (touched || test_bit(i, chunk->soiled))
 			clear_highpage(chunk_page(chunk, i));
+	return 0;
 }
 
 /**
@@ -345,22 +410,24 @@ static void zero_part(struct bmem_client *client, struct bmem_chunk *chunk,
  * Only what the program could have written since it was attached is written
  * to.
  *
- * Return: 0 or -EINTR.
+ * Return: 0; -EINTR; -ENOMEM or -EHWPOISON for what would have to be copied
+ * first, since clients share it.
  */
 int bmem_backing_zero(struct bmem_client *client, u32 page, u32 pages)
 {
 	struct part p = range_parts(page, pages);
+	int rc = 0;
 
 	lockdep_assert_held(&client->lock);
-	while (next_part(&p)) {
+	while (!rc && next_part(&p)) {
 		struct bmem_chunk *chunk = xa_load(&client->chunks, p.index);
 
-		zero_part(client, chunk, p.first, p.n);
+		rc = zero_part(client, chunk, p.first, p.n);
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		cond_resched();
 	}
-	return 0;
+	return rc;
 }
 
 /**
@@ -379,14 +446,20 @@ void bmem_backing_soil(struct bmem_client *client, u32 page, u32 pages)
 
 		bitmap_set(chunk->soiled, p.first, p.n);
 		/* What is alone in it and goes on in the next. */
-		if (p.n == BMEM_HUGE_PAGES && pages > p.n && chunk->huge)
+		if (p.n == BMEM_HUGE_PAGES && pages > p.n && chunk->huge &&
+		    !chunk->share)
 			bmem_around_mark(client, chunk->huge);
 	}
 }
 
 /* ---- release ----------------------------------------------------------------- */
 
-static void chunk_remove(struct bmem_client *client, struct bmem_chunk *chunk)
+/**
+ * bmem_chunk_remove() - there is nothing behind a chunk any more
+ * @client: client, locked
+ * @chunk: whose pages, and share, are somebody else's by now
+ */
+void bmem_chunk_remove(struct bmem_client *client, struct bmem_chunk *chunk)
 {
 	xa_erase(&client->chunks, chunk->index);
 	bmem_window_remove(&client->span_map, chunk->index);
@@ -400,7 +473,7 @@ static void chunk_remove(struct bmem_client *client, struct bmem_chunk *chunk)
 static void detach_hollow(struct bmem_client *client, struct bmem_chunk *chunk)
 {
 	if (place_chunk_empty(&client->place, chunk->index))
-		chunk_remove(client, chunk);
+		bmem_chunk_remove(client, chunk);
 }
 
 static void unmap_pages(struct bmem_client *client, u64 page, u64 n)
@@ -409,17 +482,27 @@ static void unmap_pages(struct bmem_client *client, u64 page, u64 n)
 			    bmem_bytes(n), 1);
 }
 
-static void unmap_chunk(struct bmem_client *client,
-			const struct bmem_chunk *chunk, u32 first, u32 n)
+/**
+ * bmem_chunk_unmap() - take a part of a chunk out of all mappings
+ * @client: client, locked
+ * @chunk: chunk
+ * @first: first page in it
+ * @n: how many
+ */
+void bmem_chunk_unmap(struct bmem_client *client,
+		      const struct bmem_chunk *chunk, u32 first, u32 n)
 {
 	unmap_pages(client, (u64)chunk->index * BMEM_HUGE_PAGES + first, n);
 }
 
-/*
+/**
+ * bmem_page_settle() - the table has changed: nobody maps a page any more
+ * @p: page that has left it, or may not be mapped as before
+ *
  * Whoever found a page in the table before it left, and has it locked, maps
  * it yet, and so does whoever found it marked.  After this nobody does.
  */
-static void page_settle(struct page *p)
+void bmem_page_settle(struct page *p)
 {
 	lock_page(p);
 	bmem_around_unmark(p);
@@ -450,10 +533,10 @@ static void leave_now(struct bmem_client *client, struct leaving *l)
 	if (!l->n)
 		return;
 	list_for_each_entry(p, &l->gone, lru)
-		page_settle(p);
+		bmem_page_settle(p);
 	unmap_pages(client, (u64)l->first * BMEM_HUGE_PAGES,
 		    (u64)l->n * BMEM_HUGE_PAGES);
-	give_pages(client, &l->gone);
+	bmem_give_pages(client, &l->gone);
 	l->n = 0;
 	cond_resched();
 }
@@ -462,6 +545,9 @@ static void leave_now(struct bmem_client *client, struct leaving *l)
 static void leave(struct bmem_client *client, struct bmem_chunk *chunk,
 		  struct leaving *l)
 {
+	/* Others have it yet. */
+	if (bmem_chunk_leave(client, chunk))
+		return;
 	if (l->n == LEAVE_MAX || chunk->index != l->first + l->n)
 		leave_now(client, l);
 	if (!l->n)
@@ -470,7 +556,7 @@ static void leave(struct bmem_client *client, struct bmem_chunk *chunk,
 	chunk_uncache(client, chunk);
 	list_add_tail(&chunk->huge->lru, &l->gone);
 	trace_bmem_detach(client->who.id, chunk->index, true);
-	chunk_remove(client, chunk);
+	bmem_chunk_remove(client, chunk);
 }
 
 /* Takes base pages out of the table, to @gone. */
@@ -498,14 +584,14 @@ static void detach_base(struct bmem_client *client, struct bmem_chunk *chunk,
 
 	remove_base(client, chunk, first, n, &gone);
 	list_for_each_entry(p, &gone, lru)
-		page_settle(p);
-	unmap_chunk(client, chunk, first, n);
-	give_pages(client, &gone);
+		bmem_page_settle(p);
+	bmem_chunk_unmap(client, chunk, first, n);
+	bmem_give_pages(client, &gone);
 	bitmap_clear(chunk->soiled, first, n);
 	if (chunk->nr_base)
 		return;
 	trace_bmem_detach(client->who.id, chunk->index, false);
-	chunk_remove(client, chunk);
+	bmem_chunk_remove(client, chunk);
 }
 
 /* The part of what a client has ever held that it may keep for its next. */
@@ -535,7 +621,8 @@ static void release_huge(struct bmem_client *client, struct bmem_chunk *chunk,
 	    !list_empty(&chunk->cached))
 		return;
 	/* Never soiled: attached by a call that failed, which leaves nothing. */
-	if (client->nr_cached >= bmem_backing_cache_room(client) ||
+	if (bmem_chunk_shared(chunk) ||
+	    client->nr_cached >= bmem_backing_cache_room(client) ||
 	    bitmap_empty(chunk->soiled, BMEM_HUGE_PAGES) ||
 	    bmem_page_poisoned(chunk->huge, BMEM_HUGE_PAGES)) {
 		leave(client, chunk, l);
@@ -617,6 +704,8 @@ void bmem_backing_destroy(struct bmem_client *client)
 	xa_for_each(&client->chunks, index, chunk) {
 		if (chunk->huge)
 			leave(client, chunk, &l);
+		else if (chunk_hollow(chunk))
+			bmem_chunk_remove(client, chunk);
 		else
 			detach_base(client, chunk, 0, BMEM_HUGE_PAGES);
 		cond_resched();
@@ -627,24 +716,35 @@ void bmem_backing_destroy(struct bmem_client *client)
 
 /* ---- promote ------------------------------------------------------------------- */
 
-/* How long a page that nobody can map any more is waited for. */
-#define IDLE_TRIES	50
+/* How long a page that nobody can map any more is waited for, each time. */
 #define IDLE_US		100
 
-/*
+/**
+ * bmem_page_idle() - has a page that nobody can map no other reference?
+ * @p: page with one reference, the caller's
+ * @tries: how often it is waited for, counted down
+ *
  * Those who waited for the page's lock hold a reference for a moment yet.  One
  * that stays is a pin.
+ *
+ * Return: true when there is none.
  */
-static bool page_idle(struct page *p)
+bool bmem_page_idle(struct page *p, unsigned int *tries)
 {
-	unsigned int tries;
-
-	for (tries = 0; page_count(p) != 1; tries++) {
-		if (tries == IDLE_TRIES)
+	while (page_count(p) != 1) {
+		if (!*tries)
 			return false;
+		--*tries;
 		usleep_range(IDLE_US, 2 * IDLE_US);
 	}
 	return true;
+}
+
+static bool page_idle(struct page *p)
+{
+	unsigned int tries = BMEM_IDLE_TRIES;
+
+	return bmem_page_idle(p, &tries);
 }
 
 static bool base_pages_idle(struct page **base)
@@ -669,7 +769,7 @@ static void base_pages_settle(struct page **base)
 
 	for (i = 0; i < BMEM_HUGE_PAGES; i++)
 		if (base[i])
-			page_settle(base[i]);
+			bmem_page_settle(base[i]);
 }
 
 static void base_pages_copy(struct page *huge, struct page **base)
@@ -692,7 +792,7 @@ static void base_pages_give(struct bmem_client *client, struct page **base)
 	for (i = 0; i < BMEM_HUGE_PAGES; i++)
 		if (base[i])
 			list_add_tail(&base[i]->lru, &gone);
-	give_pages(client, &gone);
+	bmem_give_pages(client, &gone);
 }
 
 static void chunk_promoted(struct bmem_client *client, struct bmem_chunk *chunk)
@@ -707,7 +807,7 @@ static void chunk_promoted(struct bmem_client *client, struct bmem_chunk *chunk)
 	chunk->nr_base = 0;
 	client->nr_base_chunks--;
 	client->promoted++;
-	count_attached(client, BMEM_HUGE_PAGES, false);
+	bmem_count_attached(client, BMEM_HUGE_PAGES, false);
 	bmem_pool_count_promotion(client->pool);
 	trace_bmem_promote(client->who.id, chunk->index);
 }
@@ -739,14 +839,14 @@ int bmem_backing_promote(struct bmem_client *client, unsigned long index)
 		return PTR_ERR(huge);
 
 	lock_page(huge);
-	chunk_set_huge(client, chunk, huge);
+	bmem_chunk_set_huge(client, chunk, huge);
 	base_pages_settle(chunk->base);
-	unmap_chunk(client, chunk, 0, BMEM_HUGE_PAGES);
+	bmem_chunk_unmap(client, chunk, 0, BMEM_HUGE_PAGES);
 	idle = base_pages_idle(chunk->base);
 	if (idle)
 		base_pages_copy(huge, chunk->base);
 	else
-		chunk_set_huge(client, chunk, NULL);
+		bmem_chunk_set_huge(client, chunk, NULL);
 	unlock_page(huge);
 
 	if (idle) {

@@ -2,17 +2,20 @@
 /*
  * What the files of bmem.ko share.
  *
- * Calls go one way: main, debugfs, fdinfo -> client, promote, tombstone ->
- * leak -> tensor, slots -> site, failure -> placement, ledger, span map, extent,
- * control -> selector, place -> vm, backing -> around, window -> pool
- * -> room, poison.  Whoever has something to tell calls event,
- * which calls reader.
+ * Calls go one way: main, debugfs, fdinfo -> clone -> client, promote,
+ * tombstone -> leak -> tensor, slots -> site, failure -> placement, ledger,
+ * span map, extent, control -> selector, place -> vm, backing and share ->
+ * around, window -> pool -> room, poison.  Whoever has something to tell calls
+ * event, which calls reader.
  *
- * Lock order, outermost first; .fault comes with mmap_lock or the lock of a VMA
- * and goes on at the page lock:
+ * Lock order, outermost first:
  *
  *	leak_table.round_lock		one look for leaks at a time
+ *	mmap_lock, or that of a VMA	.fault comes with it, and goes on at the page
+ *					lock, or the client's where a page is shared
  *	bmem_client.lock		placement, tensors, slots, sites, figures
+ *	bmem_client.lock of a clone	that nobody has been told of yet
+ *	share.lock			who has a huge page that clients share
  *	page lock			of a page that is mapped or taken away
  *	i_mmap_rwsem			(core mm, in unmap_mapping_range)
  *	bmem_client.chunks.xa_lock,	which page is where in the arena
@@ -30,7 +33,7 @@
  * readers_lock and a reader's own lock, in this order, are taken with no other.
  *
  * User memory is never touched under any of them.  Nobody holds two clients'
- * locks.
+ * locks, but for who makes a clone.
  */
 #ifndef BMEM_PRIVATE_H
 #define BMEM_PRIVATE_H
@@ -134,6 +137,9 @@ struct bmem_node {
  *	attached; @reserve when all is well
  * @total: sum over the nodes' zeroed, dirty, zeroing, attached and escaped
  * @attached: sum over the nodes
+ * @taking: pages got for clients that do not have them yet
+ * @promised: pages that clients share, counted once for each of them but the
+ *	first: so many more they may take to copy them to
  * @escaped: sum over the nodes
  * @peak_attached: largest @attached so far
  * @escaped_ever: pages that ever went through an escaped list
@@ -168,6 +174,8 @@ struct bmem_pool {
 	unsigned long owned;
 	unsigned long total;
 	unsigned long attached;
+	unsigned long taking;
+	unsigned long promised;
 	unsigned long escaped;
 	unsigned long peak_attached;
 	unsigned long escaped_ever;
@@ -201,6 +209,11 @@ u64 bmem_pool_free_pages(struct bmem_pool *pool);
 void bmem_pool_describe(struct bmem_pool *pool, struct bmem_failure *f);
 struct page *bmem_pool_take(struct bmem_pool *pool);
 struct page *bmem_pool_take_base(struct bmem_pool *pool);
+bool bmem_pool_promise(struct bmem_pool *pool, unsigned long pages);
+void bmem_pool_unpromise(struct bmem_pool *pool, unsigned long pages);
+struct page *bmem_pool_take_promised(struct bmem_pool *pool);
+struct page *bmem_pool_take_base_promised(struct bmem_pool *pool);
+void bmem_pool_renew_promise(struct bmem_pool *pool, struct list_head *gone);
 unsigned long bmem_pool_give(struct bmem_pool *pool, struct list_head *gone);
 void bmem_pool_count_failure(struct bmem_pool *pool);
 void bmem_pool_count_fallback(struct bmem_pool *pool);
@@ -285,8 +298,11 @@ vm_fault_t bmem_window_fault(struct window *w, struct vm_fault *vmf);
  *	may hold something other than zeroes
  * @touched: its huge page has been mapped, and so may hold something anywhere;
  *	under the chunks' xa_lock
+ * @frozen: whoever faults waits for the client's lock; under it and the chunks'
+ *	xa_lock
+ * @share: with whom its huge page is shared, or was; NULL for nobody
  *
- * @huge, @base and its entries change under the client's lock together with
+ * @huge, @share, @base and its entries change under the client's lock together with
  * the chunks' xa_lock, and while the page's lock is held if it may be mapped.
  * The rest is under the client's lock.
  */
@@ -297,6 +313,8 @@ struct bmem_chunk {
 	struct page **base;
 	unsigned int nr_base;
 	bool touched;
+	bool frozen;
+	struct share *share;
 	DECLARE_BITMAP(soiled, BMEM_HUGE_PAGES);
 };
 
@@ -367,7 +385,8 @@ static inline struct span *span_of(struct extent *e)
 struct bmem_tombstone;
 
 /**
- * struct bmem_identity - who opened the device; constant but for @label
+ * struct bmem_identity - who opened the device; constant but for @label, and in
+ * a clone for what is about its process, under the client's lock
  * @id: client id
  * @opened: when, by ktime_get_boottime_ns()
  * @cgroup: id of the cgroup in the unified hierarchy, 0 without one
@@ -398,7 +417,7 @@ struct bmem_identity {
  * @ref: the open file's, and those who look at it through the registry
  * @who: identity
  * @memcg: charged for memory that a worker attaches
- * @pid: process that opened it
+ * @pid: its process, under bmem_registry_lock
  * @inode: its i_mapping holds all mappings of this client and no other's
  * @maps: VMAs
  * @around_lock: of the one place in @inode's page cache
@@ -407,6 +426,10 @@ struct bmem_identity {
  *	xa_lock, .fault reads under xa_lock
  * @lock: guards all below
  * @dead: the last descriptor is closed
+ * @cloneable: what may be shared is mapped for writing by its own fault only
+ * @clone: it began as a clone
+ * @orphan: of a clone, whose process is the one that made it yet
+ * @inherited: of a clone, tensors that had been allocated when it began
  * @pool: where its memory comes from
  * @place: which pages of the arena are in spans
  * @extents: struct extent by page
@@ -428,6 +451,7 @@ struct bmem_identity {
  * @cache_fixed: the client chose @cache_max; else it may be less
  * @nr_chunks: entries in @chunks
  * @nr_base_chunks: of these in base pages
+ * @nr_shares: of these that have a struct share
  * @gen: generation of the last tensor
  * @attached: pages held
  * @base: part of @attached in base pages
@@ -466,6 +490,10 @@ struct bmem_client {
 	/* Guards all below. */
 	struct mutex lock;
 	bool dead;
+	bool cloneable;
+	bool clone;
+	bool orphan;
+	u64 inherited;
 	struct bmem_pool *pool;
 	struct place place;
 	struct rb_root extents;
@@ -487,6 +515,7 @@ struct bmem_client {
 	bool cache_fixed;
 	unsigned long nr_chunks;
 	unsigned long nr_base_chunks;
+	unsigned long nr_shares;
 	u32 gen;
 
 	unsigned long attached;
@@ -573,6 +602,8 @@ bool bmem_client_report(struct bmem_client *client,
 bool bmem_client_describe(struct bmem_client *client,
 			  struct bmem_identity *who, u32 *pool,
 			  unsigned int *tries);
+pid_t bmem_client_pid(struct bmem_client *client);
+void bmem_client_join(struct bmem_client *client, struct bmem_pool *pool);
 int bmem_client_alloc(struct bmem_client *client, struct bmem_alloc *cmd);
 int bmem_client_slots(struct bmem_client *client, struct bmem_slots *cmd,
 		      u32 __user *nr);
@@ -602,6 +633,7 @@ extern u32 bmem_level;
 int bmem_control_start(void);
 void bmem_control_stop(void);
 int bmem_control_init(struct bmem_client *client);
+void bmem_control_clone(struct bmem_client *to, struct bmem_client *from);
 void bmem_control_destroy(struct bmem_client *client);
 void bmem_control_update(struct bmem_client *client);
 void bmem_control_recall(struct bmem_client *client);
@@ -673,6 +705,8 @@ typedef void (*ledger_fn)(struct bmem_client *client,
 int bmem_place_grow(struct place *pl, u32 least);
 int bmem_ledger_init(struct bmem_client *client);
 void bmem_ledger_destroy(struct bmem_client *client);
+int bmem_ledger_clone(struct bmem_client *to, struct bmem_client *from,
+		      u32 record, u32 nr);
 int bmem_ledger_get(struct bmem_client *client, u32 nr, u32 *record);
 void bmem_ledger_put(struct bmem_client *client, u32 record, u32 nr);
 void bmem_ledger_trim(struct bmem_client *client);
@@ -696,12 +730,15 @@ int bmem_slots_get(struct bmem_client *client, struct bmem_slots *cmd,
 int bmem_slots_put(struct bmem_client *client, struct bmem_slots *cmd);
 bool bmem_span_view(struct bmem_client *client, const struct span *s, u32 slot,
 		    bool see, struct ledger_view *v);
+int bmem_span_clone(struct bmem_client *to, struct bmem_client *from,
+		    const struct span *s);
 void bmem_span_release(struct span *s);
 
 /* ---- placement --------------------------------------------------------------- */
 
 int bmem_arena_place(struct bmem_client *client, enum place_policy policy,
 		     u32 pages, u32 align, u32 *page, u32 *granted);
+int bmem_arena_take(struct bmem_client *client, u32 page, u32 pages);
 int bmem_placement_find(struct bmem_client *client, struct extent *e,
 			u32 align);
 void bmem_placement_added(struct bmem_client *client, struct extent *e,
@@ -743,6 +780,8 @@ bool bmem_tensor_find(struct bmem_client *client, u64 handle,
 unsigned int bmem_tensor_records(struct bmem_client *client, u64 *cursor,
 				 struct tensor_record *rec, unsigned int nr,
 				 unsigned int *tries);
+int bmem_tensor_clone(struct bmem_client *to, struct bmem_client *from,
+		      const struct tensor *t);
 void bmem_tensors_release(struct bmem_client *client);
 size_t bmem_tensor_size(void);
 bool bmem_tensor_view(struct bmem_client *client, const struct tensor *t,
@@ -836,12 +875,15 @@ u32 bmem_fragmentation(const struct place_stats *st);
 void bmem_failure_show(struct seq_file *m);
 u64 bmem_failures_count(void);
 
-/* ---- backing, around, promote ---------------------------------------------- */
+/* ---- backing, share, around, promote ----------------------------------------- */
 
 int bmem_backing_prepare(struct bmem_client *client, u32 page, u32 pages,
 			 u64 *need);
 int bmem_backing_attach(struct bmem_client *client, u32 page, u32 pages);
 int bmem_backing_zero(struct bmem_client *client, u32 page, u32 pages);
+int bmem_backing_unshare(struct bmem_client *client, pgoff_t page, bool write);
+int bmem_backing_clone(struct bmem_client *to, struct bmem_client *from);
+void bmem_shares_settle(struct bmem_client *client);
 void bmem_backing_soil(struct bmem_client *client, u32 page, u32 pages);
 void bmem_backing_release(struct bmem_client *client, u32 page, u32 pages);
 unsigned long bmem_backing_trim(struct bmem_client *client,
@@ -849,9 +891,10 @@ unsigned long bmem_backing_trim(struct bmem_client *client,
 unsigned long bmem_backing_cache_room(const struct bmem_client *client);
 int bmem_backing_promote(struct bmem_client *client, unsigned long index);
 void bmem_backing_destroy(struct bmem_client *client);
-struct page *bmem_backing_get_page(struct bmem_client *client, pgoff_t page);
+struct page *bmem_backing_get_page(struct bmem_client *client, pgoff_t page,
+				   bool write);
 bool bmem_backing_has_page(struct bmem_client *client, pgoff_t page,
-			   const struct page *is);
+			   const struct page *is, bool write);
 bool bmem_backing_get_marked(struct bmem_client *client, pgoff_t page,
 			     unsigned int own, struct page **pages,
 			     unsigned int nr);
@@ -875,6 +918,10 @@ int bmem_vm_init(void);
 void bmem_vm_exit(void);
 struct inode *bmem_vm_inode(void);
 int bmem_mmap(struct file *file, struct vm_area_struct *vma);
+
+/* ---- clone ------------------------------------------------------------------------ */
+
+struct file *bmem_client_clone(struct file *file, struct bmem_clone *cmd);
 
 /* ---- lists by ioctl ------------------------------------------------------------- */
 

@@ -66,16 +66,21 @@ int bmem_label_check(const char *label)
 	return bmem_text_check(label, BMEM_LABEL_LEN);
 }
 
-static void identify(struct bmem_identity *who)
+static void identify_process(struct bmem_identity *who)
 {
-	who->opened = ktime_get_boottime_ns();
-	who->cgroup = bmem_current_cgroup();
 	who->exec_id = current->self_exec_id;
 	who->tgid = task_tgid_nr(current);
 	who->ns_tgid = task_tgid_vnr(current);
 	who->pid_ns = task_active_pid_ns(current)->ns.inum;
-	who->uid = current_euid();
 	get_task_comm(who->comm, current);
+}
+
+static void identify(struct bmem_identity *who)
+{
+	who->opened = ktime_get_boottime_ns();
+	who->cgroup = bmem_current_cgroup();
+	who->uid = current_euid();
+	identify_process(who);
 }
 
 static int client_init(struct bmem_client *client)
@@ -149,6 +154,20 @@ static void pool_leave(struct bmem_pool *pool)
 {
 	mutex_lock(&bmem_registry_lock);
 	pool->clients--;
+	mutex_unlock(&bmem_registry_lock);
+}
+
+/**
+ * bmem_client_join() - go to another pool, without being asked for the group
+ * @client: client, locked, with nothing behind its arena
+ * @pool: pool that another client is in, which stays there meanwhile
+ */
+void bmem_client_join(struct bmem_client *client, struct bmem_pool *pool)
+{
+	mutex_lock(&bmem_registry_lock);
+	client->pool->clients--;
+	pool->clients++;
+	client->pool = pool;
 	mutex_unlock(&bmem_registry_lock);
 }
 
@@ -415,11 +434,50 @@ static int bind_pool(struct bmem_client *client, struct bmem_pool **pool)
 	return 0;
 }
 
+/*
+ * The first process that asks for a clone, which is its user and no other's:
+ * who made it stays who may look at it.
+ */
+static void adopt(struct bmem_client *client)
+{
+	struct pid *pid = get_pid(task_tgid(current));
+
+	lockdep_assert_held(&client->lock);
+	mutex_lock(&bmem_registry_lock);
+	swap(pid, client->pid);
+	identify_process(&client->who);
+	mutex_unlock(&bmem_registry_lock);
+	put_pid(pid);
+	client->orphan = false;
+}
+
+/* A mapping made before could be written to without .page_mkwrite. */
+static int bind_clone(struct bmem_client *client)
+{
+	lockdep_assert_held(&client->lock);
+	if (client->orphan)
+		adopt(client);
+	if (client->cloneable)
+		return 0;
+	WRITE_ONCE(client->cloneable, true);
+	/* Either this sees a mapping, or who maps sees that.  See bmem_mmap(). */
+	smp_mb();
+	if (!atomic_read(&client->maps))
+		return 0;
+	WRITE_ONCE(client->cloneable, false);
+	return -EBUSY;
+}
+
 static int bind_locked(struct bmem_client *client, struct bmem_bind *cmd,
 		       struct bmem_pool **pool)
 {
 	int rc;
 
+	if (cmd->flags & BMEM_BIND_CLONE) {
+		rc = bind_clone(client);
+		if (rc)
+			return rc;
+	}
 	if (cmd->flags & BMEM_BIND_POOL) {
 		rc = bind_pool(client, pool);
 		if (rc)
@@ -450,7 +508,8 @@ static int bind_locked(struct bmem_client *client, struct bmem_bind *cmd,
 static int bind_check(const struct bmem_bind *cmd)
 {
 	if (cmd->flags & ~(BMEM_BIND_POOL | BMEM_BIND_LABEL | BMEM_BIND_CACHE |
-			   BMEM_BIND_LEVEL | BMEM_BIND_POLICY) ||
+			   BMEM_BIND_LEVEL | BMEM_BIND_POLICY |
+			   BMEM_BIND_CLONE) ||
 	    cmd->__reserved)
 		return -EOPNOTSUPP;
 	if (!cmd->flags)
@@ -564,6 +623,7 @@ static void fill_stats(struct bmem_client *client,
 	st->recorded = client->recorded;
 	st->level = bmem_control_level(client);
 	st->policy = client->policy;
+	st->shared_bytes = (u64)client->nr_shares * BMEM_HUGE_SIZE;
 }
 
 /* Replaces what the kernel must take for live by what the ledger says is. */
@@ -598,6 +658,7 @@ void bmem_client_stats(struct bmem_client *client,
 		       struct bmem_client_stats *st)
 {
 	lockdep_assert_held(&client->lock);
+	bmem_shares_settle(client);
 	fill_stats(client, st);
 	st->pool = client->pool->id;
 }
@@ -715,6 +776,8 @@ bool bmem_client_report(struct bmem_client *client,
 {
 	bool locked = lock_trying(client, tries), there;
 
+	if (locked)
+		bmem_shares_settle(client);
 	fill_stats(client, st);
 	if (locked)
 		report_ledger(client, st);
@@ -736,7 +799,8 @@ bool bmem_client_report(struct bmem_client *client,
  * @who: out
  * @pool: out, id of its pool
  * @tries: as for bmem_client_lock(), not NULL; the label of a client that stays
- *	busy may be half of an old and half of a new one
+ *	busy may be half of an old and half of a new one, and so may a clone's
+ *	process
  *
  * Return: false when the client is gone.
  */
@@ -748,6 +812,7 @@ bool bmem_client_describe(struct bmem_client *client,
 
 	*who = client->who;
 	who->label[sizeof(who->label) - 1] = 0;
+	who->comm[sizeof(who->comm) - 1] = 0;
 	/* With the registry locked, the pool that it is in stays. */
 	mutex_lock(&bmem_registry_lock);
 	there = !client->dead && client->pool;
@@ -757,6 +822,22 @@ bool bmem_client_describe(struct bmem_client *client,
 	if (locked)
 		mutex_unlock(&client->lock);
 	return there;
+}
+
+/**
+ * bmem_client_pid() - a client's process
+ * @client: client
+ *
+ * Return: its number in the caller's pid namespace, 0 for none there.
+ */
+pid_t bmem_client_pid(struct bmem_client *client)
+{
+	pid_t pid;
+
+	mutex_lock(&bmem_registry_lock);
+	pid = pid_vnr(client->pid);
+	mutex_unlock(&bmem_registry_lock);
+	return pid;
 }
 
 /**

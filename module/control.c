@@ -149,6 +149,19 @@ int bmem_control_init(struct bmem_client *client)
 }
 
 /**
+ * bmem_control_clone() - a clone's time and level go on as its origin's are
+ * @to: clone, locked
+ * @from: client, locked
+ */
+void bmem_control_clone(struct bmem_client *to, struct bmem_client *from)
+{
+	WRITE_ONCE(control_of(to)->epoch, control_of(from)->epoch);
+	WRITE_ONCE(control_of(to)->recall, READ_ONCE(control_of(from)->recall));
+	WRITE_ONCE(to->level, from->level);
+	bmem_control_update(to);
+}
+
+/**
  * bmem_control_destroy() - the client is gone
  * @client: client
  */

@@ -134,13 +134,13 @@ static const char * const policies[] = {
 static void show_pool(struct seq_file *m, const struct bmem_pool_stats *st,
 		      const char *node)
 {
-	seq_printf(m, "%u %s %s %s %u %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu\n",
+	seq_printf(m, "%u %s %s %s %u %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu\n",
 		   st->pool, st->name, node, policies[st->policy], st->clients,
 		   st->limit_bytes, st->reserve_bytes, st->total_bytes,
 		   st->zeroed_bytes, st->dirty_bytes, st->zeroing_bytes,
 		   st->attached_bytes, st->escaped_bytes, st->base_bytes,
 		   st->peak_attached_bytes, st->huge_taken, st->huge_given,
-		   st->fallbacks, st->promoted, st->failed);
+		   st->fallbacks, st->promoted, st->failed, st->shared_bytes);
 }
 
 static int pools_show(struct seq_file *m, void *v)
@@ -149,7 +149,7 @@ static int pools_show(struct seq_file *m, void *v)
 	char node[16];
 	int nid;
 
-	seq_puts(m, "# id name node policy clients limit reserve total zeroed dirty zeroing attached escaped base peak_attached huge_taken huge_given fallbacks promoted failed\n");
+	seq_puts(m, "# id name node policy clients limit reserve total zeroed dirty zeroing attached escaped base peak_attached huge_taken huge_given fallbacks promoted failed shared\n");
 	bmem_pool_ids(ids, &nr);
 	for (i = 0; i < nr; i++) {
 		struct bmem_pool_stats st = { .pool = ids[i] };
@@ -256,7 +256,7 @@ static int clients_show(struct seq_file *m, void *v)
 	char pool[BMEM_POOL_NAME_LEN];
 
 	if (v == SEQ_START_TOKEN) {
-		seq_puts(m, "# id tgid uid comm pool age_ms tensors live granted attached base cached peak_live peak_attached allocs frees failed promoted escaped meta maps sites cgroup label\n");
+		seq_puts(m, "# id tgid uid comm pool age_ms tensors live granted attached base cached peak_live peak_attached allocs frees failed promoted escaped meta maps sites shared cgroup label\n");
 		return 0;
 	}
 	if (!bmem_client_report(client, &st, &who, pool, &iter->tries))
@@ -265,7 +265,7 @@ static int clients_show(struct seq_file *m, void *v)
 	seq_printf(m, "%llu %d %u ", who.id, who.tgid,
 		   from_kuid_munged(&init_user_ns, who.uid));
 	bmem_show_name(m, who.comm);
-	seq_printf(m, " %s %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %d %u %llu ",
+	seq_printf(m, " %s %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %d %u %llu %llu ",
 		   pool,
 		   div_u64(ktime_get_boottime_ns() - who.opened, NSEC_PER_MSEC),
 		   st.live_tensors, st.live_bytes, st.granted_bytes,
@@ -273,7 +273,7 @@ static int clients_show(struct seq_file *m, void *v)
 		   st.peak_live_bytes, st.peak_attached_bytes, st.allocs,
 		   st.frees, st.failed, st.promoted, st.escaped_bytes,
 		   st.meta_bytes, atomic_read(&client->maps), st.sites,
-		   who.cgroup);
+		   st.shared_bytes, who.cgroup);
 	bmem_show_name(m, who.label);
 	seq_putc(m, '\n');
 	return 0;

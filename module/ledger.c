@@ -130,6 +130,70 @@ void bmem_ledger_put(struct bmem_client *client, u32 record, u32 nr)
 		bmem_ledger_trim(client);
 }
 
+/* A whole record; one that is written all the time is read as free. */
+static u64 record_read(const struct bmem_record *rec, u64 *what)
+{
+	unsigned int tries;
+	u64 head;
+
+	for (tries = 0; tries < READ_TRIES; tries++) {
+		/* Pairs with the process's release, see struct bmem_record. */
+		head = smp_load_acquire(&rec->head);
+		*what = READ_ONCE(rec->what);
+		/* @what before @head again: what was written meanwhile shows. */
+		smp_rmb();
+		if (READ_ONCE(rec->head) == head)
+			return head;
+	}
+	return head & ~BMEM_RECORD_STATE_MASK;
+}
+
+/* Pages for a run of records that is taken. */
+static int ledger_back(struct bmem_client *client, u32 record, u32 nr)
+{
+	unsigned long page;
+
+	for (page = record / RECORDS_PAGE;
+	     page <= (record + nr - 1) / RECORDS_PAGE; page++)
+		if (!bmem_window_add(&client->ledger, page))
+			return -ENOMEM;
+	return 0;
+}
+
+/**
+ * bmem_ledger_clone() - the same run of records in a clone
+ * @to: clone, locked
+ * @from: client, locked; its process may be writing to them
+ * @record: the first
+ * @nr: how many
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int bmem_ledger_clone(struct bmem_client *to, struct bmem_client *from,
+		      u32 record, u32 nr)
+{
+	int rc;
+	u32 i;
+
+	do {
+		rc = place_take(&to->records, record, nr);
+		if (rc == -EAGAIN && bmem_place_grow(&to->records, CHUNKS_MIN))
+			return -ENOMEM;
+	} while (rc == -EAGAIN);
+	rc = rc ?: ledger_back(to, record, nr);
+	for (i = record; !rc && i < record + nr; i++) {
+		struct bmem_record *rec = record_at(from, i);
+		u64 what = 0, head = 0;
+
+		if (!PageHWPoison(virt_to_page(rec)))
+			head = record_read(rec, &what);
+		rec = record_at(to, i);
+		WRITE_ONCE(rec->what, what);
+		WRITE_ONCE(rec->head, head);
+	}
+	return rc;
+}
+
 /**
  * bmem_ledger_get() - a run of records, all free
  * @client: client, locked
@@ -140,7 +204,6 @@ void bmem_ledger_put(struct bmem_client *client, u32 record, u32 nr)
  */
 int bmem_ledger_get(struct bmem_client *client, u32 nr, u32 *record)
 {
-	unsigned long page;
 	u32 i;
 	int rc;
 
@@ -153,12 +216,10 @@ int bmem_ledger_get(struct bmem_client *client, u32 nr, u32 *record)
 	} while (rc == -EAGAIN);
 	if (rc)
 		return rc;
-	for (page = *record / RECORDS_PAGE;
-	     page <= (*record + nr - 1) / RECORDS_PAGE; page++) {
-		if (!bmem_window_add(&client->ledger, page)) {
-			bmem_ledger_put(client, *record, nr);
-			return -ENOMEM;
-		}
+	rc = ledger_back(client, *record, nr);
+	if (rc) {
+		bmem_ledger_put(client, *record, nr);
+		return rc;
 	}
 	for (i = 0; i < nr; i++)
 		bmem_ledger_clear(client, *record + i);
@@ -196,24 +257,6 @@ void bmem_ledger_write(struct bmem_client *client, u32 record, u64 bytes,
 	smp_store_release(&rec->head, bytes << BMEM_RECORD_SIZE_SHIFT |
 				      1 << BMEM_RECORD_GEN_SHIFT |
 				      BMEM_RECORD_LIVE);
-}
-
-/* A whole record; one that is written all the time is read as free. */
-static u64 record_read(const struct bmem_record *rec, u64 *what)
-{
-	unsigned int tries;
-	u64 head;
-
-	for (tries = 0; tries < READ_TRIES; tries++) {
-		/* Pairs with the process's release, see struct bmem_record. */
-		head = smp_load_acquire(&rec->head);
-		*what = READ_ONCE(rec->what);
-		/* @what before @head again: what was written meanwhile shows. */
-		smp_rmb();
-		if (READ_ONCE(rec->head) == head)
-			return head;
-	}
-	return head & ~BMEM_RECORD_STATE_MASK;
 }
 
 static enum ledger_state state_of(u64 head, u64 granted)

@@ -68,7 +68,6 @@ static void client_row(struct bmem_client *client,
 	row->age_ms = div_u64(ktime_get_boottime_ns() - who->opened,
 			      NSEC_PER_MSEC);
 	row->cgroup = who->cgroup;
-	row->pid = pid_vnr(client->pid);
 	row->uid = from_kuid_munged(current_user_ns(), who->uid);
 	row->mappings = max(atomic_read(&client->maps), 0);
 	strscpy(row->comm, who->comm, sizeof(row->comm));
@@ -84,6 +83,7 @@ static int client_tell(struct bmem_client *client, struct bmem_client_list *cmd,
 
 	if (!bmem_client_describe(client, &who, &row.pool, tries))
 		return 0;
+	row.pid = bmem_client_pid(client);
 	client_row(client, &who, &row);
 	return bmem_row_tell(cmd->rows, at, cmd->row_size, &row, sizeof(row)) ?: 1;
 }

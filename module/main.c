@@ -4,6 +4,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/log2.h>
 #include <linux/miscdevice.h>
@@ -230,6 +231,7 @@ static int events(struct bmem_client *client, struct bmem_events *cmd)
 union bmem_cmd {
 	struct bmem_query query;
 	struct bmem_bind bind;
+	struct bmem_clone clone;
 	struct bmem_site site;
 	struct bmem_alloc alloc;
 	struct bmem_free free;
@@ -299,15 +301,14 @@ static bool wants_out(enum bmem_out out, int rc)
 
 /**
  * struct bmem_op - one ioctl
- * @fn: does it, on the struct in place
+ * @fn: does it, on the struct in place, for the client of an open file
  * @size: of the struct that this kernel knows
  * @min: of the struct's first version
  * @out: when the struct is written back
  * @admin: needs CAP_SYS_ADMIN
  */
 struct bmem_op {
-	int (*fn)(struct bmem_client *client, union bmem_cmd *cmd,
-		  void __user *user);
+	int (*fn)(struct file *file, union bmem_cmd *cmd, void __user *user);
 	unsigned int size;
 	unsigned int min;
 	enum bmem_out out;
@@ -315,9 +316,12 @@ struct bmem_op {
 };
 
 #define BMEM_OP_FN(_name, _call)					\
-	static int op_##_name(struct bmem_client *client,		\
-			      union bmem_cmd *cmd, void __user *user)	\
+	static int op_##_name(struct file *file, union bmem_cmd *cmd,	\
+			      void __user *user)			\
 	{								\
+		struct bmem_client *client __maybe_unused =		\
+			file->private_data;				\
+									\
 		return _call;						\
 	}
 
@@ -351,16 +355,16 @@ BMEM_OP_FN(unlink, bmem_link(client, &cmd->link, true))
 BMEM_OP_FN(leak_list, bmem_leak_list(client, &cmd->leak_list))
 
 /* Slots that the caller is not told of are taken back. */
-static int op_slots_get(struct bmem_client *client, union bmem_cmd *cmd,
+static int op_slots_get(struct file *file, union bmem_cmd *cmd,
 			void __user *user)
 {
 	struct bmem_slots __user *slots = user;
 
-	return bmem_client_slots(client, &cmd->slots, &slots->nr);
+	return bmem_client_slots(file->private_data, &cmd->slots, &slots->nr);
 }
 
 /* The id is told first: once others find the pool, nothing may fail. */
-static int op_pool_create(struct bmem_client *client, union bmem_cmd *cmd,
+static int op_pool_create(struct file *file, union bmem_cmd *cmd,
 			  void __user *user)
 {
 	struct bmem_pool *pool = bmem_pool_create(&cmd->pool_create);
@@ -373,6 +377,34 @@ static int op_pool_create(struct bmem_client *client, union bmem_cmd *cmd,
 	}
 	bmem_pool_publish(pool);
 	return 0;
+}
+
+/* The descriptor is told first: once it is open others may use it. */
+static int op_clone(struct file *file, union bmem_cmd *cmd, void __user *user)
+{
+	int fd = get_unused_fd_flags(O_CLOEXEC), rc;
+	struct file *clone;
+
+	if (fd < 0)
+		return fd;
+	clone = bmem_client_clone(file, &cmd->clone);
+	if (IS_ERR(clone)) {
+		rc = PTR_ERR(clone);
+		goto err_fd;
+	}
+	cmd->clone.fd = fd;
+	if (write_back(user, cmd, sizeof(cmd->clone))) {
+		rc = -EFAULT;
+		goto err_clone;
+	}
+	fd_install(fd, clone);
+	return 0;
+
+err_clone:
+	fput(clone);
+err_fd:
+	put_unused_fd(fd);
+	return rc;
 }
 
 #define BMEM_OP_AS(_ioctl, _fn, _name, _last, _out, _admin)		\
@@ -393,6 +425,7 @@ static int op_pool_create(struct bmem_client *client, union bmem_cmd *cmd,
 static const struct bmem_op ops[] = {
 	BMEM_OP(BMEM_QUERY, query, pool, OUT_DONE, false),
 	BMEM_OP(BMEM_BIND, bind, label, OUT_NEVER, false),
+	BMEM_OP(BMEM_CLONE, clone, client_id, OUT_SELF, false),
 	BMEM_OP(BMEM_SITE, site, label, OUT_NEVER, false),
 	BMEM_OP(BMEM_ALLOC, alloc, entries, OUT_FAILED, false),
 	BMEM_OP(BMEM_FREE, free, entries, OUT_DONE, false),
@@ -460,7 +493,7 @@ static long bmem_ioctl(struct file *file, unsigned int nr, unsigned long arg)
 	/* Find out that nothing can be written back before anything is done. */
 	if (op->out != OUT_NEVER && write_back(user, &cmd, op->size))
 		return -EFAULT;
-	rc = op->fn(file->private_data, &cmd, user);
+	rc = op->fn(file, &cmd, user);
 	if (wants_out(op->out, rc) && write_back(user, &cmd, op->size) && !rc)
 		rc = -EFAULT;
 	return rc;

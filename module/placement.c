@@ -59,6 +59,29 @@ int bmem_arena_place(struct bmem_client *client, enum place_policy policy,
 	}
 }
 
+/**
+ * bmem_arena_take() - take certain pages of the arena, which nobody has
+ * @client: client, locked
+ * @page: the first
+ * @pages: how many
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int bmem_arena_take(struct bmem_client *client, u32 page, u32 pages)
+{
+	int rc;
+
+	lockdep_assert_held(&client->lock);
+	for (;;) {
+		rc = place_take(&client->place, page, pages);
+		if (rc != -EAGAIN)
+			return rc;
+		rc = bmem_place_grow(&client->place, ARENA_CHUNKS_MIN);
+		if (rc)
+			return rc;
+	}
+}
+
 /* Without memory it is done without, until the next tensor. */
 static void selector_make(struct bmem_client *client)
 {

@@ -42,6 +42,18 @@
 /* page->private of a huge page that belongs to a reservation */
 #define BMEM_PAGE_OWNED	1UL
 
+/**
+ * enum take_way - how a client takes a page
+ * @TAKE_PLAIN: if there is room below the limit, zeroed
+ * @TAKE_PROMISED: room was kept for it; all of it will be written to
+ * @TAKE_FORCED: likewise, and if what was kept is not there, without
+ */
+enum take_way {
+	TAKE_PLAIN,
+	TAKE_PROMISED,
+	TAKE_FORCED,
+};
+
 /* How long the keeper waits before it looks again at what it could not do. */
 #define KEEPER_RETRY	HZ
 
@@ -88,11 +100,14 @@ static void zero_pages(struct page *page, unsigned int pages)
 	}
 }
 
-/* Pages that clients hold, or held and somebody else still pins. */
+/*
+ * Pages that clients hold, are about to, or may yet take copies of, and those
+ * that they held and somebody else still pins.
+ */
 static unsigned long pool_held(const struct bmem_pool *pool)
 {
 	lockdep_assert_held(&pool->lock);
-	return pool->attached + pool->escaped;
+	return pool->attached + pool->taking + pool->promised + pool->escaped;
 }
 
 /* The next of the nodes in turn; the only one for a bound pool. */
@@ -235,29 +250,55 @@ static bool commit(struct bmem_pool *pool, unsigned int pages)
 	return true;
 }
 
-static void uncommit(struct bmem_pool *pool, unsigned int pages)
+/* What was promised is more than a limit that was lowered since then. */
+static bool must_force(const struct bmem_pool *pool, enum take_way way)
 {
-	spin_lock(&pool->lock);
-	pool->total -= pages;
-	spin_unlock(&pool->lock);
+	return way == TAKE_FORCED ||
+	       (way == TAKE_PROMISED && pool_held(pool) > pool->limit);
+}
+
+/* For a client, which has not got them yet. */
+static bool commit_taking(struct bmem_pool *pool, unsigned int pages,
+			  enum take_way way)
+{
+	if (must_force(pool, way))
+		pool->total += pages;
+	else if (!commit(pool, pages))
+		return false;
+	/* What was promised is counted as held already. */
+	if (way == TAKE_PLAIN)
+		pool->taking += pages;
+	return true;
+}
+
+/* A promise is kept when the page is there, so that it stands if none is. */
+static void count_taken(struct bmem_pool *pool, struct page *page,
+			unsigned int pages, enum take_way way)
+{
+	if (way != TAKE_PLAIN)
+		pool->promised -= pages;
+	count_attached(pool, page_node(pool, page), pages);
 }
 
 static struct page *take_from_system(struct bmem_pool *pool, int nid,
-				     gfp_t gfp, unsigned int order)
+				     gfp_t gfp, unsigned int order,
+				     enum take_way way)
 {
 	unsigned int pages = 1U << order;
 	struct page *page = system_page(pool, nid, gfp, order);
 
-	if (!page) {
-		uncommit(pool, pages);
-		return ERR_PTR(-ENOMEM);
-	}
 	spin_lock(&pool->lock);
-	count_attached(pool, page_node(pool, page), pages);
-	if (order)
-		pool->huge_taken++;
+	if (way == TAKE_PLAIN)
+		pool->taking -= pages;
+	if (page) {
+		count_taken(pool, page, pages, way);
+		if (order)
+			pool->huge_taken++;
+	} else {
+		pool->total -= pages;
+	}
 	spin_unlock(&pool->lock);
-	return page;
+	return page ?: ERR_PTR(-ENOMEM);
 }
 
 /* Free pages, and those that will be when the keeper has zeroed them. */
@@ -303,26 +344,28 @@ static int wait_for_keeper(struct bmem_pool *pool)
  * what the system has.  -EAGAIN when all of the pool's room is listed
  * elsewhere or being zeroed.
  */
-static struct page *take_huge(struct bmem_pool *pool, int nid)
+static struct page *take_huge(struct bmem_pool *pool, int nid,
+			      enum take_way way)
 {
 	gfp_t gfp = GFP_BMEM_HUGE | __GFP_ACCOUNT;
 	struct page *page;
 	bool dirty, room;
 
 	spin_lock(&pool->lock);
-	if (pool_held(pool) + BMEM_HUGE_PAGES > pool->limit) {
+	if (way == TAKE_PLAIN &&
+	    pool_held(pool) + BMEM_HUGE_PAGES > pool->limit) {
 		spin_unlock(&pool->lock);
 		return ERR_PTR(-ENOSPC);
 	}
 	page = nid == NUMA_NO_NODE ? take_anywhere(pool, &dirty) :
 				     take_on_node(pool, nid, &dirty);
 	if (page)
-		count_attached(pool, page_node(pool, page), BMEM_HUGE_PAGES);
-	room = !page && commit(pool, BMEM_HUGE_PAGES);
+		count_taken(pool, page, BMEM_HUGE_PAGES, way);
+	room = !page && commit_taking(pool, BMEM_HUGE_PAGES, way);
 	spin_unlock(&pool->lock);
 
 	if (page) {
-		if (dirty)
+		if (dirty && way == TAKE_PLAIN)
 			zero_pages(page, BMEM_HUGE_PAGES);
 		return page;
 	}
@@ -330,21 +373,23 @@ static struct page *take_huge(struct bmem_pool *pool, int nid)
 		return ERR_PTR(-EAGAIN);
 	if (nid != NUMA_NO_NODE)
 		gfp |= __GFP_THISNODE;
-	return take_from_system(pool, nid, gfp, BMEM_HUGE_ORDER);
+	if (way != TAKE_PLAIN)
+		gfp &= ~__GFP_ZERO;
+	return take_from_system(pool, nid, gfp, BMEM_HUGE_ORDER, way);
 }
 
-static struct page *take_by_policy(struct bmem_pool *pool)
+static struct page *take_by_policy(struct bmem_pool *pool, enum take_way way)
 {
 	struct page *page;
 
 	if (pool->policy == BMEM_POLICY_BIND)
-		return take_huge(pool, pool->nid);
+		return take_huge(pool, pool->nid, way);
 	if (nr_node_ids > 1) {
-		page = take_huge(pool, pick_node(pool));
+		page = take_huge(pool, pick_node(pool), way);
 		if (!IS_ERR(page) || PTR_ERR(page) == -ENOSPC)
 			return page;
 	}
-	return take_huge(pool, NUMA_NO_NODE);
+	return take_huge(pool, NUMA_NO_NODE, way);
 }
 
 /**
@@ -363,7 +408,7 @@ struct page *bmem_pool_take(struct bmem_pool *pool)
 	int rc;
 
 	for (;;) {
-		page = take_by_policy(pool);
+		page = take_by_policy(pool, TAKE_PLAIN);
 		if (!IS_ERR(page) || PTR_ERR(page) != -EAGAIN)
 			return page;
 		rc = wait_for_keeper(pool);
@@ -372,22 +417,94 @@ struct page *bmem_pool_take(struct bmem_pool *pool)
 	}
 }
 
+/**
+ * bmem_pool_promise() - keep room for copies
+ * @pool: pool
+ * @pages: base pages that bmem_pool_take_promised(), or
+ *	bmem_pool_take_base_promised(), may be asked for from now on
+ *
+ * Return: false when they would be above the limit.
+ */
+bool bmem_pool_promise(struct bmem_pool *pool, unsigned long pages)
+{
+	bool room;
+
+	spin_lock(&pool->lock);
+	room = pages <= pool->limit && pool_held(pool) <= pool->limit - pages;
+	if (room)
+		pool->promised += pages;
+	spin_unlock(&pool->lock);
+	return room;
+}
+
+/**
+ * bmem_pool_unpromise() - pages that were promised will not be asked for
+ * @pool: pool
+ * @pages: base pages
+ */
+void bmem_pool_unpromise(struct bmem_pool *pool, unsigned long pages)
+{
+	spin_lock(&pool->lock);
+	pool->promised -= pages;
+	spin_unlock(&pool->lock);
+	if (pages)
+		bmem_pool_freed(pool);
+}
+
+/* How often others are waited for that take a page this moment. */
+#define PROMISE_TRIES	20
+
+/**
+ * bmem_pool_take_promised() - a huge page that was promised, to copy to
+ * @pool: pool
+ *
+ * May sleep.  As bmem_pool_take(), but that it holds anything, and that the
+ * pool's limit is no obstacle: room was kept, and a limit that was lowered
+ * since then does not matter.
+ *
+ * Return: the page; -ENOMEM, and the promise stands; -EINTR when killed.
+ */
+struct page *bmem_pool_take_promised(struct bmem_pool *pool)
+{
+	unsigned int tries = 0;
+	struct page *page;
+
+	for (;;) {
+		page = take_by_policy(pool, tries < PROMISE_TRIES ?
+				      TAKE_PROMISED : TAKE_FORCED);
+		if (!IS_ERR(page) || PTR_ERR(page) != -EAGAIN)
+			return page;
+		if (wait_for_keeper(pool) == -EINTR)
+			return ERR_PTR(-EINTR);
+		tries++;
+		schedule_timeout_killable(1);
+		if (fatal_signal_pending(current))
+			return ERR_PTR(-EINTR);
+	}
+}
+
 /*
  * Room for one base page, made by giving up a free page of the reservation
  * where need be; the keeper gets another when there is room again.
  */
-static bool commit_base(struct bmem_pool *pool)
+static bool commit_base(struct bmem_pool *pool, enum take_way way)
 {
 	struct page *page = NULL;
 	bool dirty, room;
 
 	spin_lock(&pool->lock);
-	room = commit(pool, 1);
-	if (!room && pool_held(pool) < pool->limit) {
+	if (way == TAKE_PLAIN && pool_held(pool) >= pool->limit) {
+		spin_unlock(&pool->lock);
+		return false;
+	}
+	room = commit_taking(pool, 1, way);
+	if (!room) {
 		page = take_anywhere(pool, &dirty);
 		if (page)
 			count_given(pool, page);
-		room = commit(pool, 1);
+		if (way == TAKE_PROMISED)
+			way = TAKE_FORCED;
+		room = commit_taking(pool, 1, way);
 	}
 	spin_unlock(&pool->lock);
 	if (page)
@@ -405,9 +522,48 @@ static bool commit_base(struct bmem_pool *pool)
  */
 struct page *bmem_pool_take_base(struct bmem_pool *pool)
 {
-	if (!commit_base(pool))
+	if (!commit_base(pool, TAKE_PLAIN))
 		return ERR_PTR(-ENOSPC);
-	return take_from_system(pool, pick_node(pool), GFP_BMEM_BASE, 0);
+	return take_from_system(pool, pick_node(pool), GFP_BMEM_BASE, 0,
+				TAKE_PLAIN);
+}
+
+/**
+ * bmem_pool_take_base_promised() - a base page that was promised, to copy to
+ * @pool: pool
+ *
+ * May sleep.  As bmem_pool_take_promised().  Nobody can be told that there is
+ * none, so the system may kill somebody for it, as it does when the child of
+ * fork() writes to memory of its own.
+ *
+ * Return: the page; -ENOMEM, and the promise stands.
+ */
+struct page *bmem_pool_take_base_promised(struct bmem_pool *pool)
+{
+	commit_base(pool, TAKE_PROMISED);
+	return take_from_system(pool, pick_node(pool),
+				GFP_HIGHUSER | __GFP_NOWARN | __GFP_ACCOUNT, 0,
+				TAKE_PROMISED);
+}
+
+/**
+ * bmem_pool_renew_promise() - base pages that were promised go back
+ * @pool: pool
+ * @gone: as for bmem_pool_give()
+ *
+ * They are promised anew.
+ */
+void bmem_pool_renew_promise(struct bmem_pool *pool, struct list_head *gone)
+{
+	unsigned long pages = 0;
+	struct page *page;
+
+	list_for_each_entry(page, gone, lru)
+		pages += page_pages(page);
+	spin_lock(&pool->lock);
+	pool->promised += pages;
+	spin_unlock(&pool->lock);
+	bmem_pool_give(pool, gone);
 }
 
 /* Where a page goes that a client let go of. */
@@ -692,8 +848,7 @@ static bool pool_unsettled(struct bmem_pool *pool)
 	bool unsettled;
 
 	spin_lock(&pool->lock);
-	unsettled = pool_held(pool) > pool->attached ||
-		    pool->owned < pool->reserve;
+	unsettled = pool->escaped || pool->owned < pool->reserve;
 	spin_unlock(&pool->lock);
 	return unsettled;
 }
@@ -881,7 +1036,8 @@ static void pool_free(struct bmem_pool *pool)
 	wait_event(kept_wait, !pool_kept(pool));
 	for_each_node_state(nid, N_MEMORY)
 		abandon_escaped(pool, &pool->nodes[nid]);
-	WARN_ON_ONCE(pool->attached || pool->owned);
+	WARN_ON_ONCE(pool->attached || pool->owned || pool->promised ||
+		     pool->taking);
 	kvfree(pool);
 }
 
@@ -1210,6 +1366,7 @@ static void stats_locked(struct bmem_pool *pool, struct bmem_pool_stats *st)
 	st->promoted = pool->promoted;
 	st->escaped_total_bytes = bmem_bytes(pool->escaped_ever);
 	st->failed = pool->failed;
+	st->shared_bytes = bmem_bytes(pool->promised);
 	spin_unlock(&pool->lock);
 }
 

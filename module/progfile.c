@@ -96,6 +96,33 @@ int bmem_progfile_name(struct bmem_client *client,
 }
 
 /**
+ * bmem_progfiles_clone() - the same program files in a clone
+ * @to: clone, locked
+ * @from: client, locked
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int bmem_progfiles_clone(struct bmem_client *to, struct bmem_client *from)
+{
+	struct progfile *file, *own;
+	unsigned long index;
+
+	xa_for_each(&from->sites.progfiles, index, file) {
+		own = kmemdup(file, bmem_progfile_size(file), GFP_BMEM_META);
+		if (!own)
+			return -ENOMEM;
+		if (xa_err(xa_store(&to->sites.progfiles, index, own,
+				    GFP_BMEM_META))) {
+			kfree(own);
+			return -ENOMEM;
+		}
+		to->sites.bytes += ksize(own);
+		cond_resched();
+	}
+	return 0;
+}
+
+/**
  * bmem_progfile_tell() - what is known of a program file, as in the ABI
  * @file: file
  * @build_id_len: out

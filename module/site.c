@@ -357,6 +357,66 @@ void bmem_sites_init(struct bmem_client *client)
 	xa_init_flags(&client->sites.gens, XA_FLAGS_ACCOUNT);
 }
 
+/* All of a site but for what is allocated. */
+static void site_copy(struct site *to, const struct site *from)
+{
+	*to = *from;
+	to->label = NULL;
+	to->frames = NULL;
+}
+
+static int site_clone(struct bmem_client *to, const struct site *from)
+{
+	struct site *site = site_make(from->id);
+	int rc;
+
+	if (!site)
+		return -ENOMEM;
+	rc = site_publish(to, site);
+	if (rc) {
+		kmem_cache_free(site_cache, site);
+		return rc;
+	}
+	site_copy(site, from);
+	if (from->label)
+		site->label = kstrdup(from->label, GFP_BMEM_META);
+	if (from->frames)
+		site->frames = kmemdup(from->frames,
+				       frames_bytes(from->frames->nr),
+				       GFP_BMEM_META);
+	if ((from->label && !site->label) || (from->frames && !site->frames))
+		return -ENOMEM;
+	to->sites.bytes += ksize(site->label) + ksize(site->frames);
+	return 0;
+}
+
+/**
+ * bmem_sites_clone() - the same sites in a clone, with their figures
+ * @to: clone, locked, without sites
+ * @from: client, locked
+ *
+ * Return: 0 or -ENOMEM; what was taken goes with the clone.
+ */
+int bmem_sites_clone(struct bmem_client *to, struct bmem_client *from)
+{
+	struct site *site;
+	unsigned long id;
+	int rc = 0;
+
+	lockdep_assert_held(&from->lock);
+	site_copy(&to->sites.none, &from->sites.none);
+	to->sites.strange = from->sites.strange;
+	xa_for_each(&from->sites.by_id, id, site) {
+		rc = site_clone(to, site);
+		if (rc)
+			return rc;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+	return bmem_progfiles_clone(to, from) ?: bmem_gens_clone(to, from);
+}
+
 /**
  * bmem_sites_release() - forget the sites of a client that dies
  * @client: client, locked, without tensors

@@ -129,6 +129,7 @@ DECLARE_STATIC_KEY_TRUE(bmem_tracking);
 int bmem_sites_start(void);
 void bmem_sites_stop(void);
 void bmem_sites_init(struct bmem_client *client);
+int bmem_sites_clone(struct bmem_client *to, struct bmem_client *from);
 void bmem_sites_release(struct bmem_client *client);
 u64 bmem_sites_bytes(const struct bmem_client *client);
 bool bmem_sites_tracked(struct bmem_client *client);
@@ -151,6 +152,7 @@ void bmem_progfile_tell(const struct progfile *file, u32 *build_id_len,
 			u8 *build_id, char *path);
 size_t bmem_progfile_size(const struct progfile *file);
 struct progfile *bmem_progfile_take(struct bmem_client *client, u32 module);
+int bmem_progfiles_clone(struct bmem_client *to, struct bmem_client *from);
 void bmem_progfiles_release(struct bmem_client *client);
 
 /* ---- pattern ------------------------------------------------------------- */
@@ -176,6 +178,7 @@ u64 bmem_sweeps_ns(void);
 void bmem_site_returned(struct bmem_client *client,
 			const struct ledger_view *v);
 void bmem_sites_settle(struct bmem_client *client);
+int bmem_gens_clone(struct bmem_client *to, struct bmem_client *from);
 void bmem_gens_release(struct bmem_client *client);
 
 /* ---- site list --------------------------------------------------------------- */

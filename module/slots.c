@@ -192,6 +192,41 @@ static void span_partial(struct bmem_client *client, struct span *s)
 }
 
 /**
+ * bmem_span_clone() - the same slab span in a clone
+ * @to: clone, locked, with no memory behind its arena yet
+ * @from: client, locked
+ * @s: its span
+ *
+ * Return: 0 or -ENOMEM; what was taken goes with the clone.
+ */
+int bmem_span_clone(struct bmem_client *to, struct bmem_client *from,
+		    const struct span *s)
+{
+	struct span *own = kmem_cache_alloc(span_cache, GFP_BMEM_META);
+	int rc;
+
+	if (!own)
+		return -ENOMEM;
+	*own = *s;
+	own->at.tag = 0;
+	INIT_LIST_HEAD(&own->partial);
+	rc = bmem_arena_take(to, s->at.page, s->at.pages) ?:
+	     bmem_span_map_prepare(to, s->at.page, s->at.pages) ?:
+	     bmem_ledger_clone(to, from, s->record,
+			       slab_classes[s->class].slots);
+	if (rc) {
+		kmem_cache_free(span_cache, own);
+		return rc;
+	}
+	bmem_extent_insert(to, &own->at);
+	span_map(to, own, true);
+	/* Extents come from the lowest on, and low spans are filled first. */
+	if (own->free)
+		list_add_tail(&own->partial, &to->partial[own->class]);
+	return 0;
+}
+
+/**
  * bmem_span_release() - forget a span of a client that dies
  * @s: span, out of the tree
  */

@@ -165,6 +165,34 @@ static void gens_trim(struct bmem_client *client)
 }
 
 /**
+ * bmem_gens_clone() - what was seen of a client's records was seen of a clone's
+ * @to: clone, locked
+ * @from: client, locked
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int bmem_gens_clone(struct bmem_client *to, struct bmem_client *from)
+{
+	unsigned long index;
+	u16 *piece, *own;
+
+	xa_for_each(&from->sites.gens, index, piece) {
+		own = kmemdup(piece, GENS_PIECE * sizeof(*piece),
+			      GFP_BMEM_META);
+		if (!own)
+			return -ENOMEM;
+		if (xa_err(xa_store(&to->sites.gens, index, own,
+				    GFP_BMEM_META))) {
+			kfree(own);
+			return -ENOMEM;
+		}
+		to->sites.bytes += GENS_PIECE * sizeof(*own);
+		cond_resched();
+	}
+	return 0;
+}
+
+/**
  * bmem_gens_release() - forget the generations of a client that dies
  * @client: client, locked
  */

@@ -1011,6 +1011,38 @@ unsigned int bmem_tensor_records(struct bmem_client *client, u64 *cursor,
 }
 
 /**
+ * bmem_tensor_clone() - the same tensor in a clone
+ * @to: clone, locked, with all sites, and no memory behind its arena yet
+ * @from: client, locked
+ * @t: its tensor
+ *
+ * Return: 0 or -ENOMEM; what was taken goes with the clone.
+ */
+int bmem_tensor_clone(struct bmem_client *to, struct bmem_client *from,
+		      const struct tensor *t)
+{
+	struct tensor *own = kmem_cache_alloc(tensor_cache, GFP_BMEM_META);
+	int rc;
+
+	if (!own)
+		return -ENOMEM;
+	*own = *t;
+	own->at.tag = 0;
+	own->site = bmem_site_find(to, t->site->id);
+	rc = bmem_arena_take(to, t->at.page, t->at.pages) ?:
+	     bmem_span_map_prepare(to, t->at.page, min(t->at.pages, 2U));
+	if (!rc && t->flags & BMEM_ALLOC_RECORD)
+		rc = bmem_ledger_clone(to, from, t->record, 1);
+	if (rc) {
+		kmem_cache_free(tensor_cache, own);
+		return rc;
+	}
+	bmem_extent_insert(to, &own->at);
+	tensor_map(to, own);
+	return 0;
+}
+
+/**
  * bmem_tensors_release() - forget all extents of a client that dies
  * @client: client, locked
  *

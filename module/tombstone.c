@@ -5,7 +5,8 @@
  * Each client brings its own from when it is opened, so that death needs no
  * memory.  The stacks of its largest sites, and the program files that they
  * refer to, are taken over from the client as they are.  A ring keeps the
- * latest; a client that never allocated leaves none.
+ * latest; a client that never allocated leaves none, nor does a clone that was
+ * only there for a while, see struct bmem_clone.
  */
 #include <linux/fs.h>
 #include <linux/signal.h>
@@ -276,6 +277,16 @@ static struct bmem_tombstone *tombstone_uncharged(struct bmem_tombstone *t)
 	return uncharged(t, sizeof(*t));
 }
 
+/* Those of clones that nobody did anything with would push others off. */
+static bool worth_telling(const struct bmem_client *client,
+			  const struct bmem_tombstone *t)
+{
+	if (!client->clone)
+		return t->stats.allocs;
+	return !client->orphan && (t->way != BMEM_WAY_CLOSED ||
+				   t->stats.allocs > client->inherited);
+}
+
 /**
  * bmem_tombstone_bury() - put a client's tombstone on the ring
  * @client: client, after it gave everything back
@@ -289,13 +300,14 @@ void bmem_tombstone_bury(struct bmem_client *client)
 		.client = client->who.id,
 		.uid = client->who.uid,
 	};
+	bool told = worth_telling(client, t);
 
-	if (t->stats.allocs)
+	if (told)
 		t = tombstone_uncharged(t);
 	old = t;
 	t->stats.escaped_bytes = bmem_bytes(client->escaped);
 	client->tombstone = NULL;
-	if (t->stats.allocs) {
+	if (told) {
 		trace_bmem_tombstone(t->who.id, t->who.tgid, t->who.comm,
 				     t->stats.live_tensors,
 				     t->stats.live_bytes);

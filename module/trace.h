@@ -280,6 +280,43 @@ TRACE_EVENT(bmem_promote,
 	TP_printk("client=%llu offset=%#llx", __entry->client, __entry->offset)
 );
 
+TRACE_EVENT(bmem_unshare,
+	TP_PROTO(u64 client, u64 chunk, bool huge),
+	TP_ARGS(client, chunk, huge),
+	TP_STRUCT__entry(
+		__field(u64, client)
+		__field(u64, offset)
+		__field(bool, huge)
+	),
+	TP_fast_assign(
+		__entry->client = client;
+		__entry->offset = chunk * BMEM_HUGE_SIZE;
+		__entry->huge = huge;
+	),
+	TP_printk("client=%llu offset=%#llx huge=%d", __entry->client,
+		  __entry->offset, __entry->huge)
+);
+
+TRACE_EVENT(bmem_clone,
+	TP_PROTO(u64 client, u64 clone, u64 shared, u64 attached),
+	TP_ARGS(client, clone, shared, attached),
+	TP_STRUCT__entry(
+		__field(u64, client)
+		__field(u64, clone)
+		__field(u64, shared)
+		__field(u64, attached)
+	),
+	TP_fast_assign(
+		__entry->client = client;
+		__entry->clone = clone;
+		__entry->shared = shared;
+		__entry->attached = attached;
+	),
+	TP_printk("client=%llu clone=%llu shared_bytes=%llu attached_bytes=%llu",
+		  __entry->client, __entry->clone, __entry->shared,
+		  __entry->attached)
+);
+
 TRACE_EVENT(bmem_escape,
 	TP_PROTO(u64 client, u32 pages),
 	TP_ARGS(client, pages),

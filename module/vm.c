@@ -69,6 +69,19 @@ struct inode *bmem_vm_inode(void)
 	return inode;
 }
 
+/* Nobody else can be told that there is no memory; killed, it does not matter. */
+static vm_fault_t fault_failed(int rc)
+{
+	switch (rc) {
+	case -EINTR:
+		return VM_FAULT_NOPAGE;
+	case -EHWPOISON:
+		return VM_FAULT_HWPOISON;
+	default:
+		return VM_FAULT_OOM;
+	}
+}
+
 /*
  * A page that is locked and in the table may be mapped.  Whoever takes one
  * away takes it out of the table, waits for its lock, and unmaps: after that
@@ -77,12 +90,20 @@ struct inode *bmem_vm_inode(void)
 static vm_fault_t bmem_fault(struct vm_fault *vmf)
 {
 	struct bmem_client *client = vmf->vma->vm_private_data;
+	bool write = vmf->flags & FAULT_FLAG_WRITE;
 	struct page *page;
+	int rc;
 
 	if (bmem_around_fault(client, vmf))
 		return VM_FAULT_NOPAGE;
 	for (;;) {
-		page = bmem_backing_get_page(client, vmf->pgoff);
+		page = bmem_backing_get_page(client, vmf->pgoff, write);
+		if (PTR_ERR(page) == -EAGAIN) {
+			rc = bmem_backing_unshare(client, vmf->pgoff, write);
+			if (rc)
+				return fault_failed(rc);
+			continue;
+		}
 		if (!page)
 			return VM_FAULT_SIGBUS;
 		lock_page(page);
@@ -92,7 +113,7 @@ static vm_fault_t bmem_fault(struct vm_fault *vmf)
 			put_page(page);
 			return VM_FAULT_HWPOISON;
 		}
-		if (bmem_backing_has_page(client, vmf->pgoff, page))
+		if (bmem_backing_has_page(client, vmf->pgoff, page, write))
 			break;
 		unlock_page(page);
 		put_page(page);
@@ -100,6 +121,32 @@ static vm_fault_t bmem_fault(struct vm_fault *vmf)
 	trace_bmem_fault(client->who.id, vmf->pgoff, PageCompound(page));
 	vmf->page = page;
 	return VM_FAULT_LOCKED;
+}
+
+/*
+ * A page that was mapped for reading, or is about to be for writing.  Once it is
+ * locked again it may have left, or be shared: then the fault begins anew.
+ */
+static vm_fault_t bmem_page_mkwrite(struct vm_fault *vmf)
+{
+	struct bmem_client *client = vmf->vma->vm_private_data;
+	struct page *page = vmf->page;
+	vm_fault_t ret = VM_FAULT_LOCKED;
+	int rc;
+
+	lock_page(page);
+	if (PageHWPoison(page))
+		ret = VM_FAULT_HWPOISON;
+	else if (!bmem_backing_has_page(client, vmf->pgoff, page, true))
+		ret = VM_FAULT_NOPAGE;
+	if (ret == VM_FAULT_LOCKED)
+		return ret;
+	unlock_page(page);
+	if (ret == VM_FAULT_HWPOISON)
+		return ret;
+	/* A small entry stays as it is until what is behind it is unshared. */
+	rc = bmem_backing_unshare(client, vmf->pgoff, true);
+	return rc ? fault_failed(rc) : ret;
 }
 
 /*
@@ -131,6 +178,15 @@ static const struct vm_operations_struct bmem_vm_ops = {
 	.open = bmem_vm_open,
 	.close = bmem_vm_close,
 	.fault = bmem_fault,
+	.map_pages = bmem_map_pages,
+};
+
+/* With .page_mkwrite, core mm maps what is read as not to be written to. */
+static const struct vm_operations_struct bmem_cow_ops = {
+	.open = bmem_vm_open,
+	.close = bmem_vm_close,
+	.fault = bmem_fault,
+	.page_mkwrite = bmem_page_mkwrite,
 	.map_pages = bmem_map_pages,
 };
 
@@ -269,6 +325,10 @@ int bmem_mmap(struct file *file, struct vm_area_struct *vma)
 	/* Core mm calls .open for copies only. */
 	if (view->ops->open)
 		view->ops->open(vma);
+	/* Counted before it is asked for: see bind_clone(). */
+	smp_mb__after_atomic();
+	if (view->ops == &bmem_vm_ops && READ_ONCE(client->cloneable))
+		vma->vm_ops = &bmem_cow_ops;
 	return 0;
 }
 

@@ -57,6 +57,8 @@ struct wrong {
 	WE(ALLOC, IN_ALLOC_ENTRY, bmem_alloc_entry, field, value, err)
 
 static const struct wrong wrongs[] = {
+	W(CLONE, bmem_clone, __reserved, 1, EOPNOTSUPP),
+	W(BIND, bmem_bind, flags, 1 << 6, EOPNOTSUPP),
 	WF(BIND, BMEM_BIND_LEVEL, bmem_bind, level, BMEM_LEVEL_FULL + 1, EINVAL),
 	WF(BIND, BMEM_BIND_POLICY, bmem_bind, policy, BMEM_PLACE_BUDDY + 1, EINVAL),
 	W(SLOTS_GET, bmem_slots, size_class, BMEM_CLASSES, EINVAL),

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <inttypes.h>
+#include <linux/loop.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -236,17 +237,23 @@ void *bt_map(int fd, __u64 offset, size_t bytes)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-int bt_client_open(struct bt_client *c, int pool)
+int bt_bind_clone(int fd)
+{
+	struct bmem_bind b = { .size = sizeof(b), .flags = BMEM_BIND_CLONE };
+
+	return bt_call(fd, BMEM_BIND, &b);
+}
+
+static int bt_client_map(struct bt_client *c, bool cloneable)
 {
 	struct bmem_query q;
 	int ret;
 
-	*c = (struct bt_client){ .fd = bt_open(), .pool = pool };
-	if (c->fd < 0)
-		return c->fd;
 	ret = bt_query(c->fd, &q);
-	if (!ret && pool != BMEM_POOL_DEFAULT)
-		ret = bt_bind_pool(c->fd, pool);
+	if (!ret && c->pool != BMEM_POOL_DEFAULT)
+		ret = bt_bind_pool(c->fd, c->pool);
+	if (!ret && cloneable)
+		ret = bt_bind_clone(c->fd);
 	if (ret)
 		goto fail;
 	c->id = q.client_id;
@@ -259,6 +266,35 @@ fail:
 	close(c->fd);
 	c->fd = -1;
 	return ret;
+}
+
+int bt_client_open(struct bt_client *c, int pool)
+{
+	*c = (struct bt_client){ .fd = bt_open(), .pool = pool };
+	return c->fd < 0 ? c->fd : bt_client_map(c, false);
+}
+
+int bt_client_open_cloneable(struct bt_client *c, int pool)
+{
+	*c = (struct bt_client){ .fd = bt_open(), .pool = pool };
+	return c->fd < 0 ? c->fd : bt_client_map(c, true);
+}
+
+int bt_client_clone(const struct bt_client *c, struct bt_client *clone)
+{
+	struct bmem_clone arg = { .size = sizeof(arg) };
+	int ret = bt_call(c->fd, BMEM_CLONE, &arg);
+
+	if (ret)
+		return ret;
+	*clone = *c;
+	clone->fd = arg.fd;
+	clone->id = arg.client_id;
+	clone->map = bt_map(clone->fd, 0, clone->space);
+	if (clone->map)
+		return 0;
+	close(clone->fd);
+	return -ENOMEM;
 }
 
 void bt_client_close(struct bt_client *c)
@@ -395,9 +431,9 @@ const char *bt_check_pool(int fd, int pool)
 	/* debugfs is root's; others have checked what they can see. */
 	if (bt_table_sum("clients", "pool", p.name, "attached", &sum))
 		return geteuid() ? NULL : BT_FAIL("no table of clients in debugfs");
-	if (sum != p.attached_bytes)
-		return BT_FAIL("clients of pool %d hold %llu, the pool says %llu",
-			       pool, sum, p.attached_bytes);
+	if (sum != p.attached_bytes + p.shared_bytes)
+		return BT_FAIL("clients of pool %d hold %llu, the pool says %llu and %llu shared",
+			       pool, sum, p.attached_bytes, p.shared_bytes);
 	return NULL;
 }
 
@@ -452,7 +488,7 @@ static const struct bt_field bt_fields[] = {
 	BT_CLIENT(cache_limit_bytes),
 	BT_CLIENT(peak_live_bytes), BT_CLIENT(peak_attached_bytes),
 	BT_CLIENT(allocs), BT_CLIENT(frees), BT_CLIENT(promoted),
-	BT_CLIENT(escaped_bytes),
+	BT_CLIENT(escaped_bytes), BT_POOL(shared_bytes),
 	BT_POOL(pool), BT_POOL(clients), BT_POOL(policy), BT_POOL(bind_nid),
 	BT_POOL(gid), BT_POOL(limit_bytes), BT_POOL(reserve_bytes),
 	BT_POOL(total_bytes), BT_POOL(attached_bytes), BT_POOL(escaped_bytes),
@@ -855,6 +891,37 @@ int bt_peek(const void *p)
 int bt_poke(void *p, unsigned char byte)
 {
 	return bt_access(p, byte);
+}
+
+int bt_loop(char *name, size_t size, int *file, __u64 bytes, __u64 seed)
+{
+	char path[] = "/tmp/bmem-loop-XXXXXX", *text;
+	int control, dev, nr;
+
+	if (access("/dev/loop-control", F_OK) && system("modprobe loop 2>/dev/null"))
+		return -ENODEV;
+	*file = mkstemp(path);
+	if (*file < 0)
+		return -errno;
+	unlink(path);
+	text = malloc(bytes);
+	bt_fill(text, bytes, seed);
+	nr = write(*file, text, bytes) == (ssize_t)bytes ? 0 : -errno;
+	free(text);
+	control = nr ? nr : open("/dev/loop-control", O_RDWR);
+	if (control < 0)
+		return -errno;
+	nr = ioctl(control, LOOP_CTL_GET_FREE);
+	close(control);
+	snprintf(name, size, "/dev/loop%d", nr);
+	if (nr < 0)
+		return -errno;
+	if (access(name, F_OK))
+		usleep(200000);
+	dev = open(name, O_RDWR);
+	if (dev < 0 || ioctl(dev, LOOP_SET_FD, *file))
+		return -errno;
+	return dev;
 }
 
 /* ---- children ------------------------------------------------------------ */

@@ -94,6 +94,11 @@ struct bt_client {
 
 int bt_client_open(struct bt_client *c, int pool);
 void bt_client_close(struct bt_client *c);
+
+/* The same, of which clones can be made; and a clone, mapped. */
+int bt_bind_clone(int fd);
+int bt_client_open_cloneable(struct bt_client *c, int pool);
+int bt_client_clone(const struct bt_client *c, struct bt_client *clone);
 void *bt_map(int fd, __u64 offset, size_t bytes);
 
 /* ---- ground truth -------------------------------------------------------- */
@@ -177,6 +182,13 @@ long long bt_not_byte(const void *p, __u64 bytes, unsigned char byte);
 /* 0, or the signal that reading (writing) the byte at @p raised. */
 int bt_peek(const void *p);
 int bt_poke(void *p, unsigned char byte);
+
+/*
+ * A block device of @bytes over a file that bt_fill() filled with @seed; its
+ * name in @name.  The device and @file are the caller's to close, after
+ * LOOP_CLR_FD.
+ */
+int bt_loop(char *name, size_t size, int *file, __u64 bytes, __u64 seed);
 
 /* ---- children ------------------------------------------------------------ */
 

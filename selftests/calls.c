@@ -293,6 +293,13 @@ static void undo_slots_put(struct ctx *x, union any *a, bool done)
 		slots_call(x, BMEM_SLOTS_PUT, SLOTS);
 }
 
+static void undo_clone(struct ctx *x, union any *a, bool done)
+{
+	(void)x;
+	if (done)
+		close(a->clone.fd);
+}
+
 static void undo_nothing(struct ctx *x, union any *a, bool done)
 {
 	(void)x;
@@ -310,7 +317,7 @@ static void undo_nothing(struct ctx *x, union any *a, bool done)
 const struct call calls[CALLS] = {
 	[QUERY] = GROWN(QUERY, bmem_query, pool, 0, true,
 		good_plain, undo_nothing),
-	[BIND] = GROWN(BIND, bmem_bind, label, 31, false,
+	[BIND] = GROWN(BIND, bmem_bind, label, 63, false,
 		good_bind, undo_nothing),
 	[SITE] = GROWN(SITE, bmem_site, label, 0, false,
 		good_site, undo_nothing),
@@ -334,7 +341,7 @@ const struct call calls[CALLS] = {
 		good_resize, undo_nothing),
 	[POOLS] = CALL(POOL_LIST, bmem_pool_list, 0, true,
 		good_pools, undo_nothing),
-	[POOL_STATS] = CALL(POOL_STATS, bmem_pool_stats, 1, true,
+	[POOL_STATS] = GROWN(POOL_STATS, bmem_pool_stats, name, 1, true,
 		good_pool_stats, undo_nothing),
 	[SLOTS_GET] = GROWN(SLOTS_GET, bmem_slots, slots, BMEM_CALL_WAIT, true,
 		good_slots_get, undo_slots_get),
@@ -368,6 +375,8 @@ const struct call calls[CALLS] = {
 		good_events, undo_nothing),
 	[GROWTH_LIST] = CALL(GROWTH_LIST, bmem_growth_list, 1, true,
 		good_growth_list, undo_nothing),
+	[CLONE] = CALL(CLONE, bmem_clone, 0, true,
+		good_plain, undo_clone),
 };
 
 void make_good(struct ctx *x, int i, union any *a)
@@ -424,7 +433,7 @@ int ctx_open(struct ctx *x, int pool)
 {
 	static const __u64 sizes[LIVE] = { 3 * BT_MIB, 4096, 1, 700000 };
 	static const int first[] = { MODULE, SITE };
-	int i, ret = bt_client_open(&x->c, pool);
+	int i, ret = bt_client_open_cloneable(&x->c, pool);
 	union any a;
 
 	for (i = 0; i < FRAMES; i++)

@@ -21,6 +21,7 @@ union any {
 	};
 	struct bmem_query query;
 	struct bmem_bind bind;
+	struct bmem_clone clone;
 	struct bmem_site site;
 	struct bmem_alloc alloc;
 	struct bmem_free free;
@@ -117,7 +118,7 @@ enum call_index {
 	DESTROY, RESIZE, POOLS, POOL_STATS, SLOTS_GET, SLOTS_PUT, MODULE,
 	MODULE_INFO, SITE_LIST, SITE_FRAMES, CLIENT_LIST, TOMBSTONE_LIST,
 	TOMBSTONE_SITES, TOMBSTONE_MODULE, LEAK_SCAN, LEAK_LIST, EVENTS, LINK,
-	UNLINK, GROWTH_LIST, CALLS,
+	UNLINK, GROWTH_LIST, CLONE, CALLS,
 };
 
 extern const struct call calls[CALLS];

@@ -254,6 +254,104 @@ TEST_F_TIMEOUT(faults, many_slots, 2 * BT_SLOW)
 	}
 }
 
+/* One write to what a clone shares, with its @n-th chance of a fault taken. */
+static bool write_one(struct __test_metadata *_metadata, FIXTURE_DATA(faults) *self,
+		      __u64 at, __u64 bytes, int n)
+{
+	char *p = self->x.c.map + at, *q;
+	struct bt_client d;
+	const char *bad;
+	int ret = bt_client_clone(&self->x.c, &d);
+	bool hit;
+
+	EXPECT_EQ(0, ret);
+	if (ret)
+		return false;
+	q = d.map + at;
+	EXPECT_EQ(-1, bt_tag_verify(q, bytes, 1));
+	arm(self->nth, n);
+	*(volatile char *)(q + 100) = 3;
+	hit = fired(self->nth);
+	EXPECT_EQ(3, q[100]);
+	EXPECT_EQ(0, p[100]);
+	EXPECT_EQ(-1, bt_tag_verify(p, bytes, 1));
+	EXPECT_EQ(-1, bt_tag_verify(q, bytes, 1));
+	bad = bt_check(d.fd);
+	EXPECT_EQ(NULL, bad) {
+		TH_LOG("fault %d: %s", n, bad);
+	}
+	bt_client_close(&d);
+	return hit;
+}
+
+/*
+ * The copy that a write to what clones share needs: a huge page, and where there
+ * is none many others.  Core mm tries again what has failed, and then there is
+ * memory.
+ */
+TEST_F_TIMEOUT(faults, copy_on_write, 2 * BT_SLOW)
+{
+	__u64 bytes = 3 * BT_MIB;
+	struct bmem_alloc_entry e;
+	int n, huge;
+
+	ASSERT_EQ(0, bt_alloc1(self->x.c.fd, bytes, &e));
+	bt_tag(self->x.c.map + e.offset, bytes, 1);
+	for (huge = 1; huge >= 0; huge--) {
+		ASSERT_EQ(0, bt_param_set("huge", huge ? "Y" : "N"));
+		for (n = 1; n < SWEEP_MAX; n += n > 3 ? 60 : 1)
+			if (!write_one(_metadata, self, e.offset, bytes, n))
+				break;
+		EXPECT_LT(huge ? 1 : 100, n);
+		TH_LOG("up to %d places to fail", n - 1);
+	}
+	EXPECT_EQ(0, bt_param_set("huge", "Y"));
+	EXPECT_EQ(0, bt_free1(self->x.c.fd, e.handle));
+}
+
+/* And a clone of much, with sites, slots and records. */
+TEST_F_TIMEOUT(faults, clone_of_much, 2 * BT_SLOW)
+{
+	struct bmem_alloc_entry e[60];
+	struct bmem_clone arg = { .size = sizeof(arg) };
+	struct bt_snap before, after;
+	__u64 names[200];
+	struct bmem_slots s = {
+		.size = sizeof(s), .size_class = 7, .nr = ARRAY_SIZE(names),
+		.slots = (uintptr_t)names,
+	};
+	const char *changed;
+	bool hit = true;
+	int n, i, ret;
+
+	for (i = 0; i < 60; i++)
+		e[i] = (struct bmem_alloc_entry){
+			.bytes = 40000 + i, .site = 10 + i,
+			.flags = i % 2 ? BMEM_ALLOC_RECORD : 0,
+		};
+	ASSERT_EQ(0, bt_alloc(self->x.c.fd, e, 60, NULL));
+	ASSERT_EQ(0, bt_call(self->x.c.fd, BMEM_SLOTS_GET, &s));
+	for (n = 1; n < SWEEP_MAX && hit; n++) {
+		ASSERT_TRUE(BT_WAIT(settled(self->x.c.fd, self->x.c.pool), 10000));
+		bt_snap(self->x.c.fd, &before);
+		arm(self->nth, n);
+		ret = bt_call(self->x.c.fd, BMEM_CLONE, &arg);
+		hit = fired(self->nth);
+		if (!ret)
+			close(arg.fd);
+		bt_snap(self->x.c.fd, &after);
+		EXPECT_TRUE(excusable(ret)) {
+			TH_LOG("fault %d: %d", n, ret);
+		}
+		changed = bt_snap_diff(&before, &after);
+		EXPECT_EQ(NULL, changed) {
+			TH_LOG("fault %d: %d, changed %s", n, ret, changed);
+		}
+	}
+	EXPECT_LT(60, n);
+	TH_LOG("%d places to fail", n - 2);
+}
+
 TEST_F_TIMEOUT(faults, open_device, BT_SLOW)
 {
 	bool hit = true;

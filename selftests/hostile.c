@@ -353,6 +353,8 @@ static bool known_error(int ret)
 		EPERM, EEXIST, EBUSY, EMSGSIZE, EFBIG, ENOSPC, ENOMEM, EINTR,
 		/* The descriptor was closed by another thread. */
 		EBADF,
+		/* Too many clones. */
+		EMFILE, ENFILE,
 	};
 	size_t i;
 
@@ -381,6 +383,8 @@ static void one_call(struct attack *at, struct scratch *s, __u64 *rnd)
 		      (unsigned int)corner(rnd), arg);
 	if (!known_error(ret))
 		at->bad = ret;
+	if (call == CLONE && !ret && arg == &a)
+		at->bad |= close(a.clone.fd);
 	if (call == ALLOC && !ret)
 		__atomic_add_fetch(&at->allocs, 1, __ATOMIC_RELAXED);
 	if (call == ALLOC && !ret && a.alloc.entries == (uintptr_t)s->alloc)

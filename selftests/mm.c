@@ -925,38 +925,6 @@ TEST_F_TIMEOUT(big, written_and_read_back, 2 * BT_SLOW)
 		TH_LOG("less than 1 GiB: give the guest 3G");
 }
 
-/* A block device over a file with the pattern @seed; its name in @name. */
-static int make_loop(char *name, size_t size, int *file, __u64 seed)
-{
-	char path[] = "/tmp/bmem-loop-XXXXXX", *text;
-	int control, dev, nr;
-
-	if (access("/dev/loop-control", F_OK) && system("modprobe loop 2>/dev/null"))
-		return -ENODEV;
-	*file = mkstemp(path);
-	if (*file < 0)
-		return -errno;
-	unlink(path);
-	text = malloc(LOOP_BYTES);
-	bt_fill(text, LOOP_BYTES, seed);
-	nr = write(*file, text, LOOP_BYTES) == (ssize_t)LOOP_BYTES ? 0 : -errno;
-	free(text);
-	control = nr ? nr : open("/dev/loop-control", O_RDWR);
-	if (control < 0)
-		return -errno;
-	nr = ioctl(control, LOOP_CTL_GET_FREE);
-	close(control);
-	snprintf(name, size, "/dev/loop%d", nr);
-	if (nr < 0)
-		return -errno;
-	if (access(name, F_OK))
-		usleep(200000);
-	dev = open(name, O_RDWR);
-	if (dev < 0 || ioctl(dev, LOOP_SET_FD, *file))
-		return -errno;
-	return dev;
-}
-
 TEST_F_TIMEOUT(big, direct_io, BT_SLOW)
 {
 	/* Into the middle, across huge pages, and off their borders. */
@@ -965,7 +933,7 @@ TEST_F_TIMEOUT(big, direct_io, BT_SLOW)
 	__u64 got = 0;
 	ssize_t n = 0;
 
-	loop = make_loop(name, sizeof(name), &file, 99);
+	loop = bt_loop(name, sizeof(name), &file, LOOP_BYTES, 99);
 	if (loop < 0)
 		SKIP(return, "no loop device: %s", strerror(-loop));
 	fd = open(name, O_RDWR | O_DIRECT);

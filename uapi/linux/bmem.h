@@ -55,6 +55,8 @@
  *                         sites, ledger)
  * ENOMEM                  the system, or the caller's memory cgroup, has no
  *                         memory left
+ * EHWPOISON               memory that has to be copied first, since clones have
+ *                         it too, has failed
  * EINTR                   the caller was killed while it waited, or with
  *                         %BMEM_CALL_WAIT got a signal
  * ======================= ===================================================
@@ -310,6 +312,15 @@ struct bmem_query {
 #define BMEM_BIND_LEVEL		(1U << 3)
 /** define BMEM_BIND_POLICY - pin the client's placement policy to @policy */
 #define BMEM_BIND_POLICY	(1U << 4)
+/**
+ * define BMEM_BIND_CLONE - let the client be cloned; make a clone one's own
+ *
+ * Before its space is mapped for the first time: the client may be cloned from
+ * now on.  A clone may be from the start; of a clone, the first process that
+ * binds with this flag becomes its process, of which reports tell instead of
+ * the one that made it.
+ */
+#define BMEM_BIND_CLONE		(1U << 5)
 
 /**
  * enum bmem_placement - where in its space a client's tensors are placed
@@ -347,10 +358,11 @@ enum bmem_placement {
  * A client starts in the pool %BMEM_POOL_DEFAULT, with %BMEM_LEVEL_STANDARD and
  * %BMEM_PLACE_AUTO.
  *
- * Errors: %EBUSY to change the pool while tensors are live; %ENOENT for no
- * such pool; %EPERM for a pool of another group; %EINVAL for no flag, a label
- * without its terminating zero or with control characters, a level or a policy
- * that there is not.
+ * Errors: %EBUSY to change the pool while tensors are live, and for
+ * %BMEM_BIND_CLONE when the space is mapped; %ENOENT for no such pool; %EPERM
+ * for a pool of another group; %EINVAL for no flag, a label without its
+ * terminating zero or with control characters, a level or a policy that there
+ * is not.
  */
 struct bmem_bind {
 	__u32 size;
@@ -361,6 +373,51 @@ struct bmem_bind {
 	char label[BMEM_LABEL_LEN];
 	__u32 level;
 	__u32 policy;
+};
+
+/**
+ * struct bmem_clone - BMEM_CLONE: a second client with the same in it
+ * @size: sizeof(struct bmem_clone)
+ * @flags: must be 0
+ * @fd: out, descriptor of the clone, closed by execve(), open as the caller's is
+ * @__reserved: must be 0
+ * @client_id: out, the clone's id
+ *
+ * What fork() does to a process's memory this does to a client.  The clone is
+ * in the same pool and has every tensor, slot and record of the caller's at
+ * the same place, with the same handle, contents, site and time, and the same
+ * label, bounds and policies.  From then on the two have nothing to do with
+ * each other: what one writes, allocates and frees the other does not see.
+ *
+ * Huge pages are not copied, but shared until one of the two writes to them.
+ * The first write to one after the call takes a page from the pool and copies
+ * to it; for each that is shared, the pool keeps room for that below its limit,
+ * so that no write fails for want of room.  If the system has neither a huge
+ * page nor 4 KiB pages by then, it is as it is with memory of fork(): the
+ * system ends a process to get some.  What is pinned for somebody to write to
+ * (O_DIRECT, RDMA) stays the caller's, and is copied by the call; so are 4 KiB
+ * pages.  Who pins memory to read from it while it is shared sees what there
+ * was then.
+ *
+ * Meanwhile other threads that touch the space wait.  The clone of a clone is
+ * like any other; there is no chain.  Until a process binds it with
+ * %BMEM_BIND_CLONE the clone counts for the process that made it, and leaves no
+ * tombstone; later on it leaves one unless it is closed by a process that goes
+ * on and has allocated nothing since.  Its figures begin as the caller's are,
+ * but for the peaks, which begin at what it holds, and @failed, @promoted and
+ * @escaped_bytes, which begin at 0.
+ *
+ * Errors: %EINVAL for a client without %BMEM_BIND_CLONE; %ENOSPC when the pool
+ * has no room for copies of all huge pages that hold something; %ENOMEM;
+ * %EINTR; %EMFILE and %ENFILE for too many descriptors; %EHWPOISON when memory
+ * that has to be copied has failed.
+ */
+struct bmem_clone {
+	__u32 size;
+	__u32 flags;
+	__s32 fd;
+	__u32 __reserved;
+	__aligned_u64 client_id;
 };
 
 /**
@@ -705,6 +762,8 @@ struct bmem_tensor_list {
  * @recorded: out, tensors with a record, slots not counted
  * @level: out, enum bmem_level that holds now
  * @policy: out, enum bmem_placement that was asked for
+ * @shared_bytes: out, part of @attached_bytes that clones, or what this is a
+ *	clone of, have too
  *
  * At any moment @live_bytes <= @granted_bytes <= @attached_bytes.
  *
@@ -749,6 +808,7 @@ struct bmem_client_stats {
 	__aligned_u64 recorded;
 	__u32 level;
 	__u32 policy;
+	__aligned_u64 shared_bytes;
 };
 
 /**
@@ -1124,7 +1184,8 @@ struct bmem_tombstone_row {
  *
  * Lists the tombstones of the caller's effective user, with CAP_SYS_ADMIN all,
  * as far as they are kept: the latest, as many as the module's parameter
- * tombstones says.  A client that never allocated leaves none.
+ * tombstones says.  A client that never allocated leaves none; for clones see
+ * struct bmem_clone.
  *
  * Errors: %EINVAL for @nr or @row_size outside their range; %EINTR.
  */
@@ -1750,6 +1811,9 @@ struct bmem_pool_list {
  *	(all nodes)
  * @failed: out, ALLOC calls refused for want of memory or room (all nodes)
  * @name: out
+ * @shared_bytes: out, what clients hold in common, once for each of them but
+ *	the first: the sum of their attached_bytes is @attached_bytes and this;
+ *	so much is kept free below the limit, for copies (all nodes)
  *
  * With %BMEM_STATS_NODE only @total_bytes to @base_bytes are of the node;
  * what is marked "all nodes" stays that of the pool.
@@ -1780,6 +1844,7 @@ struct bmem_pool_stats {
 	__aligned_u64 escaped_total_bytes;
 	__aligned_u64 failed;
 	char name[BMEM_POOL_NAME_LEN];
+	__aligned_u64 shared_bytes;
 };
 
 /* Numbers below 0x40 stay unused: the VFS takes some small ones for itself. */
@@ -1803,6 +1868,7 @@ struct bmem_pool_stats {
 #define BMEM_MODULE_INFO	_IO(BMEM_IOC_TYPE, 0x51)
 #define BMEM_SITE_LIST		_IO(BMEM_IOC_TYPE, 0x52)
 #define BMEM_SITE_FRAMES	_IO(BMEM_IOC_TYPE, 0x53)
+#define BMEM_CLONE		_IO(BMEM_IOC_TYPE, 0x54)
 #define BMEM_EVENTS		_IO(BMEM_IOC_TYPE, 0x55)
 #define BMEM_LINK		_IO(BMEM_IOC_TYPE, 0x56)
 #define BMEM_UNLINK		_IO(BMEM_IOC_TYPE, 0x57)

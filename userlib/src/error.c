@@ -30,6 +30,7 @@ static const struct {
 	{ ENOSPC, "the pool is at its limit, or the space has no gap of this size: free tensors, bmem_trim() other clients, or raise the pool's limit" },
 	{ ENOMEM, "out of memory: the system, the memory cgroup (memory.max) or the address space (ulimit -v) has none left; free something or raise that limit" },
 	{ EINTR, "a signal ended the wait: try again" },
+	{ EHWPOISON, "memory of a tensor has failed: see the kernel's log" },
 	{ ENOTRECOVERABLE, "a process died while it changed the books that it shared with this one after fork(): close the client and open another" },
 };
 

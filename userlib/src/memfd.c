@@ -326,6 +326,8 @@ static const struct abi_call calls[] = {
 	CALL(BMEM_SITE_LIST, bmem_site_list, .fn = do_site_list),
 	CALL(BMEM_SITE_FRAMES, bmem_site_frames, .fn = do_site_frames,
 	     .back = true),
+	/* Private memory is copied by the kernel, see backing.c. */
+	CALL(BMEM_CLONE, bmem_clone),
 	CALL(BMEM_CLIENT_LIST, bmem_client_list, .fn = do_client_list),
 	/* Nothing of the fallback outlives its processes. */
 	CALL(BMEM_TOMBSTONE_LIST, bmem_tombstone_list),

@@ -52,6 +52,13 @@ AT(bmem_bind, label, 24);
 AT(bmem_bind, level, 88);
 AT(bmem_bind, policy, 92);
 
+SIZE(bmem_clone, 24);
+AT(bmem_clone, size, 0);
+AT(bmem_clone, flags, 4);
+AT(bmem_clone, fd, 8);
+AT(bmem_clone, __reserved, 12);
+AT(bmem_clone, client_id, 16);
+
 SIZE(bmem_site, 96);
 AT(bmem_site, size, 0);
 AT(bmem_site, flags, 4);
@@ -125,7 +132,7 @@ AT(bmem_tensor_list, site, 40);
 AT(bmem_tensor_list, nr, 44);
 AT(bmem_tensor_list, entries, 48);
 
-SIZE(bmem_client_stats, 224);
+SIZE(bmem_client_stats, 232);
 AT(bmem_client_stats, size, 0);
 AT(bmem_client_stats, flags, 4);
 AT(bmem_client_stats, client_id, 8);
@@ -157,6 +164,7 @@ AT(bmem_client_stats, ledger_bad, 200);
 AT(bmem_client_stats, recorded, 208);
 AT(bmem_client_stats, level, 216);
 AT(bmem_client_stats, policy, 220);
+AT(bmem_client_stats, shared_bytes, 224);
 
 SIZE(bmem_trim, 24);
 AT(bmem_trim, size, 0);
@@ -196,7 +204,7 @@ AT(bmem_pool_list, nr, 8);
 AT(bmem_pool_list, __reserved, 12);
 AT(bmem_pool_list, ids, 16);
 
-SIZE(bmem_pool_stats, 192);
+SIZE(bmem_pool_stats, 200);
 AT(bmem_pool_stats, size, 0);
 AT(bmem_pool_stats, flags, 4);
 AT(bmem_pool_stats, pool, 8);
@@ -222,6 +230,7 @@ AT(bmem_pool_stats, promoted, 136);
 AT(bmem_pool_stats, escaped_total_bytes, 144);
 AT(bmem_pool_stats, failed, 152);
 AT(bmem_pool_stats, name, 160);
+AT(bmem_pool_stats, shared_bytes, 192);
 
 SIZE(bmem_clock, 4);
 AT(bmem_clock, ticks, 0);
@@ -517,6 +526,7 @@ NUMBER(BMEM_MODULE, 0xbe50);
 NUMBER(BMEM_MODULE_INFO, 0xbe51);
 NUMBER(BMEM_SITE_LIST, 0xbe52);
 NUMBER(BMEM_SITE_FRAMES, 0xbe53);
+NUMBER(BMEM_CLONE, 0xbe54);
 NUMBER(BMEM_EVENTS, 0xbe55);
 NUMBER(BMEM_LINK, 0xbe56);
 NUMBER(BMEM_UNLINK, 0xbe57);

@@ -61,7 +61,7 @@ static void no_such_call(void **state)
 
 	(void)state;
 	EQ(call(c, _IO(BMEM_IOC_TYPE, 0x3f), arg), -ENOTTY);
-	EQ(call(c, _IO(BMEM_IOC_TYPE, 0x54), arg), -ENOTTY);
+	EQ(call(c, _IO(BMEM_IOC_TYPE, 0x70), arg), -ENOTTY);
 	EQ(call(c, _IO(BMEM_IOC_TYPE, 0xff), arg), -ENOTTY);
 	EQ(call(c, _IO(BMEM_IOC_TYPE, 0), arg), -ENOTTY);
 	EQ(call(c, _IO('x', 0x40), arg), -ENOTTY);
@@ -572,6 +572,20 @@ static void client_list(void **state)
 	EQ(arg.nr, 0);
 }
 
+/* fork() copies the fallback's memory by itself. */
+static void clone_of_it(void **state)
+{
+	struct bmem_clone clone = { .size = sizeof(clone) };
+	struct bmem_bind bind = {
+		.size = sizeof(bind), .flags = BMEM_BIND_CLONE,
+	};
+
+	(void)state;
+	EQ(call(c, BMEM_CLONE, &clone), -EOPNOTSUPP);
+	WITH(BMEM_CLONE, clone, size, 4, -EINVAL);
+	EQ(call(c, BMEM_BIND, &bind), -EOPNOTSUPP);
+}
+
 /* Nothing outlives the fallback's processes. */
 static void tombstones(void **state)
 {
@@ -681,6 +695,7 @@ static const struct CMUnitTest tests[] = {
 	CALL_TEST(site_frames),
 	CALL_TEST(site_list),
 	CALL_TEST(client_list),
+	CALL_TEST(clone_of_it),
 	CALL_TEST(tombstones),
 	CALL_TEST(links_and_leaks),
 	CALL_TEST(trim),

@@ -43,7 +43,8 @@ class ClientStats(Structure):
                     "promoted", "escaped_bytes", "slots", "slot_bytes",
                     "spans", "span_bytes", "ledger_bytes", "span_map_bytes",
                     "idle_bytes", "ledger_bad", "recorded")] +
-                [("level", c_uint32), ("policy", c_uint32)])
+                [("level", c_uint32), ("policy", c_uint32),
+                 ("shared_bytes", c_uint64)])
 
 
 class Tensor(Structure):
