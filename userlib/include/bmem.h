@@ -117,11 +117,15 @@ struct bmem_options {
  * it is killed, that stays with the client until the last of them closes it.
  *
  * With %BMEM_OPEN_PRIVATE the child of fork() goes on with a client of its own.
- * Of the fallback memory is copied when one side writes to it, by the page.  A
- * client of the device is copied whole before fork(), and the child's is one of
- * the fallback, which the module does not know; where there is no memory for
- * that, the child says so on stderr, and has neither the tensors nor any other.
- * What other threads write to tensors while fork() runs may be copied in part.
+ * Memory is copied when one side writes to it: of the fallback by the page, of
+ * the device by the huge page.  The child of a client of the device is a client
+ * of the device as well, with an id and a tombstone of its own.  Where the pool
+ * has no room for what the two may have to copy, or the module does not know
+ * how, all is copied before fork(), and the child's client is one of the
+ * fallback, which the module does not know; where there is no memory for that
+ * either, the child says so on stderr, and has neither the tensors nor any
+ * other.  What other threads write to tensors while fork() runs may be copied
+ * in part.
  * The threads that
  * are not in the child leave it what they kept idle; what one of them was just
  * about to allocate or free may stay with the child, unused.  fork() may be

@@ -34,19 +34,36 @@ static int high_copy(int fd)
 }
 
 /**
+ * descriptor_raise() - move a descriptor out of the way
+ * @fd: descriptor
+ *
+ * Keeps errno.
+ *
+ * Return: what it is now, a higher number if possible.
+ */
+int descriptor_raise(int fd)
+{
+	int saved = errno, high = high_copy(fd);
+
+	if (high >= 0) {
+		close(fd);
+		fd = high;
+	}
+	errno = saved;
+	return fd;
+}
+
+/**
  * descriptor_take() - a client has the device open
  * @c: private client
  * @fd: descriptor; the client's from now on, under a higher number if possible
  */
 void descriptor_take(struct bmem_client *c, int fd)
 {
-	int saved = errno, high = high_copy(fd);
+	int saved = errno;
 	struct stat st;
 
-	if (high >= 0) {
-		close(fd);
-		fd = high;
-	}
+	fd = descriptor_raise(fd);
 	thread_client_lose(fd);
 	c->fd = fd;
 	c->device = fstat(fd, &st) ? 0 : st.st_rdev;

@@ -9,6 +9,7 @@
 
 struct bmem_client;
 
+int descriptor_raise(int fd);
 void descriptor_take(struct bmem_client *c, int fd);
 bool descriptor_is(const struct bmem_client *c);
 

@@ -197,14 +197,28 @@ static int dev_map(struct bmem_client *c, const struct bmem_query *q)
 	return ret;
 }
 
+/* Ask for clones, or in the child take one; a module may not know of them. */
+static bool bind_clone(struct bmem_client *c)
+{
+	struct bmem_bind bind = {
+		.size = sizeof(bind),
+		.flags = BMEM_BIND_CLONE,
+	};
+
+	return !dev_call(c, BMEM_BIND, &bind);
+}
+
 static int dev_set_up(struct bmem_client *c, const struct bmem_options *o)
 {
 	struct bmem_query q;
 	int ret;
 
+	c->clone = -1;
 	ret = dev_query(c, &q);
 	if (!ret)
 		ret = client_bind(c, o);
+	if (!ret)
+		c->cloneable = c->private && bind_clone(c);
 	if (!ret)
 		ret = dev_map(c, &q);
 	return ret;
@@ -257,6 +271,62 @@ static void thaw(struct bmem_client *c)
 	forker = false;
 }
 
+/* -1 when the module has no room for what the child may write to. */
+static int clone_make(struct bmem_client *c)
+{
+	struct bmem_clone arg = { .size = sizeof(arg) };
+
+	if (!c->cloneable || dev_call(c, BMEM_CLONE, &arg))
+		return -1;
+	return descriptor_raise(arg.fd);
+}
+
+static bool map_over(const struct bmem_client *c, const void *at, size_t len,
+		     int prot, uint64_t offset)
+{
+	return mmap((void *)at, len, prot,
+		    MAP_SHARED | MAP_NORESERVE | MAP_FIXED, c->fd,
+		    (off_t)offset) != MAP_FAILED;
+}
+
+/* Everything is where it was, but the clone's. */
+static int clone_map(struct bmem_client *c)
+{
+	struct bmem_query q;
+	int ret = dev_query(c, &q);
+
+	if (ret)
+		return ret;
+	if (map_over(c, c->base, c->len, PROT_READ | PROT_WRITE, 0) &&
+	    map_over(c, c->spans, spans_bytes(c), PROT_READ, q.spans_offset) &&
+	    map_over(c, c->clock, 2UL * BMEM_PAGE_SIZE, PROT_READ,
+		     q.control_offset) &&
+	    (!c->records || map_over(c, c->ledger, ledger_bytes(c),
+				     PROT_READ | PROT_WRITE, q.ledger_offset)))
+		return 0;
+	return -errno;
+}
+
+/* In the child, the parent's descriptor becomes the clone's. */
+static void become_clone(struct bmem_client *c)
+{
+	int saved = errno, fd = c->clone, ret;
+
+	c->clone = -1;
+	ret = dup3(fd, c->fd, O_CLOEXEC) < 0 ? -errno : 0;
+	close(fd);
+	if (!ret) {
+		(void)bind_clone(c);
+		ret = clone_map(c);
+	}
+	if (ret) {
+		snapshot_missing(c, ret);
+		close(c->fd);
+		c->fd = -1;
+	}
+	errno = saved;
+}
+
 static void become(struct bmem_client *c)
 {
 	int fd = c->fd, err = c->fork_err;
@@ -275,14 +345,22 @@ static void dev_fork(struct bmem_client *c, enum fork_step step)
 	switch (step) {
 	case FORK_PREPARE:
 		freeze(c);
-		c->arena = snapshot_take(c, &c->fork_err);
+		c->clone = clone_make(c);
+		if (c->clone < 0)
+			c->arena = snapshot_take(c, &c->fork_err);
 		break;
 	case FORK_PARENT:
+		if (c->clone >= 0)
+			close(c->clone);
+		c->clone = -1;
 		snapshot_drop(c);
 		thaw(c);
 		break;
 	case FORK_CHILD:
-		become(c);
+		if (c->clone >= 0)
+			become_clone(c);
+		else
+			become(c);
 		thaw(c);
 		break;
 	}

@@ -88,8 +88,10 @@ struct backend {
  * @calls: of a private client of the device: calls under way
  * @frozen: and none may begin, for fork()
  * @fork_err: why that child will have nothing
+ * @cloneable: the device makes clones of it
+ * @clone: while it forks: descriptor of what the child will have, or -1
  * @arena: the fallback's, or NULL; of a private client of the device, while it
- *	forks: what the child will have
+ *	forks without @clone: what the child will have
  * @sites: call sites
  * @events: events of it
  * @refs: references to its tensors
@@ -118,6 +120,8 @@ struct bmem_client {
 	_Atomic uint32_t calls;
 	atomic_bool frozen;
 	int fork_err;
+	bool cloneable;
+	int clone;
 	struct arena *arena;
 	struct sites sites;
 	struct events events;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
- * What the child of fork() has of a private client of the device.
+ * What the child of fork() has of a private client of the device when the
+ * device does not make a clone: a module that cannot, or a pool without room
+ * for what the child may write to.
  *
  * A mapping of the device is shared with the child, whatever anybody wants.  So
  * the child leaves the device to its parent: before fork() all that the client
