@@ -364,6 +364,25 @@ EXPORT void *pvalloc(size_t size)
 	return memalign_here(BMEM_PAGE_SIZE, bytes, CALLER);
 }
 
+/**
+ * new_here() - what operator new is asked for, if it is for bmem
+ * @size: in bytes
+ * @align: power of two; 0 for what malloc() has
+ * @ret: return address of the operator
+ *
+ * Return: the block; NULL for whom else it is, also to fail.
+ */
+__attribute__((noinline))
+void *new_here(size_t size, size_t align, const void *ret)
+{
+	void *p;
+
+	if (small(size) || (align && !can_align(align)))
+		return NULL;
+	p = serve_aligned(align, size, ret, FRAME);
+	return p == REFUSED ? NULL : p;
+}
+
 EXPORT size_t malloc_usable_size(void *ptr)
 {
 	return usable(ptr);

@@ -110,6 +110,9 @@ bool next_is_early(const void *ptr);
 void *early_alloc(size_t size, size_t align);
 size_t early_size(const void *ptr);
 
+/* malloc.c */
+void *new_here(size_t size, size_t align, const void *ret);
+
 /* report.c */
 void report_set_up(const char *where);
 void report_look(void);

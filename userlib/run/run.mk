@@ -5,9 +5,9 @@
 BINDIR ?= $(PREFIX)/bin
 
 run_dir    := $(here)/run
-run_lib    := client.o malloc.o next.o report.o say.o space.o
+run_lib    := client.o malloc.o new.o next.o report.o say.o space.o
 run_cmd    := bmem-run.o device.o program.o
-run_tests  := family misfit plugin.so
+run_tests  := family misfit newer plugin.so
 
 all: $(B)/bmem-run $(B)/libbmem-run.so
 
@@ -47,6 +47,11 @@ $(B)/run/tests/%.so: $(run_dir)/tests/%.c
 $(B)/run/tests/%: $(run_dir)/tests/%.c
 	@mkdir -p $(@D)
 	$(CC) $(cflags) -fno-builtin -rdynamic -o $@ $< -lcmocka
+
+$(B)/run/tests/%: $(run_dir)/tests/%.cpp
+	@mkdir -p $(@D)
+	$(CXX) $(CXXFLAGS) -std=c++17 -Wall -Wextra -fno-builtin \
+		-rdynamic -o $@ $<
 
 # Programs under bmem-run compared with programs alone: a few seconds.
 check-run: all run-tests
