@@ -383,6 +383,156 @@ static void *come_and_go(void *arg)
 	return NULL;
 }
 
+/* As without a module: not an invalid size, but more than there is. */
+TEST_F_TIMEOUT(cached, larger_than_a_record_can_say, BT_SLOW)
+{
+	EXPECT_EQ(NULL, bmem_alloc(self->c, 1ULL << 62, 0, 0, NULL));
+	EXPECT_EQ(EFBIG, errno);
+	EXPECT_EQ(NULL, bmem_alloc(self->c, 1ULL << 40, 0, 0, NULL));
+	EXPECT_EQ(EFBIG, errno);
+}
+
+/* ---- fork ------------------------------------------------------------------------ */
+
+#define BIG	(7 * BT_MIB)
+
+/* What a private client has before fork(), and who it is in the child. */
+struct family {
+	struct bmem_client *c;
+	char *big;
+	char *small[50];
+	__u64 id;
+	const char *backend;
+};
+
+static int family_open(struct family *f, int pool)
+{
+	struct bmem_options options = {
+		.sz = sizeof(options), .pool = pool,
+		.backend = BMEM_BACKEND_DEV, .label = "family",
+		.flags = BMEM_OPEN_PRIVATE,
+	};
+	struct bmem_query q = { .size = sizeof(q) };
+	int ret = bmem_open(&f->c, &options), i;
+
+	if (ret)
+		return ret;
+	f->big = bmem_alloc(f->c, BIG, 64, 0, "big");
+	for (i = 0; i < 50; i++) {
+		f->small[i] = bmem_alloc(f->c, 100 + i, 0, 0, "small");
+		if (!f->small[i])
+			return -errno;
+		memset(f->small[i], i, 100);
+	}
+	if (!f->big)
+		return -errno;
+	bt_tag(f->big, BIG, 5);
+	ret = bmem_query(f->c, &q);
+	f->id = q.client_id;
+	return ret;
+}
+
+static bool family_intact(const struct family *f, __u64 seed)
+{
+	int i;
+
+	for (i = 0; i < 50; i++)
+		if (bt_not_byte(f->small[i], 100, i) >= 0)
+			return false;
+	return bt_tag_verify(f->big, BIG, seed) < 0;
+}
+
+static __u64 clients_of(pid_t pid)
+{
+	char text[16];
+	__u64 live;
+
+	snprintf(text, sizeof(text), "%d", pid);
+	return bt_table_sum("clients", "tgid", text, "live", &live) ? 0 : live;
+}
+
+/* In the child; answers the number of what is wrong. */
+static int family_child(void *arg)
+{
+	struct family *f = arg;
+	struct bmem_query q = { .size = sizeof(q) };
+	bool dev = !strcmp(f->backend, "dev");
+	char *p;
+	int i;
+
+	if (strcmp(bmem_backend_name(f->c), f->backend))
+		return 1;
+	if (!family_intact(f, 5))
+		return 2;
+	bt_tag(f->big, BIG, 6);
+	if (bmem_query(f->c, &q) || (dev && q.client_id == f->id))
+		return 3;
+	if (dev && !clients_of(getpid()))
+		return 4;
+	p = bmem_alloc(f->c, 3 * BT_MIB, 0, 0, "child");
+	if (!p || bmem_free(f->c, p) || bmem_free(f->c, f->small[7]))
+		return 5;
+	f->small[7] = bmem_alloc(f->c, 107, 0, 0, "child");
+	if (!f->small[7])
+		return 6;
+	memset(f->small[7], 7, 100);
+	if (!family_intact(f, 6))
+		return 7;
+	for (i = 0; i < 50; i++)
+		if (bmem_free(f->c, f->small[i]))
+			return 8;
+	return bmem_free(f->c, f->big) ? 9 : 42;
+}
+
+static int family_tree(void *arg)
+{
+	struct family *f = arg;
+	int ret = bt_in_child(family_child, f);
+
+	return ret == 42 ? family_child(f) : ret;
+}
+
+TEST_F_TIMEOUT(cached, child_is_a_client, BT_SLOW)
+{
+	struct family f = { .backend = "dev" };
+	struct bmem_client_stats before, after;
+	struct bmem_pool_stats st;
+	int i;
+
+	ASSERT_EQ(0, family_open(&f, self->pool));
+	ASSERT_EQ(0, ledger_stats(f.c, &before));
+	EXPECT_EQ(42, bt_in_child(family_child, &f));
+	EXPECT_EQ(42, bt_in_child(family_tree, &f));
+	EXPECT_TRUE(family_intact(&f, 5));
+	ASSERT_EQ(0, ledger_stats(f.c, &after));
+	EXPECT_EQ(before.live_tensors, after.live_tensors);
+	EXPECT_EQ(before.live_bytes, after.live_bytes);
+	EXPECT_EQ(before.allocs, after.allocs);
+	EXPECT_EQ(before.attached_bytes, after.attached_bytes);
+	EXPECT_EQ(0, after.shared_bytes);
+	ASSERT_EQ(0, bt_pool_stats(self->admin, self->pool, &st));
+	EXPECT_EQ(0, st.shared_bytes);
+	EXPECT_EQ(0, bmem_free(f.c, f.big));
+	for (i = 0; i < 50; i++)
+		EXPECT_EQ(0, bmem_free(f.c, f.small[i]));
+	ASSERT_EQ(0, ledger_stats(f.c, &after));
+	EXPECT_EQ(0, after.live_tensors);
+	bmem_close(f.c);
+}
+
+/* Without room for what the child may write to it gets a copy of its own. */
+TEST_F_TIMEOUT(cached, child_without_room, BT_SLOW)
+{
+	struct family f = { .backend = "memfd" };
+
+	ASSERT_EQ(0, family_open(&f, self->pool));
+	ASSERT_EQ(0, bt_pool_resize(self->admin, self->pool, BMEM_RESIZE_LIMIT,
+				    10 * BT_MIB, 0));
+	EXPECT_EQ(42, bt_in_child(family_child, &f));
+	EXPECT_TRUE(family_intact(&f, 5));
+	bmem_close(f.c);
+}
+
 TEST_F_TIMEOUT(cached, thousand_threads, BT_SLOW)
 {
 	pthread_t threads[AT_ONCE];

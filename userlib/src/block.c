@@ -90,8 +90,10 @@ int blocks_get(struct bmem_client *c, struct bmem_alloc_entry *e, uint32_t nr)
 	uint32_t i;
 	int ret;
 
+	/* A size that no record has room for is refused for what it is, or had. */
 	for (i = 0; c->nr_caches && i < nr; i++)
-		e[i].flags |= BMEM_ALLOC_RECORD;
+		if (!(e[i].bytes >> (64 - BMEM_RECORD_SIZE_SHIFT)))
+			e[i].flags |= BMEM_ALLOC_RECORD;
 	ret = call(c, BMEM_ALLOC, &arg);
 	/* What lies idle here may be what is missing. */
 	if ((ret == -ENOSPC || ret == -ENOMEM) && idle_flush(c))
