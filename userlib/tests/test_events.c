@@ -43,13 +43,13 @@ static void see(struct bmem_client *client, const struct bmem_event *e,
 /* An event at will: what is larger than everything. */
 static void happen(size_t mark)
 {
-	assert_null(bmem_alloc(c, (1UL << 50) + mark * PAGE, 0, 0, NULL));
+	assert_null(bmem_alloc(c, (1UL << 39) + mark * PAGE, 0, 0, NULL));
 	EQ(errno, EFBIG);
 }
 
 static size_t mark_of(const struct bmem_event *e)
 {
-	return (e->bytes - (1UL << 50)) / PAGE;
+	return (e->bytes - (1UL << 39)) / PAGE;
 }
 
 /* Dispatches until @want calls were made; on the device that takes a moment. */
@@ -411,7 +411,7 @@ static void *race(void *arg)
 	unsigned int i;
 
 	for (i = 0; i < ROUNDS; i++) {
-		void *p = bmem_alloc(c, 1UL << 50, 0, 0, NULL);
+		void *p = bmem_alloc(c, 1UL << 39, 0, 0, NULL);
 
 		if (p || bmem_events_dispatch(c, 0) < 0)
 			return s;
@@ -454,7 +454,7 @@ static int child_shares(void)
 	/* The thread is the parent's; the handler is the child's as well. */
 	if (bmem_events_stop(c) != -ENOENT)
 		return 1;
-	if (bmem_alloc(c, 1UL << 50, 0, 0, NULL) ||
+	if (bmem_alloc(c, 1UL << 39, 0, 0, NULL) ||
 	    bmem_events_dispatch(c, 10000) != 1 ||
 	    atomic_load(&after_fork.calls) != 1)
 		return 2;
@@ -477,14 +477,14 @@ static int child_begins_anew(void)
 {
 	struct bmem_event e;
 
-	if (bmem_alloc(c, 1UL << 50, 0, 0, NULL))
+	if (bmem_alloc(c, 1UL << 39, 0, 0, NULL))
 		return 1;
 	if (bmem_events_stop(c) != -ENOENT)
 		return 2;
 	/* What the parent asked for is the parent's. */
 	if (bmem_events_dispatch(c, 0) > 0 || atomic_load(&after_fork.calls))
 		return 3;
-	if (bmem_events_want(c, FAILED) || bmem_alloc(c, 1UL << 50, 0, 0, NULL))
+	if (bmem_events_want(c, FAILED) || bmem_alloc(c, 1UL << 39, 0, 0, NULL))
 		return 4;
 	return bmem_events_read(c, &e, 1, 10000) == 1 ? 0 : 5;
 }

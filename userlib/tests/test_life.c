@@ -217,7 +217,7 @@ static void *do_all(void *arg)
 	while (!atomic_load(&stop)) {
 		p = bmem_alloc(c, 5000, 0, 0, NULL);
 		if (!p || bmem_ref(c, p) || bmem_unref(c, p) ||
-		    bmem_alloc(c, 1UL << 50, 0, 0, NULL) ||
+		    bmem_alloc(c, 1UL << 39, 0, 0, NULL) ||
 		    bmem_on_event(c, FAILED, count, &p) ||
 		    bmem_on_event(c, 0, count, &p) || bmem_unref(c, p))
 			return NULL;
@@ -330,7 +330,7 @@ static void unload(void **state)
 	again = dlopen(path, RTLD_NOW | RTLD_NOLOAD);
 	assert_non_null(again);
 	IS(again == library);
-	assert_null(FIND(bmem_alloc)(other, 1UL << 50, 0, 0, NULL));
+	assert_null(FIND(bmem_alloc)(other, 1UL << 39, 0, 0, NULL));
 	while (!atomic_load(&events))
 		sched_yield();
 	atomic_store(&stop, true);
