@@ -23,6 +23,7 @@
  *	bmem_client.around_lock,	the place where core mm finds a page
  *	i_pages.xa_lock, PMD locks	to map, and what it takes to do so
  *	bmem_pool.lock			free lists and figures of a pool
+ *	bmem_pool.room.lock		who waits for memory of a pool
  *	event_lock			events that have been raised; taken last,
  *					whatever else is held
  *

@@ -697,7 +697,8 @@ typedef void (*bmem_event_fn)(struct bmem_client *client,
  *
  * Nothing is called by itself: somebody has to call bmem_events_dispatch(), or
  * bmem_events_start() once.  Which events a client is told, <linux/bmem.h>
- * says.  After a call with @mask 0, no other thread is in the function.
+ * says.  After a call with @mask 0 that is not made from within a handler, no
+ * other thread is in the function.
  *
  * The fallback tells PRESSURE, against @max_bytes of its options or what the
  * machine has (above 70, 80, 90 and 95 %, less 5 on the way down), ALLOC_FAILED
@@ -793,8 +794,8 @@ int bmem_events_want(struct bmem_client *client, uint64_t mask);
  *
  * An event that is read is no handler's any more.
  *
- * Return: number of events; 0 when there was none in time; -EINTR; -EINVAL
- * also when none was asked for.
+ * Return: number of events; 0 when there was none in time; -EINTR; -EINVAL; an
+ * errno of bmem_on_event().
  */
 int bmem_events_read(struct bmem_client *client, struct bmem_event *events,
 		     unsigned int nr, int timeout_ms);

@@ -38,9 +38,6 @@ static int pipe_open(struct watch *w)
 		return 0;
 	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
 		return -errno;
-	/* A page is as much as the device keeps for a reader. */
-	(void)fcntl(ends[1], F_SETPIPE_SZ,
-		    BMEM_EVENTS_MAX * sizeof(struct bmem_event));
 	w->ends[0] = ends[0];
 	w->ends[1] = ends[1];
 	return 0;
@@ -77,6 +74,15 @@ void watch_close(struct bmem_client *c)
 	memset(w, 0, sizeof(*w));
 }
 
+static uint32_t waiting(const struct watch *w)
+{
+	int bytes = 0;
+
+	if (!w->ends[0] || ioctl(w->ends[0], FIONREAD, &bytes))
+		return 0;
+	return (uint32_t)bytes / sizeof(struct bmem_event);
+}
+
 /* A reader that does not read loses the oldest. */
 static void make_room(struct watch *w)
 {
@@ -101,6 +107,9 @@ static void tell(struct bmem_client *c, struct bmem_event *e)
 	e->time_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 	e->client_id = c->arena->books->st.client_id;
 	e->pool = BMEM_POOL_DEFAULT;
+	/* As many as the device keeps for a reader; a pipe holds more. */
+	while (waiting(w) >= BMEM_EVENTS_MAX)
+		make_room(w);
 	e->lost = __atomic_exchange_n(&w->lost, 0, __ATOMIC_RELAXED);
 	while (write(w->ends[1], e, sizeof(*e)) < 0 && errno == EAGAIN)
 		make_room(w);
@@ -255,15 +264,6 @@ static int set_mask(struct bmem_client *c, uint64_t mask)
 	}
 	guard_unlock(&c->events.pipe_lock);
 	return ret;
-}
-
-static uint32_t waiting(const struct watch *w)
-{
-	int bytes = 0;
-
-	if (!w->ends[0] || ioctl(w->ends[0], FIONREAD, &bytes))
-		return 0;
-	return (uint32_t)bytes / sizeof(struct bmem_event);
 }
 
 /**
