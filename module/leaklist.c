@@ -184,6 +184,7 @@ int bmem_leak_list(struct bmem_client *self, struct bmem_leak_list *cmd)
  * @after: number of the last finding of the batch
  * @tries: patience that is left
  * @end: the entry is the line of totals
+ * @over: that has been passed
  * @at: entry of the batch
  * @nr: entries in the batch
  * @suspected: findings shown that are suspected
@@ -202,6 +203,7 @@ struct leaks_iter {
 	u64 after;
 	unsigned int tries;
 	bool end;
+	bool over;
 	u32 at;
 	u32 nr;
 	u64 suspected;
@@ -281,10 +283,9 @@ static void row_count(struct leaks_iter *iter)
 static struct leaks_iter *leaks_advance(struct leaks_iter *iter)
 {
 	iter->pos++;
-	if (iter->end) {
-		iter->nr = 0;
+	iter->over = iter->end;
+	if (iter->over)
 		return NULL;
-	}
 	if (iter->at + 1 < iter->nr)
 		iter->at++;
 	else
@@ -306,7 +307,7 @@ static void *leaks_start(struct seq_file *m, loff_t *pos)
 	if (!*pos)
 		return SEQ_START_TOKEN;
 	if (*pos == iter->pos)
-		return iter->end || iter->at < iter->nr ? iter : NULL;
+		return iter->over ? NULL : iter;
 	do {
 		row = leaks_advance(iter);
 	} while (row && iter->pos < *pos);
