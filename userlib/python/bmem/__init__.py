@@ -20,6 +20,9 @@ memory of the process itself.
     for site in bmem.leaks():       # the same of what is older than a minute
         print(site)
 
+    with bmem.no_leaks():           # in a test: what stays is an error
+        ...
+
     bmem.on_pressure(lambda level, held: cache.clear())     # before it is full
 
     b = bmem.alloc((1024, 1024), "float32")     # memory for everybody:
@@ -44,10 +47,12 @@ from ._client import configure
 from ._events import on_pressure
 from ._lib import Error, OutOfMemory
 from ._lib import lib as _libbmem
-from ._reports import Site, Stats, leaks, live, stats
+from ._reports import (LeftBehind, Site, Stats, leaks, live, no_leaks,
+                       stats)
 
-__all__ = ["Buffer", "Error", "OutOfMemory", "Site", "Stats", "alloc",
-           "configure", "leaks", "live", "on_pressure", "scope", "stats", "trim"]
+__all__ = ["Buffer", "Error", "LeftBehind", "OutOfMemory", "Site", "Stats",
+           "alloc", "configure", "leaks", "live", "no_leaks", "on_pressure",
+           "scope", "stats", "trim"]
 
 
 class scope:

@@ -128,6 +128,8 @@ _PROTOTYPES = {
     "bmem_tensor_list": (c_int, c_void_p, POINTER(TensorList)),
     "bmem_tensor_info": (c_int, c_void_p, c_void_p, POINTER(TensorDesc)),
     "bmem_site_list": (c_int, c_void_p, POINTER(SiteList)),
+    "bmem_block_begin": (c_void_p, c_void_p),
+    "bmem_block_end": (ctypes.c_int64, c_void_p, c_char_p, ctypes.c_size_t),
     "bmem_scope_push": (None, c_char_p),
     "bmem_scope_pop": (None,),
     "bmem_flush": (c_int, c_void_p),

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 """What is live, how much, how old and from where."""
 
+import ctypes
+import gc
 from typing import NamedTuple
 
 from . import _lib
@@ -122,3 +124,36 @@ def leaks(older_than=60.0, min_bytes=0):
     you expected to be short-lived, or one that has more each time you look.
     """
     return live(older_than, min_bytes)
+
+
+class LeftBehind(AssertionError):
+    """What a no_leaks() block left behind, with the call sites."""
+
+
+class no_leaks:
+    """A block of a test that is to leave nothing behind.
+
+    with bmem.no_leaks():
+        model(batch)
+
+    What is live at its end and was not at its beginning raises LeftBehind,
+    whose message names the call sites.  Garbage is collected before both looks.
+    What is meant to stay, such as a cache that is filled on first use, is done
+    once before.  What other threads allocate meanwhile counts as well.
+    """
+
+    def __enter__(self):
+        gc.collect()
+        self._block = _lib.lib.bmem_block_begin(client())
+        if not self._block:
+            _lib.check(-ctypes.get_errno())
+        return self
+
+    def __exit__(self, kind, value, traceback):
+        gc.collect()
+        text = ctypes.create_string_buffer(4096)
+        left = _lib.lib.bmem_block_end(self._block, text, len(text))
+        if kind is None:
+            _lib.check(min(left, 0))
+            if left:
+                raise LeftBehind(text.value.decode(errors="replace").rstrip())

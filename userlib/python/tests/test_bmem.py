@@ -317,6 +317,46 @@ class Scopes(Case):
         self.assertNotIn("mine", names[0])
 
 
+class NoLeaks(Case):
+    """Blocks that are to leave nothing behind."""
+
+    def test_nothing_is_left(self):
+        old = bmem.alloc(100000)
+        with bmem.no_leaks():
+            bmem.alloc(200000)
+            with bmem.no_leaks():
+                pass
+        del old
+
+    def test_what_is_left_is_named(self):
+        with self.assertRaises(bmem.LeftBehind) as caught:
+            with bmem.no_leaks(), bmem.scope("kept"):
+                kept = bmem.alloc(200000)
+                more = bmem.alloc(100)
+        text = str(caught.exception)
+        self.assertIn("200100 bytes in 2 tensors left behind", text)
+        self.assertIn("kept", text)
+        if NAMED:
+            self.assertIn(HERE, text)
+        del kept, more
+
+    def test_garbage_is_not_left(self):
+        class Node:
+            pass
+
+        with bmem.no_leaks():
+            node = Node()
+            node.self, node.data = node, bmem.alloc(200000)
+            del node
+
+    def test_an_error_inside_is_that_error(self):
+        with self.assertRaises(KeyError):
+            with bmem.no_leaks():
+                kept = bmem.alloc(200000)
+                raise KeyError
+        del kept
+
+
 class Reports(Case):
     def test_leaks_are_the_old_ones(self):
         old = bmem.alloc(3 << 20, label="old")
