@@ -539,10 +539,25 @@ void trend_judge(const struct trend *t, u32 now, struct trend_verdict *v)
  */
 #define LAPSE_PART	8
 
+/* Of a life of 2^YOUNG periods or less each look counts; up to so many are left. */
+#define YOUNG		4
+#define LOOKS_LEFT	6
+
 static bool has_ended(const struct trend *t, u32 now)
 {
 	return ticks_between(t->seen, now) >
 	       ticks_between(t->noticed, t->seen) / LAPSE_PART;
+}
+
+/*
+ * What does not grow is judged the more seldom the older it is: a look in so
+ * many is still a small part of its life.
+ */
+static bool is_due(struct trend *t)
+{
+	u32 doubled = t->nr && t->weight[0] > YOUNG ? t->weight[0] - YOUNG : 0;
+
+	return !(++t->looks & ((1U << min32(doubled, LOOKS_LEFT)) - 1));
 }
 
 /**
@@ -551,7 +566,7 @@ static bool has_ended(const struct trend *t, u32 now)
  * @now: tick
  * @least: as for trend_lasts()
  *
- * A few instructions where nothing grows.
+ * A few instructions where nothing grows, most of the time.
  *
  * Return: as trend_lasts().
  */
@@ -559,6 +574,8 @@ bool trend_watch(struct trend *t, u32 now, u32 least)
 {
 	struct trend_verdict v = { .class = TREND_UNKNOWN };
 
+	if (!t->growing && !is_due(t))
+		return false;
 	if (trend_may_grow(t))
 		trend_judge(t, now, &v);
 	if (!trend_grows(&v)) {

@@ -74,6 +74,7 @@ struct trend_span {
  * @turn: where it last turned: highest or lowest sample since
  * @base: the base period: so often has the caller's period been doubled
  * @nr: spans of the past
+ * @looks: calls of trend_watch(), modulo 256
  * @swings: how often it has gone up and come down again by much, up to 255
  * @open: @now has a sample
  * @falling: @turn is a lowest one
@@ -92,6 +93,7 @@ struct trend {
 	u32 turn;
 	u8 base;
 	u8 nr;
+	u8 looks;
 	u8 swings;
 	bool open;
 	bool falling;
