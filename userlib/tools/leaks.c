@@ -71,7 +71,6 @@ static void leak_add(struct ctl *ctl, const struct bmem_leak_row *row,
 	l->row = *row;
 	l->kind = kind_name(row->kind);
 	l->state = state_name(row->state);
-	leak_frames(ctl, l);
 }
 
 #define BATCH	64
@@ -81,6 +80,8 @@ static void leak_add(struct ctl *ctl, const struct bmem_leak_row *row,
  * @ctl: run
  * @t: table of struct leak, added to
  * @sums: added to, or NULL
+ *
+ * Without stacks.
  *
  * Return: 0 or a negative errno.
  */
@@ -164,9 +165,12 @@ static int fetch_graves(struct ctl *ctl, struct table *t)
 static int fetch_all(struct ctl *ctl, struct table *t, struct leak_sums *sums)
 {
 	int live = fetch_leaks(ctl, t, sums), gone;
+	size_t i;
 
 	if (live && live != -ENOENT)
 		return live;
+	for (i = 0; i < t->nr; i++)
+		leak_frames(ctl, (struct leak *)t->rows + i);
 	gone = fetch_graves(ctl, t);
 	/* --client is one that lives, or one that is gone. */
 	return gone == -ENOENT || gone == -EOPNOTSUPP ? live : gone;
