@@ -9,11 +9,12 @@
 ctl=${O:-$top/build}/userlib/bmemctl
 holder=$bin/holder
 dbg=/sys/kernel/debug/bmem
+age_param=/sys/module/bmem/parameters/leak_age_ms
 tmp=$(mktemp -d)
 chmod 755 "$tmp"
 holders='' p=''
 # Set by hold.
-a_pid='' a_id='' a_small='' a_large='' b_id='' g_pid='' g_id=''
+a_pid='' a_id='' a_small='' a_large='' b_id='' g_pid='' g_id='' l_pid='' l_id=''
 # The device's own group and mode come back, whatever happens.
 was=$(stat -c %g:%a /dev/bmem)
 trap 'for p in $holders; do kill -9 $p 2>/dev/null; done; [ ! -e /dev/bmem.away ] || mv /dev/bmem.away /dev/bmem
@@ -219,6 +220,52 @@ its new bounds hold :: same(row(load("resized"), name="trial"), dict(l=16 << 20,
 destroyed by number :: load("destroyed")["id"] == $id and len(load("after")) == len(load("before"))
 JUDGE
 
+# ---- leaks, growth, top ----------------------------------------------------------------
+
+check "no leaks yet" says 'confirmed: 0 findings' "$ctl" leaks -c "$a_id"
+check "what to type then" grep -q '^next: bmemctl leaks --scan$' "$tmp/out"
+age=$(cat $age_param)
+echo 1 >$age_param
+HOLDER_LEAK=${BMEM_LEAKED:-20000} hold l 1000 "job l" leaky
+check "leaks are found" says 'confirmed: 5[0-9]* findings' as 1000 "$ctl" leaks --scan --pid "$l_pid"
+echo "$age" >$age_param
+check "what is not shown is told" grep -q '^4[0-9]* more findings of .* are not shown: --limit 5[0-9]*$' "$tmp/out"
+check "no more than that" sh -c "[ \$(grep -c unreferenced '$tmp/out') = 50 ]"
+began=$(date +%s%N)
+save leaks "$ctl" leaks -j -c "$l_id"
+echo "# findings of ${BMEM_LEAKED:-20000} tensors as JSON: $((($(date +%s%N) - began) / 1000000)) ms"
+began=$(date +%s%N)
+check "for people" says 'cleared: 0' "$ctl" leaks -c "$l_id"
+echo "# the same for people: $((($(date +%s%N) - began) / 1000000)) ms"
+save few "$ctl" leaks -j -c "$l_id" --limit 3
+save counts "$ctl" status --json
+check "folded" sh -c "'$ctl' leaks --folded -c '$l_id' >'$tmp/folded' && ! grep -v '^pid $l_pid;.* [0-9]*$' '$tmp/folded' && [ \$(wc -l <'$tmp/folded') -ge 500 ]"
+check "pprof" python3 - "$ctl" "$l_id" <<'PPROF'
+import re, subprocess, sys
+lines = subprocess.check_output([sys.argv[1], "leaks", "--pprof", "-c", sys.argv[2]], text=True).splitlines()
+head = re.fullmatch(r"heap profile: (\d+): (\d+) \[\1: \2\] @ heapprofile", lines[0])
+middle = lines.index("MAPPED_LIBRARIES:")
+rows = [re.fullmatch(r"(\d+): (\d+) \[\1: \2\] @((?: 0x[0-9a-f]+)*)", l) for l in lines[1:middle - 1]]
+maps = [re.fullmatch(r"([0-9a-f]+)-([0-9a-f]+) r-xp 00000000 00:00 0 (/\S*|\[unknown\])", l) for l in lines[middle + 1:]]
+assert len(rows) >= 500 and all(rows) and maps and all(maps)
+assert sum(int(r[1]) for r in rows) == int(head[1]) and sum(int(r[2]) for r in rows) == int(head[2])
+for r in rows:
+    for at in r[3].split():
+        assert any(int(m[1], 16) <= int(at, 16) < int(m[2], 16) for m in maps), at
+assert any(m[3].endswith("/holder") for m in maps)
+PPROF
+check "another user has none" ends 4 as 1001 "$ctl" leaks -c "$l_id"
+check "growth, all of it" says 'all  *[a-z-]*  *no' as 1000 "$ctl" growth --all -c "$a_id"
+check "top" says 'leaky.* 5[0-9]*  1\.2MiB' "$ctl" top -b -n 1
+judge <<JUDGE
+findings add up :: len(load("leaks")) >= 500 and sum(r["tensors"] for r in load("leaks")) == ${BMEM_LEAKED:-20000} and all(r["bytes"] == 64 * r["tensors"] and r["state"] == "confirmed" for r in load("leaks"))
+what is left out is counted :: json.load(open(tmp + "/few.json"))["truncated"] == len(load("leaks")) - 3 and len(load("few")) == 3
+status counts them :: load("counts")[0]["leaks_confirmed"] == len(load("leaks")) and load("counts")[0]["leaked_bytes"] == 64 * ${BMEM_LEAKED:-20000}
+JUDGE
+kill -9 "$l_pid"
+wait "$l_pid" 2>/dev/null
+check "what it left behind" says 'exit  *left behind.*holder_step (holder\.c:' "$ctl" leaks --pid "$l_pid"
+
 # ---- tombstones ----------------------------------------------------------------------
 
 cp "$holder" "$tmp/gone"
@@ -277,10 +324,10 @@ for _ in $(seq 300); do
 done
 check "what does not change looks the same" watched
 check "a full disk is a failure" ends 1 sh -c "'$ctl' clients >/dev/full"
-check "every list is valid JSON" sh -c "for v in status pools clients tensors sites tombstones; do '$ctl' \$v --json; done | python3 -c 'import json, sys
+check "every list is valid JSON" sh -c "for v in status pools clients tensors sites tombstones leaks growth; do '$ctl' \$v --json; done | python3 -c 'import json, sys
 text, n = sys.stdin.read().lstrip(), 0
 while text:
     at = json.JSONDecoder().raw_decode(text)[1]
     text, n = text[at:].lstrip(), n + 1
-sys.exit(n != 6)'"
+sys.exit(n != 8)'"
 finish

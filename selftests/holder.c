@@ -5,6 +5,9 @@
  * Holds three tensors by libbmem until it is killed: one of 5000 bytes, two of
  * 3 MiB and 7 bytes.  Says the id of its client, and the lines that allocated
  * them, when they are there.  NAME becomes the name of its process.
+ *
+ * With HOLDER_LEAK=N in the environment it loses N tensors besides, of %SITES call
+ * sites, in a step of training; the same step of an evaluation loses none.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +39,42 @@ __attribute__((noinline)) static void *holder_large(struct bmem_client *c)
 	return p;
 }
 
+#define SITES	500
+
+/* A tensor that was held, and is no more, though nobody frees it, is lost. */
+__attribute__((noinline)) static int holder_step(struct bmem_client *c,
+						 const char *label, int lose)
+{
+	void *p = bmem_alloc(c, 64, 0, 0, label);
+	int ret = p ? bmem_link(c, NULL, p) : -1;
+
+	if (!ret && lose)
+		ret = bmem_unlink(c, NULL, p);
+	__asm__ volatile("" ::: "memory");
+	return ret;
+}
+
+__attribute__((noinline)) static int holder_train(struct bmem_client *c, int nr)
+{
+	char label[32];
+	int i, ret = 0;
+
+	for (i = 0; i < nr && !ret; i++) {
+		snprintf(label, sizeof(label), "site-%d", i % SITES);
+		ret = holder_step(c, label, 1);
+	}
+	__asm__ volatile("" ::: "memory");
+	return ret;
+}
+
+__attribute__((noinline)) static int holder_eval(struct bmem_client *c)
+{
+	int ret = holder_step(c, "evaluation", 0);
+
+	__asm__ volatile("" ::: "memory");
+	return ret;
+}
+
 int main(int argc, char **argv)
 {
 	struct bmem_options o = { .sz = sizeof(o), .backend = BMEM_BACKEND_DEV };
@@ -56,6 +95,9 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	if (!holder_small(c) || !holder_large(c) || !holder_large(c))
+		return 1;
+	if (getenv("HOLDER_LEAK") &&
+	    (holder_train(c, atoi(getenv("HOLDER_LEAK"))) || holder_eval(c)))
 		return 1;
 	printf("%llu %d %d\n", (unsigned long long)q.client_id, small_line,
 	       large_line);
