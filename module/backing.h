@@ -29,6 +29,7 @@
  */
 struct share {
 	struct kref ref;
+	/* Of who copies the page or lets go of it. */
 	struct mutex lock;
 	atomic_t owners;
 };

@@ -80,7 +80,7 @@ static int clone_locked(struct bmem_client *to, struct bmem_client *from)
 		return -EINVAL;
 	clone_settings(to, from);
 	rc = bmem_sites_clone(to, from) ?: clone_extents(to, from) ?:
-	     bmem_backing_clone(to, from);
+	     bmem_links_clone(to, from) ?: bmem_backing_clone(to, from);
 	if (rc)
 		return rc;
 	clone_figures(to, from);

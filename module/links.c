@@ -450,6 +450,55 @@ u64 bmem_links_bytes(const struct bmem_client *client)
 	return links ? READ_ONCE(links->bytes) : 0;
 }
 
+static int table_clone(void **to, const void *from, size_t bytes)
+{
+	*to = NULL;
+	if (!bytes)
+		return 0;
+	*to = kvmalloc(bytes, GFP_BMEM_META);
+	if (!*to)
+		return -ENOMEM;
+	memcpy(*to, from, bytes);
+	return 0;
+}
+
+/**
+ * bmem_links_clone() - the same links in a clone, whose tensors are the same
+ * @to: clone, locked, without links
+ * @from: client, locked
+ *
+ * Return: 0 or -ENOMEM; what was taken goes with the clone.
+ */
+int bmem_links_clone(struct bmem_client *to, struct bmem_client *from)
+{
+	const struct graph *g;
+	void *nodes, *links;
+	struct links *own;
+	int rc;
+
+	lockdep_assert_held(&from->lock);
+	if (!from->links)
+		return 0;
+	g = &from->links->graph;
+	own = links_get(to);
+	if (!own)
+		return -ENOMEM;
+	rc = table_clone(&nodes, g->nodes, graph_nodes_bytes(g->nodes_room)) ?:
+	     table_clone(&links, g->links, graph_links_bytes(g->links_room));
+	if (rc) {
+		kvfree(nodes);
+		return rc;
+	}
+	own->graph = *g;
+	own->graph.nodes = nodes;
+	own->graph.node_heads = (u32 *)(own->graph.nodes + g->nodes_room);
+	own->graph.links = links;
+	own->graph.link_heads = (u32 *)(own->graph.links + g->links_room);
+	own->bytes = from->links->bytes;
+	own->purged = from->links->purged;
+	return 0;
+}
+
 /**
  * bmem_links_release() - forget the links of a client that dies
  * @client: client, locked

@@ -57,6 +57,7 @@ void bmem_links_count(struct bmem_client *client, u64 handle, u32 *holds,
 u32 bmem_links_rows(struct bmem_client *client, u64 *cursor,
 		    struct link_row *rows, u32 nr);
 u64 bmem_links_bytes(const struct bmem_client *client);
+int bmem_links_clone(struct bmem_client *to, struct bmem_client *from);
 void bmem_links_release(struct bmem_client *client);
 void bmem_linklist_debugfs(struct dentry *dir);
 

@@ -217,6 +217,37 @@ TEST_F_TIMEOUT(clone, has_all_there_is, BT_SLOW)
 	bt_client_close(&d);
 }
 
+static int one_link(int fd, unsigned long cmd, __u64 from, __u64 to)
+{
+	struct bmem_link_entry e = { .from = from, .to = to };
+	struct bmem_link l = {
+		.size = sizeof(l), .nr = 1, .entries = (uintptr_t)&e,
+	};
+	int ret = bt_call(fd, cmd, &l);
+
+	return ret ? ret : e.result;
+}
+
+/* What refers to what is known of both, and then each one's own. */
+TEST_F_TIMEOUT(clone, has_the_links, BT_SLOW)
+{
+	struct bmem_alloc_entry e;
+	struct bt_client d;
+	__u64 to = self->e.handle;
+
+	ASSERT_EQ(0, bt_alloc1(self->c.fd, 5000, &e));
+	ASSERT_EQ(0, one_link(self->c.fd, BMEM_LINK, e.handle, to));
+	ASSERT_EQ(0, one_link(self->c.fd, BMEM_LINK, 0, to));
+	ASSERT_EQ(0, bt_client_clone(&self->c, &d));
+	EXPECT_EQ(0, one_link(d.fd, BMEM_UNLINK, e.handle, to));
+	EXPECT_NE(0, one_link(d.fd, BMEM_UNLINK, e.handle, to));
+	EXPECT_EQ(0, one_link(d.fd, BMEM_UNLINK, 0, to));
+	EXPECT_NE(0, one_link(d.fd, BMEM_UNLINK, 0, to));
+	EXPECT_EQ(0, one_link(self->c.fd, BMEM_UNLINK, e.handle, to));
+	EXPECT_EQ(0, one_link(self->c.fd, BMEM_UNLINK, 0, to));
+	bt_client_close(&d);
+}
+
 TEST_F_TIMEOUT(clone, only_if_asked_for, BT_SLOW)
 {
 	struct bmem_clone arg = { .size = sizeof(arg) };

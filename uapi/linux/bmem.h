@@ -385,8 +385,8 @@ struct bmem_bind {
  *
  * What fork() does to a process's memory this does to a client.  The clone is
  * in the same pool and has every tensor, slot and record of the caller's at
- * the same place, with the same handle, contents, site and time, and the same
- * label, bounds and policies.  From then on the two have nothing to do with
+ * the same place, with the same handle, contents, site, time and links, and the
+ * same label, bounds and policies.  From then on the two have nothing to do with
  * each other: what one writes, allocates and frees the other does not see.
  *
  * Huge pages are not copied, but shared until one of the two writes to them.
