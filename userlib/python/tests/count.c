@@ -109,6 +109,19 @@ static void enter(const void *p, size_t size)
 	pthread_mutex_unlock(&lock);
 }
 
+static bool entered(const void *p)
+{
+	uint32_t at = slot_of((uintptr_t)p);
+	bool is;
+
+	pthread_mutex_lock(&lock);
+	while (table[at].ptr && table[at].ptr != (uintptr_t)p)
+		at = (at + 1) % SLOTS;
+	is = table[at].ptr;
+	pthread_mutex_unlock(&lock);
+	return is;
+}
+
 /* Before it goes: another thread may get the same address at once. */
 static size_t leave(const void *p)
 {
@@ -211,6 +224,36 @@ EXPORT void *reallocarray(void *ptr, size_t nr, size_t size)
 	}
 	return realloc(ptr, all);
 }
+
+/*
+ * C++'s operators new: what they answer has come through malloc() above, or has
+ * not, as those behind see fit.  The operators delete end in free().
+ */
+#define NEW(name, parameters, arguments)				\
+	EXPORT void *name parameters;					\
+	EXPORT void *name parameters					\
+	{								\
+		static void *(*next) parameters;			\
+		void *p;						\
+									\
+		if (!next)						\
+			*(void **)&next = dlsym(RTLD_NEXT, #name);	\
+		p = next arguments;					\
+		if (p && size >= threshold && !entered(p))		\
+			enter(p, size);					\
+		return p;						\
+	}
+
+NEW(_Znwm, (size_t size), (size))
+NEW(_Znam, (size_t size), (size))
+NEW(_ZnwmRKSt9nothrow_t, (size_t size, const void *tag), (size, tag))
+NEW(_ZnamRKSt9nothrow_t, (size_t size, const void *tag), (size, tag))
+NEW(_ZnwmSt11align_val_t, (size_t size, size_t align), (size, align))
+NEW(_ZnamSt11align_val_t, (size_t size, size_t align), (size, align))
+NEW(_ZnwmSt11align_val_tRKSt9nothrow_t,
+    (size_t size, size_t align, const void *tag), (size, align, tag))
+NEW(_ZnamSt11align_val_tRKSt9nothrow_t,
+    (size_t size, size_t align, const void *tag), (size, align, tag))
 
 /* The allocating thread may be interrupted by fork(). */
 static void before_fork(void)
