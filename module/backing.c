@@ -5,13 +5,16 @@
  * A chunk is attached when the first span needs it, as one huge page where
  * there is one and else in base pages, as many as its spans cover.  An empty
  * chunk of a huge page stays for the client's next spans up to the client's
- * cache bound; base pages leave one by one as their spans do.
+ * cache bound; beyond it, it is queued, and cleanup takes it away, unless the
+ * client's next spans come first: they take it where it is, or its page to
+ * where they are.  Base pages leave one by one as their spans do.
  *
  * A chunk begins hollow, with neither: so that all that a call needs is known
  * before any of it is taken.
  */
 #include <linux/delay.h>
 #include <linux/highmem.h>
+#include <linux/ktime.h>
 #include <linux/pagemap.h>
 #include <linux/slab.h>
 
@@ -206,7 +209,7 @@ void bmem_chunk_set_huge(struct bmem_client *client, struct bmem_chunk *chunk,
 {
 	xa_lock(&client->chunks);
 	chunk->huge = huge;
-	chunk->touched = false;
+	chunk->touched = touched;
 	xa_unlock(&client->chunks);
 }
 
@@ -234,12 +237,55 @@ struct bmem_chunk *bmem_chunk_add(struct bmem_client *client, u32 index)
 	return chunk;
 }
 
+static void count_surplus(struct bmem_chunk *chunk, long sign)
+{
+	if (chunk->surplus)
+		atomic_long_add(sign * (long)BMEM_HUGE_PAGES,
+				&bmem_surplus_pages);
+}
+
+/* An empty chunk stays, for good or until cleanup comes. */
+static void chunk_keep(struct bmem_client *client, struct bmem_chunk *chunk,
+		       bool queue)
+{
+	chunk->queued = queue;
+	/* What the reservation lent out does not help the system. */
+	chunk->surplus = !bmem_pool_owns(chunk->huge);
+	count_surplus(chunk, 1);
+	if (queue) {
+		list_add_tail(&chunk->cached, &client->queued);
+		if (!client->nr_queued++)
+			client->queued_ns = ktime_get_ns();
+		client->queued_at = jiffies;
+	} else {
+		list_add_tail(&chunk->cached, &client->cached);
+		client->nr_cached++;
+		client->cached_at = jiffies;
+	}
+	bmem_cleanup_note(client);
+}
+
 static void chunk_uncache(struct bmem_client *client, struct bmem_chunk *chunk)
 {
 	if (list_empty(&chunk->cached))
 		return;
 	list_del_init(&chunk->cached);
-	client->nr_cached--;
+	count_surplus(chunk, -1);
+	if (chunk->queued) {
+		client->nr_queued--;
+	} else {
+		client->nr_cached--;
+		client->cached_at = jiffies;
+	}
+}
+
+/* Its owner has a use for an empty chunk again. */
+static void chunk_reuse(struct bmem_client *client, struct bmem_chunk *chunk)
+{
+	if (!list_empty(&chunk->cached) && chunk->queued)
+		bmem_cleanup_gain(client->pool, BMEM_GAIN_REUSED,
+				  BMEM_HUGE_PAGES);
+	chunk_uncache(client, chunk);
 }
 
 /**
@@ -269,7 +315,7 @@ int bmem_backing_prepare(struct bmem_client *client, u32 page, u32 pages,
 		} else if (chunk->base) {
 			*need += p.n;
 		}
-		chunk_uncache(client, chunk);
+		chunk_reuse(client, chunk);
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		cond_resched();
@@ -299,6 +345,53 @@ int bmem_chunk_fill_base(struct bmem_client *client, struct bmem_chunk *chunk)
 	return 0;
 }
 
+/*
+ * The page of a chunk that is queued anyway, for another place of the same
+ * client: it need not be zeroed.  NULL when there is none that nobody pins.
+ */
+static struct page *take_queued(struct bmem_client *client)
+{
+	struct bmem_chunk *chunk;
+	struct page *huge;
+	LIST_HEAD(gone);
+
+	while ((chunk = list_first_entry_or_null(&client->queued,
+						 struct bmem_chunk, cached))) {
+		loff_t at = (loff_t)chunk->index * BMEM_HUGE_SIZE;
+
+		huge = chunk->huge;
+		chunk_uncache(client, chunk);
+		if (bmem_chunk_leave(client, chunk))
+			continue;
+		trace_bmem_detach(client->who.id, chunk->index, true);
+		bmem_chunk_remove(client, chunk);
+		bmem_page_settle(huge);
+		unmap_mapping_range(client->inode->i_mapping, at,
+				    BMEM_HUGE_SIZE, 1);
+		if (page_count(huge) == 1 &&
+		    !bmem_page_poisoned(huge, BMEM_HUGE_PAGES)) {
+			bmem_cleanup_gain(client->pool, BMEM_GAIN_REUSED,
+					  BMEM_HUGE_PAGES);
+			return huge;
+		}
+		list_add(&huge->lru, &gone);
+		bmem_give_pages(client, &gone);
+	}
+	return NULL;
+}
+
+/* Its owner may have written anywhere in it. */
+static void chunk_refill(struct bmem_client *client, struct bmem_chunk *chunk,
+			 struct page *huge)
+{
+	/* Counted as attached all the while. */
+	bmem_chunk_set_huge(client, chunk, huge);
+	xa_lock(&client->chunks);
+	chunk->touched = true;
+	xa_unlock(&client->chunks);
+	trace_bmem_attach(client->who.id, chunk->index, huge);
+}
+
 /**
  * bmem_chunk_fill() - give a chunk a huge page, or make ready for base pages
  * @client: client, locked
@@ -308,9 +401,14 @@ int bmem_chunk_fill_base(struct bmem_client *client, struct bmem_chunk *chunk)
  */
 int bmem_chunk_fill(struct bmem_client *client, struct bmem_chunk *chunk)
 {
-	struct page *huge = bmem_pool_take(client->pool);
+	struct page *huge = take_queued(client);
 	int rc = 0;
 
+	if (huge) {
+		chunk_refill(client, chunk, huge);
+		return 0;
+	}
+	huge = bmem_pool_take(client->pool);
 	if (!IS_ERR(huge)) {
 		bmem_chunk_set_huge(client, chunk, huge);
 		bmem_count_attached(client, BMEM_HUGE_PAGES, false);
@@ -517,11 +615,13 @@ void bmem_page_settle(struct page *p)
  * @gone: the pages, out of the table
  * @first: number of the first one's chunk
  * @n: how many there are, in a row
+ * @settled: nobody is about to map them
  */
 struct leaving {
 	struct list_head gone;
 	u32 first;
 	u32 n;
+	bool settled;
 };
 
 #define LEAVING_NONE(name) { .gone = LIST_HEAD_INIT((name).gone) }
@@ -532,8 +632,9 @@ static void leave_now(struct bmem_client *client, struct leaving *l)
 
 	if (!l->n)
 		return;
-	list_for_each_entry(p, &l->gone, lru)
-		bmem_page_settle(p);
+	if (!l->settled)
+		list_for_each_entry(p, &l->gone, lru)
+			bmem_page_settle(p);
 	unmap_pages(client, (u64)l->first * BMEM_HUGE_PAGES,
 		    (u64)l->n * BMEM_HUGE_PAGES);
 	bmem_give_pages(client, &l->gone);
@@ -613,6 +714,9 @@ unsigned long bmem_backing_cache_room(const struct bmem_client *client)
 	return min(max(share, 1UL), client->cache_max);
 }
 
+/* Unmapping so many is its owner's business, not the worker's. */
+#define CLEANUP_MAPS_MAX	128
+
 static void release_huge(struct bmem_client *client, struct bmem_chunk *chunk,
 			 struct leaving *l)
 {
@@ -622,14 +726,14 @@ static void release_huge(struct bmem_client *client, struct bmem_chunk *chunk,
 		return;
 	/* Never soiled: attached by a call that failed, which leaves nothing. */
 	if (bmem_chunk_shared(chunk) ||
-	    client->nr_cached >= bmem_backing_cache_room(client) ||
 	    bitmap_empty(chunk->soiled, BMEM_HUGE_PAGES) ||
-	    bmem_page_poisoned(chunk->huge, BMEM_HUGE_PAGES)) {
+	    bmem_page_poisoned(chunk->huge, BMEM_HUGE_PAGES) ||
+	    atomic_read(&client->maps) > CLEANUP_MAPS_MAX) {
 		leave(client, chunk, l);
 		return;
 	}
-	list_add_tail(&chunk->cached, &client->cached);
-	client->nr_cached++;
+	chunk_keep(client, chunk, bmem_pool_pressed(client->pool) ||
+		   client->nr_cached >= bmem_backing_cache_room(client));
 }
 
 /**
@@ -661,26 +765,18 @@ void bmem_backing_release(struct bmem_client *client, u32 page, u32 pages)
 	leave_now(client, &l);
 }
 
-/**
- * bmem_backing_trim() - give back chunks that hold no span
- * @client: client, locked
- * @keep: how many may stay
- *
- * A fatal signal ends it.
- *
- * Return: how many pages went back.
- */
-unsigned long bmem_backing_trim(struct bmem_client *client, unsigned long keep)
+/* The oldest of a list leave, while it is longer than @keep; at most @chunks. */
+static unsigned long leave_oldest(struct bmem_client *client,
+				  struct list_head *list, unsigned long *nr,
+				  unsigned long keep, unsigned long chunks)
 {
 	struct leaving l = LEAVING_NONE(l);
-	struct bmem_chunk *chunk;
 	unsigned long pages = 0;
 
 	lockdep_assert_held(&client->lock);
-	while (client->nr_cached > keep) {
-		chunk = list_first_entry(&client->cached, struct bmem_chunk,
-					 cached);
-		leave(client, chunk, &l);
+	while (*nr > keep && chunks--) {
+		leave(client, list_first_entry(list, struct bmem_chunk, cached),
+		      &l);
 		pages += BMEM_HUGE_PAGES;
 		if (fatal_signal_pending(current))
 			break;
@@ -688,6 +784,99 @@ unsigned long bmem_backing_trim(struct bmem_client *client, unsigned long keep)
 	}
 	leave_now(client, &l);
 	return pages;
+}
+
+/**
+ * bmem_backing_flush() - give back chunks that are queued
+ * @client: client, locked
+ * @chunks: how many at most
+ *
+ * A fatal signal ends it.
+ *
+ * Return: how many pages went back.
+ */
+unsigned long bmem_backing_flush(struct bmem_client *client,
+				 unsigned long chunks)
+{
+	return leave_oldest(client, &client->queued, &client->nr_queued, 0,
+			    chunks);
+}
+
+/**
+ * bmem_backing_trim() - give back chunks that hold no span
+ * @client: client, locked
+ * @keep: how many may stay of those that are cached; none that is queued does
+ *
+ * A fatal signal ends it.
+ *
+ * Return: how many pages went back.
+ */
+unsigned long bmem_backing_trim(struct bmem_client *client, unsigned long keep)
+{
+	unsigned long pages = bmem_backing_flush(client, ULONG_MAX);
+
+	return pages + leave_oldest(client, &client->cached,
+				    &client->nr_cached, keep, ULONG_MAX);
+}
+
+/* False when somebody has one of the pages locked. */
+static bool reclaim_chunk(struct bmem_client *client, struct bmem_chunk *chunk,
+			  struct leaving *l)
+{
+	struct page *huge = chunk->huge;
+
+	/* Of one that was shared it would have to be asked who has it. */
+	if (chunk->share || !trylock_page(huge))
+		return false;
+	if (!bmem_window_try_remove(&client->span_map, chunk->index)) {
+		unlock_page(huge);
+		return false;
+	}
+	leave(client, chunk, l);
+	bmem_around_unmark(huge);
+	unlock_page(huge);
+	return true;
+}
+
+static unsigned long reclaim_list(struct bmem_client *client,
+				  struct list_head *list, unsigned long pages,
+				  struct leaving *l)
+{
+	struct bmem_chunk *chunk, *next;
+	unsigned long got = 0;
+
+	list_for_each_entry_safe(chunk, next, list, cached) {
+		if (got >= pages)
+			break;
+		if (chunk->surplus && reclaim_chunk(client, chunk, l))
+			got += BMEM_HUGE_PAGES;
+	}
+	return got;
+}
+
+/**
+ * bmem_backing_reclaim() - give back to the system what holds no span
+ * @client: client, locked
+ * @pages: how many are wanted
+ *
+ * For reclaim, whose caller may hold a page's lock: waits for none, and takes
+ * no memory.
+ *
+ * Return: how many pages went back.
+ */
+unsigned long bmem_backing_reclaim(struct bmem_client *client,
+				   unsigned long pages)
+{
+	struct leaving l = LEAVING_NONE(l);
+	unsigned long got;
+
+	lockdep_assert_held(&client->lock);
+	l.settled = true;
+	got = reclaim_list(client, &client->queued, pages, &l);
+	if (got < pages)
+		got += reclaim_list(client, &client->cached, pages - got, &l);
+	leave_now(client, &l);
+	return got;
 }
 
 /**

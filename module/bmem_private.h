@@ -5,8 +5,9 @@
  * Calls go one way: main, debugfs, fdinfo -> clone -> client, promote,
  * tombstone -> leak -> tensor, slots -> site, failure -> placement, ledger,
  * span map, extent, control -> selector, place -> vm, backing and share ->
- * around, window -> pool -> room, poison.  Whoever has something to tell calls
- * event, which calls reader.
+ * around, window -> cleanup -> pool -> pressure, room, poison.  Whoever has
+ * something to tell calls event, which calls reader.  Workers of cleanup,
+ * pressure and shrink call from above: client and backing.
  *
  * Lock order, outermost first:
  *
@@ -22,16 +23,20 @@
  *	window.pages.xa_lock		and in a window
  *	bmem_client.around_lock,	the place where core mm finds a page
  *	i_pages.xa_lock, PMD locks	to map, and what it takes to do so
+ *	cleanup_lock			who has pages that no tensor needs
  *	bmem_pool.lock			free lists and figures of a pool
  *	bmem_pool.room.lock		who waits for memory of a pool
  *	event_lock			events that have been raised; taken last,
  *					whatever else is held
  *
  * bmem_registry_lock stands apart: pools and clients come and go under it, and
- * it nests in bmem_client.lock and with bmem_pool.lock alone.  Nobody waits for
- * a client under it, since a client may be busy for long.
+ * it nests in bmem_client.lock and with bmem_pool.lock and cleanup_lock alone.
+ * Nobody waits for a client under it, since a client may be busy for long.
  *
  * readers_lock and a reader's own lock, in this order, are taken with no other.
+ *
+ * Reclaim comes with locks of its caller's, who may be one of ours and hold
+ * bmem_client.lock or a page's: there both are tried for, never waited for.
  *
  * User memory is never touched under any of them.  Nobody holds two clients'
  * locks, but for who makes a clone.
@@ -118,6 +123,49 @@ struct bmem_node {
 };
 
 /**
+ * struct pool_pressure - how much of its limit a pool has out, and since when
+ * @level: enum bmem_pressure_level; written under the pool's lock, read
+ *	without it where a moment does not matter
+ * @rise_above: pages held beyond which the level rises
+ * @fall_below: pages held below which it falls
+ * @since: when it became what it is, by ktime_get_ns()
+ * @ns: time spent in each before that
+ * @entered: how often each was entered, from below or above
+ * @sampled: when @trend was brought up to date
+ * @sample: pages held then
+ * @trend: pages a second, up or down, smoothed
+ * @acted: level that was acted upon last; of pressure's worker
+ * @told: level that was told last; of pressure's worker
+ * @told_at: when, in jiffies; of pressure's worker
+ * @recalled_at: when clients were asked for idle memory last, likewise
+ * @events: PRESSURE events raised
+ * @recalls: times that clients were asked for idle memory
+ * @compactions: times that compaction was asked for
+ * @gains: pages regained, by enum bmem_gain
+ *
+ * Under the pool's lock where nothing else is said.
+ */
+struct pool_pressure {
+	u32 level;
+	unsigned long rise_above;
+	unsigned long fall_below;
+	u64 since;
+	u64 ns[BMEM_PRESSURE_LEVELS];
+	u64 entered[BMEM_PRESSURE_LEVELS];
+	u64 sampled;
+	unsigned long sample;
+	s64 trend;
+	u32 acted;
+	u32 told;
+	unsigned long told_at;
+	unsigned long recalled_at;
+	u64 events;
+	u64 recalls;
+	u64 compactions;
+	atomic64_t gains[BMEM_GAINS];
+};
+
+/**
  * struct bmem_pool - a named set of huge pages
  * @id: index in the registry, constant
  * @policy: enum bmem_policy, constant
@@ -150,6 +198,7 @@ struct bmem_node {
  * @promoted: chunks moved from base pages to a huge page
  * @failed: ALLOC calls refused
  * @next_nid: where %BMEM_POLICY_INTERLEAVE goes on
+ * @pressure: how much of the limit is out
  * @nodes: one for every possible node
  */
 struct bmem_pool {
@@ -186,16 +235,19 @@ struct bmem_pool {
 	u64 promoted;
 	u64 failed;
 	int next_nid;
+	struct pool_pressure pressure;
 	struct bmem_node nodes[];
 };
 
 struct bmem_failure;
+struct bmem_client;
 
 extern struct mutex bmem_registry_lock;
 extern struct xarray bmem_pools;
 extern bool bmem_huge;
 
 int bmem_pools_init(u64 limit, u64 reserve);
+void bmem_keeper_stop(void);
 void bmem_pools_exit(void);
 struct bmem_pool *bmem_pool_create(struct bmem_pool_create *cmd);
 void bmem_pool_publish(struct bmem_pool *pool);
@@ -244,6 +296,43 @@ int bmem_room_init(struct room_wait *r, u32 flags, u32 timeout_ms,
 void bmem_room_begin(struct room_wait *r, struct bmem_client *client);
 bool bmem_room_again(struct room_wait *r, int *rc);
 
+unsigned long bmem_pool_held(struct bmem_pool *pool);
+unsigned long bmem_pool_drain(struct bmem_pool *pool);
+void bmem_pools_each(void (*fn)(struct bmem_pool *pool, void *arg), void *arg);
+bool bmem_pool_owns(const struct page *page);
+
+/* ---- pressure ------------------------------------------------------------- */
+
+extern unsigned int bmem_pressure_hysteresis;
+extern unsigned int bmem_pressure_cooldown_ms;
+
+int bmem_pressure_start(void);
+void bmem_pressure_stop(void);
+void bmem_pressure_init(struct bmem_pool *pool);
+void bmem_pressure_cross(struct bmem_pool *pool);
+void bmem_pressure_of_system(void);
+int bmem_pressure_set_levels(const char *val);
+int bmem_pressure_get_levels(char *buffer);
+void bmem_pressure_changed(void);
+int bmem_pressure_query(struct bmem_client *client, struct bmem_pressure *cmd);
+void bmem_pressure_show(struct seq_file *m);
+
+/* A pool's pages came or went: two compares while the level stays. */
+static inline void bmem_pressure_check(struct bmem_pool *pool)
+{
+	unsigned long held = pool->attached + pool->escaped;
+
+	lockdep_assert_held(&pool->lock);
+	if (unlikely(held > pool->pressure.rise_above ||
+		     held < pool->pressure.fall_below))
+		bmem_pressure_cross(pool);
+}
+
+static inline bool bmem_pool_pressed(const struct bmem_pool *pool)
+{
+	return READ_ONCE(pool->pressure.level) >= BMEM_PRESSURE_HIGH;
+}
+
 /* ---- poison -------------------------------------------------------------- */
 
 void bmem_poison_start(void);
@@ -257,8 +346,6 @@ bool bmem_page_poisoned(struct page *page, unsigned int pages);
 #define BMEM_CONTROL_OFFSET	BIT_ULL(45)
 #define BMEM_SPANS_OFFSET	BIT_ULL(46)
 #define BMEM_LEDGER_OFFSET	BIT_ULL(47)
-
-struct bmem_client;
 
 /**
  * struct window - a table that the process maps
@@ -282,6 +369,7 @@ void bmem_window_init(struct window *w, struct bmem_client *client,
 void *bmem_window_at(struct window *w, unsigned long index);
 void *bmem_window_add(struct window *w, unsigned long index);
 void bmem_window_remove(struct window *w, unsigned long index);
+bool bmem_window_try_remove(struct window *w, unsigned long index);
 void bmem_window_destroy(struct window *w);
 vm_fault_t bmem_window_fault(struct window *w, struct vm_fault *vmf);
 
@@ -289,7 +377,8 @@ vm_fault_t bmem_window_fault(struct window *w, struct vm_fault *vmf);
 
 /**
  * struct bmem_chunk - what is behind 2 MiB of an arena
- * @cached: link in bmem_client.cached while it holds no span; huge only
+ * @cached: link in bmem_client.cached or bmem_client.queued while it holds no
+ *	span; huge only
  * @index: its number in the arena, constant
  * @huge: its huge page, or NULL when it is in base pages or hollow
  * @base: its base pages, NULL where there is none; NULL when hollow and with
@@ -297,6 +386,9 @@ vm_fault_t bmem_window_fault(struct window *w, struct vm_fault *vmf);
  * @nr_base: how many base pages there are
  * @soiled: pages that have been in a span since they were attached, and so
  *	may hold something other than zeroes
+ * @queued: it is in bmem_client.queued
+ * @surplus: its huge page goes to the system when it is given back; while it
+ *	is in one of these lists
  * @touched: its huge page has been mapped, and so may hold something anywhere;
  *	under the chunks' xa_lock
  * @frozen: whoever faults waits for the client's lock; under it and the chunks'
@@ -313,6 +405,8 @@ struct bmem_chunk {
 	struct page *huge;
 	struct page **base;
 	unsigned int nr_base;
+	bool queued;
+	bool surplus;
 	bool touched;
 	bool frozen;
 	struct share *share;
@@ -448,6 +542,20 @@ struct bmem_identity {
  * @links: references between its tensors; NULL until one is declared
  * @cached: chunks without a span, oldest first
  * @nr_cached: length of @cached
+ * @cached_at: when @cached last changed, in jiffies
+ * @queued: chunks without a span that leave soon, oldest first
+ * @nr_queued: length of @queued
+ * @queued_at: when one was queued last, in jiffies
+ * @queued_ns: when the oldest since it was empty was, by ktime_get_ns()
+ * @full: so many are queued that cleanup was told
+ * @kick: cleanup has something to do that cannot wait
+ * @recalled_at: when the client was asked for idle memory last, in jiffies
+ * @holder: link in cleanup's list, under its lock and @lock
+ * @urgency: enum cleanup_urgency, under cleanup's lock
+ * @drop_cache: what is cached has to leave, too, likewise
+ * @pass: cleanup's pass that saw the client last, likewise
+ * @walk: the last one for others that saw it, likewise
+ * @busy: times in a row that cleanup found the client busy, likewise
  * @cache_max: most that @nr_cached may be
  * @cache_fixed: the client chose @cache_max; else it may be less
  * @nr_chunks: entries in @chunks
@@ -512,6 +620,20 @@ struct bmem_client {
 	struct links *links;
 	struct list_head cached;
 	unsigned long nr_cached;
+	unsigned long cached_at;
+	struct list_head queued;
+	unsigned long nr_queued;
+	unsigned long queued_at;
+	u64 queued_ns;
+	bool full;
+	bool kick;
+	unsigned long recalled_at;
+	struct list_head holder;
+	u8 urgency;
+	bool drop_cache;
+	u64 pass;
+	u64 walk;
+	unsigned int busy;
 	unsigned long cache_max;
 	bool cache_fixed;
 	unsigned long nr_chunks;
@@ -612,7 +734,9 @@ int bmem_client_list(struct bmem_client *self, struct bmem_tensor_list *cmd);
 int bmem_client_trim(struct bmem_client *client, struct bmem_trim *cmd);
 void bmem_clients_update(void);
 unsigned long bmem_clients_trim(struct bmem_pool *pool, unsigned long keep,
-				bool recall);
+				bool recall, unsigned int tries,
+				enum bmem_gain gain);
+void bmem_clients_recall(const struct bmem_pool *pool);
 int bmem_text_check(const char *text, size_t size);
 int bmem_client_lock(struct bmem_client *client, unsigned int *tries);
 int bmem_label_check(const char *label);
@@ -889,6 +1013,10 @@ void bmem_backing_soil(struct bmem_client *client, u32 page, u32 pages);
 void bmem_backing_release(struct bmem_client *client, u32 page, u32 pages);
 unsigned long bmem_backing_trim(struct bmem_client *client,
 				unsigned long keep);
+unsigned long bmem_backing_flush(struct bmem_client *client,
+				 unsigned long chunks);
+unsigned long bmem_backing_reclaim(struct bmem_client *client,
+				   unsigned long pages);
 unsigned long bmem_backing_cache_room(const struct bmem_client *client);
 int bmem_backing_promote(struct bmem_client *client, unsigned long index);
 void bmem_backing_destroy(struct bmem_client *client);
@@ -910,6 +1038,40 @@ extern unsigned int bmem_promote_ms;
 int bmem_promote_init(void);
 void bmem_promote_exit(void);
 void bmem_promote_soon(void);
+
+/* ---- cleanup, shrink --------------------------------------------------------- */
+
+extern unsigned int bmem_cleanup_batch;
+extern unsigned int bmem_cleanup_idle_ms;
+extern unsigned int bmem_cleanup_slice_us;
+extern unsigned int bmem_cleanup_cache_ms;
+extern atomic_long_t bmem_surplus_pages;
+
+int bmem_cleanup_start(void);
+void bmem_cleanup_stop(void);
+void bmem_cleanup_note(struct bmem_client *client);
+void bmem_cleanup_forget(struct bmem_client *client);
+void bmem_cleanup_now(void);
+void bmem_cleanup_urge(struct bmem_pool *pool, u32 level);
+void bmem_cleanup_gain(struct bmem_pool *pool, enum bmem_gain gain,
+		       unsigned long pages);
+void bmem_cleanup_flush(struct bmem_pool *pool);
+unsigned long bmem_cleanup_reclaim(unsigned long pages, enum bmem_gain gain);
+void bmem_cleanup_idle(struct bmem_pool *pool, u64 *queued, u64 *cached);
+void bmem_cleanup_show(struct seq_file *m);
+
+/* The client's lock has been let go: what its holder could not do under it. */
+static inline void bmem_cleanup_kick(struct bmem_client *client)
+{
+	if (unlikely(READ_ONCE(client->kick))) {
+		WRITE_ONCE(client->kick, false);
+		bmem_cleanup_now();
+	}
+}
+
+int bmem_shrink_start(void);
+void bmem_shrink_stop(void);
+void bmem_shrink_debugfs(struct dentry *dir);
 
 /* ---- vm ---------------------------------------------------------------------- */
 

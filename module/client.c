@@ -22,6 +22,12 @@
  */
 #define TRIM_MAPS_MAX	128
 
+/*
+ * A caller at the pool's limit sleeps so often for others that are busy and may
+ * have what it needs, REPORT_MS each.
+ */
+#define TRIM_TRIES	20
+
 /* At most so often do callers without memory empty the caches of others. */
 #define TRIM_PERIOD	(HZ / 10)
 
@@ -96,6 +102,8 @@ static int client_init(struct bmem_client *client)
 	bmem_sites_init(client);
 	bmem_leaks_init(client);
 	INIT_LIST_HEAD(&client->cached);
+	INIT_LIST_HEAD(&client->queued);
+	INIT_LIST_HEAD(&client->holder);
 	client->extents = RB_ROOT;
 	for (i = 0; i < SLAB_CLASSES; i++)
 		INIT_LIST_HEAD(&client->partial[i]);
@@ -275,6 +283,7 @@ void bmem_client_close(struct bmem_client *client)
 
 	mutex_lock(&client->lock);
 	client->dead = true;
+	bmem_cleanup_forget(client);
 	bmem_sites_settle(client);
 	bmem_tombstone_write(client);
 	bmem_leaks_release(client);
@@ -282,7 +291,7 @@ void bmem_client_close(struct bmem_client *client)
 	bmem_tensors_release(client);
 	bmem_backing_destroy(client);
 	WARN_ON_ONCE(client->attached || client->base || client->nr_chunks ||
-		     client->nr_cached);
+		     client->nr_cached || client->nr_queued);
 	bmem_placement_release(client);
 	bmem_window_destroy(&client->span_map);
 	bmem_ledger_destroy(client);
@@ -427,7 +436,7 @@ static int bind_pool(struct bmem_client *client, struct bmem_pool **pool)
 		return -EBUSY;
 	bmem_backing_trim(client, 0);
 	/* Killed: what is left belongs to the old pool. */
-	if (client->nr_cached)
+	if (client->nr_cached || client->nr_queued)
 		return -EINTR;
 	swap(*pool, client->pool);
 	WRITE_ONCE(client->reader.pool, client->pool->id);
@@ -624,6 +633,7 @@ static void fill_stats(struct bmem_client *client,
 	st->level = bmem_control_level(client);
 	st->policy = client->policy;
 	st->shared_bytes = (u64)client->nr_shares * BMEM_HUGE_SIZE;
+	st->queued_bytes = (u64)client->nr_queued * BMEM_HUGE_SIZE;
 }
 
 /* Replaces what the kernel must take for live by what the ledger says is. */
@@ -858,31 +868,71 @@ void bmem_clients_update(void)
 }
 
 /**
+ * bmem_clients_recall() - ask clients for their idle memory
+ * @pool: those of a pool, or NULL for all
+ *
+ * Those that stay busy for long are not: what they are at may be just that.
+ */
+void bmem_clients_recall(const struct bmem_pool *pool)
+{
+	struct bmem_client *client;
+	u64 id = 0, last = bmem_clients_last();
+	unsigned int tries = BMEM_REPORT_TRIES;
+
+	while ((client = bmem_client_next(id, last))) {
+		id = client->who.id;
+		if ((!pool || READ_ONCE(client->pool) == pool) &&
+		    !bmem_client_lock(client, &tries)) {
+			client->recalled_at = jiffies | 1;
+			bmem_control_recall(client);
+			mutex_unlock(&client->lock);
+		}
+		bmem_client_put(client);
+		cond_resched();
+	}
+}
+
+/* While the client is locked, its pool stays. */
+static unsigned long trim_counted(struct bmem_client *client,
+				  unsigned long keep, enum bmem_gain gain)
+{
+	unsigned long pages = bmem_backing_trim(client, keep);
+
+	bmem_cleanup_gain(client->pool, gain, pages);
+	return pages;
+}
+
+/**
  * bmem_clients_trim() - give back what clients of a pool have cached
  * @pool: pool
  * @keep: how many chunks each may keep
  * @recall: ask them for their idle slots, too
+ * @tries: times that the caller sleeps for clients that are busy
+ * @gain: what to count it as
  *
- * Clients that are busy are passed over: their lock may be held by a caller
+ * Clients that stay busy are passed over: their lock may be held by a caller
  * that waits for memory itself.  So are clients with many mappings.  A fatal
  * signal ends it.
  *
  * Return: how many pages went back.
  */
 unsigned long bmem_clients_trim(struct bmem_pool *pool, unsigned long keep,
-				bool recall)
+				bool recall, unsigned int tries,
+				enum bmem_gain gain)
 {
 	struct bmem_client *client;
 	u64 id = 0, last = bmem_clients_last();
 	unsigned long pages = 0;
+	unsigned int none = 0;
 
 	while (!fatal_signal_pending(current) &&
 	       (client = bmem_client_next(id, last))) {
 		id = client->who.id;
 		if (atomic_read(&client->maps) <= TRIM_MAPS_MAX &&
-		    mutex_trylock(&client->lock)) {
+		    lock_trying(client, READ_ONCE(client->pool) == pool ?
+					&tries : &none)) {
 			if (!client->dead && client->pool == pool) {
-				pages += bmem_backing_trim(client, keep);
+				pages += trim_counted(client, keep, gain);
 				if (recall)
 					bmem_control_recall(client);
 			}
@@ -908,7 +958,7 @@ static unsigned long trim_for(struct bmem_client *client, int error)
 
 	if (mutex_lock_killable(&client->lock))
 		return 0;
-	pages = bmem_backing_trim(client, 0);
+	pages = trim_counted(client, 0, BMEM_GAIN_EMERGENCY);
 	pool = client->pool;
 	mutex_unlock(&client->lock);
 
@@ -921,7 +971,9 @@ static unsigned long trim_for(struct bmem_client *client, int error)
 	recall = time_after_eq(jiffies, READ_ONCE(last_recall) + TRIM_PERIOD);
 	if (recall)
 		WRITE_ONCE(last_recall, jiffies);
-	return pages + bmem_clients_trim(pool, 0, recall);
+	return pages + bmem_clients_trim(pool, 0, recall,
+					 error == -ENOSPC ? TRIM_TRIES : 0,
+					 BMEM_GAIN_EMERGENCY);
 }
 
 /* One more try?  Takes back what is cached before it. */
@@ -1033,21 +1085,29 @@ int bmem_client_list(struct bmem_client *self, struct bmem_tensor_list *cmd)
 int bmem_client_trim(struct bmem_client *client, struct bmem_trim *cmd)
 {
 	unsigned long keep = cmd->keep_bytes / BMEM_HUGE_SIZE, pages;
+	bool queued = cmd->flags & BMEM_TRIM_QUEUED;
 	struct bmem_pool *pool;
 
-	if (cmd->flags & ~BMEM_TRIM_POOL)
+	if (cmd->flags & ~(BMEM_TRIM_POOL | BMEM_TRIM_QUEUED))
 		return -EOPNOTSUPP;
+	if (queued && cmd->keep_bytes)
+		return -EINVAL;
 	if (cmd->flags & BMEM_TRIM_POOL && !capable(CAP_SYS_ADMIN))
 		return -EPERM;
+	/* Then all that is cached may stay. */
+	if (queued)
+		keep = ULONG_MAX;
 	if (mutex_lock_killable(&client->lock))
 		return -EINTR;
-	pages = bmem_backing_trim(client, keep);
-	bmem_ledger_trim(client);
+	pages = trim_counted(client, keep, BMEM_GAIN_TRIM);
+	if (!queued)
+		bmem_ledger_trim(client);
 	pool = client->pool;
 	mutex_unlock(&client->lock);
 	/* Only compared with: it need not be there any more. */
 	if (cmd->flags & BMEM_TRIM_POOL)
-		pages += bmem_clients_trim(pool, keep, true);
+		pages += bmem_clients_trim(pool, keep, !queued, 0,
+					   BMEM_GAIN_TRIM);
 	cmd->trimmed_bytes = bmem_bytes(pages);
 	trace_bmem_trim(client->who.id, cmd->flags, cmd->trimmed_bytes);
 	return 0;

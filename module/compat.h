@@ -12,6 +12,7 @@
 #include <linux/cgroup.h>
 #include <linux/mm.h>
 #include <linux/rcupdate.h>
+#include <linux/shrinker.h>
 
 #include "bmem_probed.h"
 
@@ -38,5 +39,47 @@ static inline u64 bmem_current_cgroup(void)
 #endif
 	return id;
 }
+
+/*
+ * 6.7: the kernel allocates shrinkers, and they may go while they are at work.
+ * One of ours has no more than these two functions.
+ */
+typedef unsigned long (*bmem_shrink_fn)(struct shrinker *shrinker,
+					struct shrink_control *sc);
+
+#ifdef BMEM_HAVE_SHRINKER_ALLOC
+static inline struct shrinker *bmem_shrinker_add(bmem_shrink_fn count,
+						 bmem_shrink_fn scan)
+{
+	struct shrinker *shrinker = shrinker_alloc(0, "bmem");
+
+	if (!shrinker)
+		return NULL;
+	shrinker->count_objects = count;
+	shrinker->scan_objects = scan;
+	shrinker_register(shrinker);
+	return shrinker;
+}
+
+static inline void bmem_shrinker_remove(struct shrinker *shrinker)
+{
+	shrinker_free(shrinker);
+}
+#else
+static inline struct shrinker *bmem_shrinker_add(bmem_shrink_fn count,
+						 bmem_shrink_fn scan)
+{
+	static struct shrinker shrinker = { .seeks = DEFAULT_SEEKS };
+
+	shrinker.count_objects = count;
+	shrinker.scan_objects = scan;
+	return register_shrinker(&shrinker, "bmem") ? NULL : &shrinker;
+}
+
+static inline void bmem_shrinker_remove(struct shrinker *shrinker)
+{
+	unregister_shrinker(shrinker);
+}
+#endif
 
 #endif /* BMEM_COMPAT_H */

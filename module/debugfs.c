@@ -75,6 +75,7 @@ static void sum_clients(struct bmem_client_stats *sum)
 		sum->attached_bytes += st.attached_bytes;
 		sum->base_bytes += st.base_bytes;
 		sum->cached_bytes += st.cached_bytes;
+		sum->queued_bytes += st.queued_bytes;
 		sum->meta_bytes += st.meta_bytes;
 		sum->slots += st.slots;
 		sum->span_bytes += st.span_bytes;
@@ -104,6 +105,7 @@ static int stats_show(struct seq_file *m, void *v)
 	seq_printf(m, "attached_bytes: %llu\n", sum.attached_bytes);
 	seq_printf(m, "base_bytes: %llu\n", sum.base_bytes);
 	seq_printf(m, "cached_bytes: %llu\n", sum.cached_bytes);
+	seq_printf(m, "queued_bytes: %llu\n", sum.queued_bytes);
 	seq_printf(m, "meta_bytes: %llu\n", sum.meta_bytes);
 	seq_printf(m, "slots: %llu\n", sum.slots);
 	seq_printf(m, "span_bytes: %llu\n", sum.span_bytes);
@@ -486,6 +488,49 @@ static int overhead_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(overhead);
 
+static int pressure_show(struct seq_file *m, void *v)
+{
+	bmem_pressure_show(m);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(pressure);
+
+static int cleanup_show(struct seq_file *m, void *v)
+{
+	bmem_cleanup_show(m);
+	return 0;
+}
+
+static int cleanup_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, cleanup_show, NULL);
+}
+
+/* "flush": what is queued goes back before the write returns. */
+static ssize_t cleanup_write(struct file *file, const char __user *buf,
+			     size_t count, loff_t *ppos)
+{
+	char verb[16] = {};
+
+	if (count >= sizeof(verb))
+		return -EINVAL;
+	if (copy_from_user(verb, buf, count))
+		return -EFAULT;
+	if (strcmp(strim(verb), "flush"))
+		return -EINVAL;
+	bmem_cleanup_flush(NULL);
+	return count;
+}
+
+static const struct file_operations cleanup_fops = {
+	.owner = THIS_MODULE,
+	.open = cleanup_open,
+	.read = seq_read,
+	.write = cleanup_write,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
 /**
  * bmem_debugfs_init() - make the files
  */
@@ -502,6 +547,9 @@ void bmem_debugfs_init(void)
 	debugfs_create_file("events", 0444, dir, NULL, &events_fops);
 	bmem_placelist_debugfs(dir);
 	debugfs_create_file("overhead", 0444, dir, NULL, &overhead_fops);
+	debugfs_create_file("pressure", 0444, dir, NULL, &pressure_fops);
+	debugfs_create_file("cleanup", 0644, dir, NULL, &cleanup_fops);
+	bmem_shrink_debugfs(dir);
 	bmem_sitelist_debugfs(dir);
 	bmem_leaklist_debugfs(dir);
 	bmem_linklist_debugfs(dir);

@@ -34,7 +34,7 @@ void bmem_show_fdinfo(struct seq_file *m, struct file *file)
 	show_kib(m, "total", pool, st.live_bytes);
 	show_kib(m, "granted", pool, st.granted_bytes);
 	show_kib(m, "resident", pool, st.attached_bytes);
-	show_kib(m, "purgeable", pool, st.cached_bytes);
+	show_kib(m, "purgeable", pool, st.cached_bytes + st.queued_bytes);
 	show_kib(m, "peak", pool, st.peak_live_bytes);
 	show_kib(m, "idle", pool, st.idle_bytes);
 	seq_printf(m, "bmem-tensors:\t%llu\n", st.live_tensors);

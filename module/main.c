@@ -87,6 +87,109 @@ module_param_cb(promote_ms, &promote_ms_ops, &bmem_promote_ms, 0644);
 MODULE_PARM_DESC(promote_ms,
 		 "milliseconds between tries to move base pages to huge pages (default 1000)");
 
+/* What cleanup waits for, and for how long it goes on. */
+#define CLEANUP_BATCH_MAX	1024
+#define CLEANUP_MS_MAX		60000
+#define CLEANUP_SLICE_MIN	100
+#define CLEANUP_SLICE_MAX	1000000
+#define HYSTERESIS_MAX		20
+#define COOLDOWN_MAX		60000
+
+static int set_cleanup_batch(const char *val, const struct kernel_param *kp)
+{
+	return param_set_uint_minmax(val, kp, 0, CLEANUP_BATCH_MAX);
+}
+
+static const struct kernel_param_ops cleanup_batch_ops = {
+	.set = set_cleanup_batch,
+	.get = param_get_uint,
+};
+module_param_cb(cleanup_batch, &cleanup_batch_ops, &bmem_cleanup_batch, 0644);
+MODULE_PARM_DESC(cleanup_batch,
+		 "freed huge pages of a client that wait before they go back together (default 10)");
+
+static int set_cleanup_ms(const char *val, const struct kernel_param *kp)
+{
+	return param_set_uint_minmax(val, kp, 1, CLEANUP_MS_MAX);
+}
+
+static const struct kernel_param_ops cleanup_ms_ops = {
+	.set = set_cleanup_ms,
+	.get = param_get_uint,
+};
+module_param_cb(cleanup_idle_ms, &cleanup_ms_ops, &bmem_cleanup_idle_ms, 0644);
+MODULE_PARM_DESC(cleanup_idle_ms,
+		 "milliseconds without a further one after which fewer go back, too (default 100)");
+module_param_cb(cleanup_cache_ms, &cleanup_ms_ops, &bmem_cleanup_cache_ms,
+		0644);
+MODULE_PARM_DESC(cleanup_cache_ms,
+		 "milliseconds without use after which a client's cache goes back, unless it asked for its size (default 1000)");
+
+static int set_cleanup_slice(const char *val, const struct kernel_param *kp)
+{
+	return param_set_uint_minmax(val, kp, CLEANUP_SLICE_MIN,
+				     CLEANUP_SLICE_MAX);
+}
+
+static const struct kernel_param_ops cleanup_slice_ops = {
+	.set = set_cleanup_slice,
+	.get = param_get_uint,
+};
+module_param_cb(cleanup_slice_us, &cleanup_slice_ops, &bmem_cleanup_slice_us,
+		0644);
+MODULE_PARM_DESC(cleanup_slice_us,
+		 "microseconds after which cleanup lets others go first (default 2000)");
+
+static int set_pressure_levels(const char *val, const struct kernel_param *kp)
+{
+	return bmem_pressure_set_levels(val);
+}
+
+static int get_pressure_levels(char *buffer, const struct kernel_param *kp)
+{
+	return bmem_pressure_get_levels(buffer);
+}
+
+static const struct kernel_param_ops pressure_levels_ops = {
+	.set = set_pressure_levels,
+	.get = get_pressure_levels,
+};
+module_param_cb(pressure_levels, &pressure_levels_ops, NULL, 0644);
+MODULE_PARM_DESC(pressure_levels,
+		 "percentages of a pool's limit above which its pressure is raised, high, severe, critical (default 70,80,90,95)");
+
+static int set_hysteresis(const char *val, const struct kernel_param *kp)
+{
+	int rc = param_set_uint_minmax(val, kp, 0, HYSTERESIS_MAX);
+
+	if (!rc)
+		bmem_pressure_changed();
+	return rc;
+}
+
+static const struct kernel_param_ops hysteresis_ops = {
+	.set = set_hysteresis,
+	.get = param_get_uint,
+};
+module_param_cb(pressure_hysteresis, &hysteresis_ops,
+		&bmem_pressure_hysteresis, 0644);
+MODULE_PARM_DESC(pressure_hysteresis,
+		 "by how many percent pressure has to fall below a level to leave it (default 2)");
+
+static int set_cooldown(const char *val, const struct kernel_param *kp)
+{
+	return param_set_uint_minmax(val, kp, 0, COOLDOWN_MAX);
+}
+
+static const struct kernel_param_ops cooldown_ops = {
+	.set = set_cooldown,
+	.get = param_get_uint,
+};
+module_param_cb(pressure_cooldown_ms, &cooldown_ops,
+		&bmem_pressure_cooldown_ms, 0644);
+MODULE_PARM_DESC(pressure_cooldown_ms,
+		 "milliseconds between events of a pool's pressure that do not tell of more (default 100)");
+
 static const char * const levels[] = {
 	[BMEM_LEVEL_OFF] = "off",
 	[BMEM_LEVEL_COUNTS] = "counts",
@@ -258,6 +361,7 @@ union bmem_cmd {
 	struct bmem_leak_list leak_list;
 	struct bmem_events events;
 	struct bmem_link link;
+	struct bmem_pressure pressure;
 	u32 size;
 };
 
@@ -348,6 +452,7 @@ BMEM_OP_FN(growth_list, bmem_growth_list(client, &cmd->growth_list))
 BMEM_OP_FN(client_list, bmem_client_rows(&cmd->client_list))
 BMEM_OP_FN(tombstone_list, bmem_tombstone_rows(&cmd->tombstone_list))
 BMEM_OP_FN(tombstone_sites, bmem_tombstone_sites(&cmd->tombstone_sites))
+BMEM_OP_FN(pressure, bmem_pressure_query(client, &cmd->pressure))
 BMEM_OP_FN(tombstone_module, bmem_tombstone_module(&cmd->tombstone_module))
 BMEM_OP_FN(leak_scan, bmem_leak_scan(client, &cmd->leak_scan))
 BMEM_OP_FN(link, bmem_link(client, &cmd->link, false))
@@ -454,6 +559,7 @@ static const struct bmem_op ops[] = {
 	BMEM_OP(BMEM_LEAK_SCAN, leak_scan, cleared, OUT_DONE, false),
 	BMEM_OP(BMEM_LEAK_LIST, leak_list, __reserved2, OUT_DONE, false),
 	BMEM_OP(BMEM_GROWTH_LIST, growth_list, rows, OUT_DONE, false),
+	BMEM_OP(BMEM_PRESSURE, pressure, gained_bytes, OUT_DONE, false),
 };
 
 static const struct bmem_op *find_op(unsigned int cmd)
@@ -629,9 +735,18 @@ static int __init bmem_init(void)
 	if (rc)
 		goto err_vm;
 	bmem_poison_start();
+	rc = bmem_cleanup_start();
+	if (rc)
+		goto err_poison;
+	rc = bmem_pressure_start();
+	if (rc)
+		goto err_cleanup;
 	rc = pools_init();
 	if (rc)
-		goto err_promote;
+		goto err_pressure;
+	rc = bmem_shrink_start();
+	if (rc)
+		goto err_pools;
 	bmem_overhead_start();
 	bmem_debugfs_init();
 	rc = misc_register(&bmem_misc);
@@ -641,8 +756,18 @@ static int __init bmem_init(void)
 
 err_debugfs:
 	bmem_debugfs_exit();
+	bmem_shrink_stop();
+err_pools:
+	bmem_keeper_stop();
+	bmem_pressure_stop();
+	bmem_cleanup_stop();
 	bmem_pools_exit();
-err_promote:
+	goto err_poison;
+err_pressure:
+	bmem_pressure_stop();
+err_cleanup:
+	bmem_cleanup_stop();
+err_poison:
 	bmem_poison_stop();
 	bmem_promote_exit();
 err_vm:
@@ -676,6 +801,10 @@ static void __exit bmem_exit(void)
 	bmem_leak_stop();
 	bmem_sweep_stop();
 	bmem_promote_exit();
+	bmem_shrink_stop();
+	bmem_keeper_stop();
+	bmem_pressure_stop();
+	bmem_cleanup_stop();
 	bmem_pools_exit();
 	bmem_poison_stop();
 	bmem_vm_exit();

@@ -96,6 +96,7 @@ static void show_time(struct seq_file *m, u64 up)
 	seq_printf(m, "up_ns: %llu\n", up);
 	seq_printf(m, "sweeps_ns: %llu\n", bmem_sweeps_ns());
 	show_share(m, "sweeps", share_of(bmem_sweeps_ns(), up));
+	seq_printf(m, "sweeps_asked: %llu\n", bmem_sweeps_asked());
 	seq_printf(m, "hooks_ns: %llu\n", bmem_site_hooks_ns());
 	show_share(m, "hooks", share_of(bmem_site_hooks_ns(), up));
 }

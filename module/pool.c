@@ -191,6 +191,7 @@ static void count_attached(struct bmem_pool *pool, struct bmem_node *node,
 		node->base++;
 	if (pool->attached > pool->peak_attached)
 		pool->peak_attached = pool->attached;
+	bmem_pressure_check(pool);
 }
 
 /* Memory may fail while it waits on a list: such a page is passed over. */
@@ -634,6 +635,7 @@ unsigned long bmem_pool_give(struct bmem_pool *pool, struct list_head *gone)
 		}
 	}
 	work |= pool->owned < pool->reserve;
+	bmem_pressure_check(pool);
 	spin_unlock(&pool->lock);
 
 	list_for_each_entry_safe(page, next, &to_system, lru) {
@@ -766,8 +768,9 @@ static int fill_reserve(struct bmem_pool *pool)
 }
 
 /* Give back free owned pages that the reservation does not ask for. */
-static void drain_reserve(struct bmem_pool *pool)
+static unsigned long drain_reserve(struct bmem_pool *pool)
 {
+	unsigned long pages = 0;
 	struct page *page;
 	bool dirty;
 	int nid;
@@ -783,9 +786,11 @@ static void drain_reserve(struct bmem_pool *pool)
 			if (!page)
 				break;
 			put_page(page);
+			pages += BMEM_HUGE_PAGES;
 			cond_resched();
 		}
 	}
+	return pages;
 }
 
 /* ---- keeper ---------------------------------------------------------------- */
@@ -830,6 +835,7 @@ static void watch_escaped(struct bmem_pool *pool, struct bmem_node *node)
 
 		spin_lock(&pool->lock);
 		watch_some(pool, node, some, &freed);
+		bmem_pressure_check(pool);
 		spin_unlock(&pool->lock);
 		left -= some;
 		cond_resched();
@@ -1148,6 +1154,7 @@ struct bmem_pool *bmem_pool_create(struct bmem_pool_create *cmd)
 	pool->limit = cmd->limit_bytes >> PAGE_SHIFT;
 	pool->reserve = cmd->reserve_bytes >> PAGE_SHIFT;
 	strscpy(pool->name, cmd->name, sizeof(pool->name));
+	bmem_pressure_init(pool);
 
 	rc = set_gid(pool, cmd->gid) ?:
 	     fill_reserve(pool) ?: pool_register(pool);
@@ -1233,6 +1240,7 @@ static void set_bounds(struct bmem_pool *pool, u64 limit, u64 reserve)
 	spin_lock(&pool->lock);
 	pool->limit = limit >> PAGE_SHIFT;
 	pool->reserve = reserve >> PAGE_SHIFT;
+	bmem_pressure_cross(pool);
 	spin_unlock(&pool->lock);
 }
 
@@ -1401,6 +1409,61 @@ int bmem_pool_stats(struct bmem_pool_stats *st)
 }
 
 /**
+ * bmem_pool_held() - what is out
+ * @pool: pool
+ *
+ * Return: pages that clients hold, or let go while somebody else pins them.
+ */
+unsigned long bmem_pool_held(struct bmem_pool *pool)
+{
+	unsigned long held;
+
+	spin_lock(&pool->lock);
+	held = pool_held(pool);
+	spin_unlock(&pool->lock);
+	return held;
+}
+
+/**
+ * bmem_pool_owns() - is a page of its pool's reservation?
+ * @page: huge page that a client has
+ *
+ * Return: whether it goes back to the reservation, rather than to the system.
+ */
+bool bmem_pool_owns(const struct page *page)
+{
+	return page_private(page) == BMEM_PAGE_OWNED;
+}
+
+/**
+ * bmem_pool_drain() - give free pages beyond the reservation to the system
+ * @pool: pool
+ *
+ * Return: how many.
+ */
+unsigned long bmem_pool_drain(struct bmem_pool *pool)
+{
+	return drain_reserve(pool);
+}
+
+/**
+ * bmem_pools_each() - do something for every pool that can be found
+ * @fn: what; with bmem_registry_lock held
+ * @arg: for @fn
+ */
+void bmem_pools_each(void (*fn)(struct bmem_pool *pool, void *arg), void *arg)
+{
+	struct bmem_pool *pool;
+	unsigned long id;
+
+	mutex_lock(&bmem_registry_lock);
+	xa_for_each(&bmem_pools, id, pool)
+		if (pool->published)
+			fn(pool, arg);
+	mutex_unlock(&bmem_registry_lock);
+}
+
+/**
  * bmem_pool_may_bind() - may the caller draw from this pool?
  * @pool: pool
  *
@@ -1443,14 +1506,25 @@ int bmem_pools_init(u64 limit, u64 reserve)
 }
 
 /**
- * bmem_pools_exit() - stop the keeper and unmake all pools
+ * bmem_keeper_stop() - stop the keeper; no client is left
+ *
+ * After this no pool changes by itself.
+ */
+void bmem_keeper_stop(void)
+{
+	kthread_stop(keeper);
+}
+
+/**
+ * bmem_pools_exit() - unmake all pools
+ *
+ * The keeper is stopped, and so is everybody else who looks at pools.
  */
 void bmem_pools_exit(void)
 {
 	struct bmem_pool *pool;
 	unsigned long id;
 
-	kthread_stop(keeper);
 	xa_for_each(&bmem_pools, id, pool) {
 		xa_erase(&bmem_pools, id);
 		pool_free(pool);

@@ -425,6 +425,7 @@ int bmem_slots_put(struct bmem_client *client, struct bmem_slots *cmd)
 		if (cmd->nr)
 			bmem_pool_freed(client->pool);
 		mutex_unlock(&client->lock);
+		bmem_cleanup_kick(client);
 		trace_bmem_slots_put(client->who.id, cmd->nr);
 	}
 	kfree(names);

@@ -39,6 +39,8 @@ static void sweep_work(struct work_struct *work);
 static struct workqueue_struct *sweep_wq;
 static DECLARE_DELAYED_WORK(sweep_dwork, sweep_work);
 static atomic64_t sweeps_ns = ATOMIC64_INIT(0);
+/* Sweeps because of an event; of events' worker. */
+static u64 sweeps_asked;
 
 /**
  * struct tally - what a sweep has found of one site
@@ -84,6 +86,16 @@ struct sweep {
 u64 bmem_sweeps_ns(void)
 {
 	return atomic64_read(&sweeps_ns);
+}
+
+/**
+ * bmem_sweeps_asked() - sweeps that were made because of an event
+ *
+ * Return: that.
+ */
+u64 bmem_sweeps_asked(void)
+{
+	return READ_ONCE(sweeps_asked);
 }
 
 /* ---- generations --------------------------------------------------------------------- */
@@ -506,6 +518,27 @@ void bmem_sweep_soon(struct bmem_client *client)
 {
 	if (sweep_wanted(client) && !delayed_work_pending(&sweep_dwork))
 		sweep_later();
+}
+
+/**
+ * bmem_sweep_now() - what a client holds has just changed by much
+ * @client: client, not locked
+ *
+ * A sweep of it that is not due by the clock, unless the last one is too near
+ * for what it costs.
+ */
+void bmem_sweep_now(struct bmem_client *client)
+{
+	u64 now = ktime_get_ns();
+	u64 least = max_t(u64, SWEEP_MS * NSEC_PER_MSEC / 10,
+			  client->sites.cost * SWEEP_SHARE);
+
+	if (!sweep_wanted(client) ||
+	    now - READ_ONCE(client->sites.swept) < least)
+		return;
+	WRITE_ONCE(client->sites.swept, now);
+	bmem_sweep(client, false);
+	sweeps_asked++;
 }
 
 /**

@@ -809,6 +809,7 @@ int bmem_tensor_free(struct bmem_client *client, struct bmem_free *cmd)
 	if (cmd->freed)
 		bmem_pool_freed(client->pool);
 	mutex_unlock(&client->lock);
+	bmem_cleanup_kick(client);
 	if (copy_to_user(u64_to_user_ptr(cmd->entries), entries,
 			 array_size(cmd->nr, sizeof(*entries))))
 		rc = -EFAULT;

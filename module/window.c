@@ -103,6 +103,31 @@ void bmem_window_remove(struct window *w, unsigned long index)
 }
 
 /**
+ * bmem_window_try_remove() - the same for reclaim: waits for nobody
+ * @w: window, its client locked
+ * @index: number of the page
+ *
+ * Return: false when somebody has the page locked, and it stays.
+ */
+bool bmem_window_try_remove(struct window *w, unsigned long index)
+{
+	struct page *page = xa_load(&w->pages, index);
+
+	lockdep_assert_held(&w->client->lock);
+	if (!page)
+		return true;
+	if (!trylock_page(page))
+		return false;
+	xa_erase(&w->pages, index);
+	unlock_page(page);
+	w->nr--;
+	unmap_mapping_range(w->client->inode->i_mapping,
+			    w->offset + bmem_bytes(index), PAGE_SIZE, 1);
+	put_page(page);
+	return true;
+}
+
+/**
  * bmem_window_destroy() - take all pages away
  * @w: window of a client that dies; nobody maps it
  */

@@ -168,6 +168,12 @@ static const struct wrong wrongs[] = {
 	W(POOLS, bmem_pool_list, ids, 0, EFAULT),
 	W(POOLS, bmem_pool_list, ids, ~0ULL, EFAULT),
 
+	WF(TRIM, BMEM_TRIM_QUEUED, bmem_trim, keep_bytes, 1, EINVAL),
+	WF(TRIM, BMEM_TRIM_QUEUED, bmem_trim, keep_bytes, ~0ULL, EINVAL),
+	W(PRESSURE, bmem_pressure, pool, NO_POOL, ENOENT),
+	W(PRESSURE, bmem_pressure, nid, 1, EINVAL),
+	WF(PRESSURE, BMEM_STATS_NODE, bmem_pressure, nid, 4096, EINVAL),
+	WF(PRESSURE, BMEM_STATS_NODE, bmem_pressure, nid, 0xffffffff, EINVAL),
 	W(POOL_STATS, bmem_pool_stats, pool, NO_POOL, ENOENT),
 	W(POOL_STATS, bmem_pool_stats, nid, 1, EINVAL),
 	WF(POOL_STATS, BMEM_STATS_NODE, bmem_pool_stats, nid, 4096, EINVAL),

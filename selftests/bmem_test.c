@@ -139,7 +139,23 @@ int bt_info_at(int fd, __u64 offset, struct bmem_tensor_info *info)
 	return bt_call(fd, BMEM_TENSOR_INFO, info);
 }
 
+void bt_settle(int fd)
+{
+	if (geteuid() || bt_write_file(BT_DEBUGFS "/cleanup", "flush"))
+		bt_trim(fd, BMEM_TRIM_QUEUED, 0, NULL);
+}
+
 int bt_client_stats(int fd, __u64 id, struct bmem_client_stats *st)
+{
+	int ret = bt_client_now(fd, id, st);
+
+	if (ret || !st->queued_bytes)
+		return ret;
+	bt_settle(fd);
+	return bt_client_now(fd, id, st);
+}
+
+int bt_client_now(int fd, __u64 id, struct bmem_client_stats *st)
 {
 	*st = (struct bmem_client_stats){
 		.size = sizeof(*st), .client_id = id,
@@ -216,12 +232,25 @@ int bt_pool_resize(int fd, int pool, __u32 flags, __u64 limit, __u64 reserve)
 
 int bt_pool_stats(int fd, int pool, struct bmem_pool_stats *st)
 {
+	bt_settle(fd);
+	return bt_pool_now(fd, pool, st);
+}
+
+int bt_pool_now(int fd, int pool, struct bmem_pool_stats *st)
+{
 	*st = (struct bmem_pool_stats){ .size = sizeof(*st), .pool = pool };
 	return bt_call(fd, BMEM_POOL_STATS, st);
 }
 
+int bt_pressure(int fd, int pool, struct bmem_pressure *p)
+{
+	*p = (struct bmem_pressure){ .size = sizeof(*p), .pool = pool };
+	return bt_call(fd, BMEM_PRESSURE, p);
+}
+
 int bt_pool_stats_node(int fd, int pool, int nid, struct bmem_pool_stats *st)
 {
+	bt_settle(fd);
 	*st = (struct bmem_pool_stats){
 		.size = sizeof(*st), .flags = BMEM_STATS_NODE,
 		.pool = pool, .nid = nid,
@@ -356,7 +385,7 @@ static const char *bt_sum_rows(const struct bmem_tensor *rows, int nr,
 static const char *bt_check_client(const struct bmem_client_stats *st, int nr,
 				   const struct bt_sums *sums)
 {
-	__u64 held = st->attached_bytes - st->cached_bytes;
+	__u64 held = st->attached_bytes - st->cached_bytes - st->queued_bytes;
 
 	if (st->live_tensors != (__u64)nr || st->live_bytes != sums->bytes ||
 	    st->granted_bytes - st->idle_bytes != sums->granted)
@@ -374,7 +403,8 @@ static const char *bt_check_client(const struct bmem_client_stats *st, int nr,
 		return BT_FAIL("not live %llu <= granted %llu <= attached %llu",
 			       st->live_bytes, st->granted_bytes, st->attached_bytes);
 	if (st->base_bytes > st->attached_bytes ||
-	    st->cached_bytes > st->attached_bytes - st->base_bytes)
+	    st->cached_bytes + st->queued_bytes >
+	    st->attached_bytes - st->base_bytes)
 		return BT_FAIL("base %llu and cached %llu exceed attached %llu",
 			       st->base_bytes, st->cached_bytes, st->attached_bytes);
 	if (st->cached_bytes > st->cache_limit_bytes)
@@ -417,19 +447,41 @@ const char *bt_check_parts(int fd, int pool)
 	return bt_pool_parts(&p);
 }
 
+/* The pool's figures, and the sum of its clients', of the same moment. */
+static int bt_pool_and_clients(int fd, int pool, struct bmem_pool_stats *p,
+			       __u64 *sum)
+{
+	struct bmem_pool_stats after;
+	int i, ret;
+
+	for (i = 0; i < 50; i++) {
+		ret = bt_pool_stats(fd, pool, p);
+		if (ret)
+			return ret;
+		if (bt_table_sum("clients", "pool", p->name, "attached", sum))
+			return -ENODATA;
+		ret = bt_pool_now(fd, pool, &after);
+		/* Cleanup is at work by itself. */
+		if (ret || after.attached_bytes == p->attached_bytes)
+			return ret;
+	}
+	return 0;
+}
+
 const char *bt_check_pool(int fd, int pool)
 {
 	struct bmem_pool_stats p;
 	const char *bad;
 	__u64 sum;
+	int ret = bt_pool_and_clients(fd, pool, &p, &sum);
 
-	if (bt_pool_stats(fd, pool, &p))
+	if (ret && ret != -ENODATA)
 		return BT_FAIL("no stats of pool %d", pool);
 	bad = bt_pool_parts(&p);
 	if (bad)
 		return bad;
 	/* debugfs is root's; others have checked what they can see. */
-	if (bt_table_sum("clients", "pool", p.name, "attached", &sum))
+	if (ret)
 		return geteuid() ? NULL : BT_FAIL("no table of clients in debugfs");
 	if (sum != p.attached_bytes + p.shared_bytes)
 		return BT_FAIL("clients of pool %d hold %llu, the pool says %llu and %llu shared",

@@ -63,7 +63,13 @@ int bt_free(int fd, struct bmem_free_entry *e, unsigned int nr,
 int bt_free1(int fd, __u64 handle);
 int bt_info(int fd, __u64 handle, struct bmem_tensor_info *info);
 int bt_info_at(int fd, __u64 offset, struct bmem_tensor_info *info);
+/*
+ * Stats are looked at when what FREE has queued has gone back: how long that
+ * takes by itself is for the tests of cleanup, which use the _now variants.
+ */
+void bt_settle(int fd);
 int bt_client_stats(int fd, __u64 id, struct bmem_client_stats *st);
+int bt_client_now(int fd, __u64 id, struct bmem_client_stats *st);
 int bt_trim(int fd, __u32 flags, __u64 keep, __u64 *trimmed);
 
 /* All live tensors of a client, by offset; *@out is the caller's to free. */
@@ -74,6 +80,8 @@ int bt_pool_create(int fd, const char *name, __u64 limit, __u64 reserve);
 int bt_pool_destroy(int fd, int pool);
 int bt_pool_resize(int fd, int pool, __u32 flags, __u64 limit, __u64 reserve);
 int bt_pool_stats(int fd, int pool, struct bmem_pool_stats *st);
+int bt_pool_now(int fd, int pool, struct bmem_pool_stats *st);
+int bt_pressure(int fd, int pool, struct bmem_pressure *p);
 int bt_pool_stats_node(int fd, int pool, int nid, struct bmem_pool_stats *st);
 
 /**

@@ -257,6 +257,11 @@ static void good_pool_stats(struct ctx *x, union any *a)
 	a->pool_stats.pool = x->c.pool;
 }
 
+static void good_pressure(struct ctx *x, union any *a)
+{
+	a->pressure.pool = x->c.pool;
+}
+
 static void slots_call(struct ctx *x, unsigned long cmd, unsigned int nr)
 {
 	struct bmem_slots arg = {
@@ -331,7 +336,7 @@ const struct call calls[CALLS] = {
 		good_list, undo_nothing),
 	[STATS] = GROWN(CLIENT_STATS, bmem_client_stats, escaped_bytes, 2, true,
 		good_plain, undo_nothing),
-	[TRIM] = CALL(TRIM, bmem_trim, 1, true,
+	[TRIM] = CALL(TRIM, bmem_trim, 3, true,
 		good_trim, undo_nothing),
 	[CREATE] = CALL(POOL_CREATE, bmem_pool_create, 0, true,
 		good_create, undo_create),
@@ -377,6 +382,8 @@ const struct call calls[CALLS] = {
 		good_growth_list, undo_nothing),
 	[CLONE] = CALL(CLONE, bmem_clone, 0, true,
 		good_plain, undo_clone),
+	[PRESSURE] = CALL(PRESSURE, bmem_pressure, 1, true,
+		good_pressure, undo_nothing),
 };
 
 void make_good(struct ctx *x, int i, union any *a)
@@ -436,6 +443,9 @@ int ctx_open(struct ctx *x, int pool)
 	int i, ret = bt_client_open_cloneable(&x->c, pool);
 	union any a;
 
+	/* Asked for, so that it is not given back between two looks at it. */
+	if (!ret)
+		ret = bt_bind_cache(x->c.fd, 2 * BT_HUGE);
 	for (i = 0; i < FRAMES; i++)
 		x->frames[i] = (struct bmem_frame){ i ? 1 : 0, 0, 4096 * i + 5 };
 	for (i = 0; i < 2 && !ret; i++) {

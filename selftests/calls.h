@@ -48,6 +48,7 @@ union any {
 	struct bmem_leak_list leak_list;
 	struct bmem_events events;
 	struct bmem_link link;
+	struct bmem_pressure pressure;
 	unsigned char bytes[8192];
 };
 
@@ -118,7 +119,8 @@ enum call_index {
 	DESTROY, RESIZE, POOLS, POOL_STATS, SLOTS_GET, SLOTS_PUT, MODULE,
 	MODULE_INFO, SITE_LIST, SITE_FRAMES, CLIENT_LIST, TOMBSTONE_LIST,
 	TOMBSTONE_SITES, TOMBSTONE_MODULE, LEAK_SCAN, LEAK_LIST, EVENTS, LINK,
-	UNLINK, GROWTH_LIST, CLONE, CALLS,
+	UNLINK, GROWTH_LIST, CLONE, PRESSURE,
+	CALLS,
 };
 
 extern const struct call calls[CALLS];

@@ -332,6 +332,7 @@ static void fill(union any *a, int call, struct scratch *s, struct attack *at,
 		a->pools.ids = (uintptr_t)s->ids;
 		break;
 	case POOL_STATS:
+	case PRESSURE:
 	case DESTROY:
 	case RESIZE:
 		a->pool_stats.pool = bt_random(rnd) % 4;

@@ -348,7 +348,9 @@ enum bmem_placement {
  *	it is set, an eighth of the most that the client ever held, at least
  *	one huge page, at most what the module's parameter cache_mib says;
  *	in libbmem's fallback three eighths, as long as they were used lately,
- *	or all where getting them again takes too much of the process's time
+ *	or all where getting them again takes too much of the process's time;
+ *	what is not set is not kept for ever either, and at the level
+ *	%BMEM_PRESSURE_HIGH nothing is
  * @label: what reports call this client; ends with a zero, control characters
  *	are refused
  * @level: enum bmem_level; the lower of it and the module's parameter level
@@ -764,6 +766,9 @@ struct bmem_tensor_list {
  * @policy: out, enum bmem_placement that was asked for
  * @shared_bytes: out, part of @attached_bytes that clones, or what this is a
  *	clone of, have too
+ * @queued_bytes: out, part of @attached_bytes in huge pages with no tensor that
+ *	leave soon, unless the client's next tensors come first; not part of
+ *	@cached_bytes
  *
  * At any moment @live_bytes <= @granted_bytes <= @attached_bytes.
  *
@@ -809,6 +814,7 @@ struct bmem_client_stats {
 	__u32 level;
 	__u32 policy;
 	__aligned_u64 shared_bytes;
+	__aligned_u64 queued_bytes;
 };
 
 /**
@@ -1651,17 +1657,24 @@ struct bmem_link {
 
 /** define BMEM_TRIM_POOL - every client of this client's pool; CAP_SYS_ADMIN */
 #define BMEM_TRIM_POOL		(1U << 0)
+/** define BMEM_TRIM_QUEUED - only what leaves soon anyway; @keep_bytes must be 0 */
+#define BMEM_TRIM_QUEUED	(1U << 1)
 
 /**
  * struct bmem_trim - BMEM_TRIM: give back huge pages that hold no tensor
  * @size: sizeof(struct bmem_trim)
- * @flags: 0 or %BMEM_TRIM_POOL
+ * @flags: BMEM_TRIM_*
  * @keep_bytes: how many bytes of cached huge pages each client may keep
  * @trimmed_bytes: out, how many bytes went back to the pool
  *
  * With %BMEM_TRIM_POOL, clients that are busy in another call are passed over,
  * and those whose space is mapped in many places; bmem_control.recall of all
  * others counts up.  The ledger's unused pages go, too; they are not counted.
+ *
+ * With %BMEM_TRIM_QUEUED, only what FREE has queued (bmem_client_stats
+ * .queued_bytes) goes: now, and not a moment later; nobody is asked for more.
+ *
+ * Errors: %EINVAL for @keep_bytes with %BMEM_TRIM_QUEUED; %EPERM.
  */
 struct bmem_trim {
 	__u32 size;
@@ -1847,6 +1860,111 @@ struct bmem_pool_stats {
 	__aligned_u64 shared_bytes;
 };
 
+/**
+ * enum bmem_pressure_level - how much of its limit a pool has out
+ * @BMEM_PRESSURE_NONE: room
+ * @BMEM_PRESSURE_RAISED: above 70 %: what was freed goes back at once
+ * @BMEM_PRESSURE_HIGH: above 80 %: nothing that holds no tensor stays with a
+ *	client
+ * @BMEM_PRESSURE_SEVERE: above 90 %: clients are asked for idle memory, too
+ * @BMEM_PRESSURE_CRITICAL: above 95 %: compaction is asked for, and cleanup
+ *	waits for clients that are busy
+ *
+ * The percentages are the module's parameter pressure_levels.  A level is left
+ * only when it is below its percentage by pressure_hysteresis.
+ */
+enum bmem_pressure_level {
+	BMEM_PRESSURE_NONE = 0,
+	BMEM_PRESSURE_RAISED = 1,
+	BMEM_PRESSURE_HIGH = 2,
+	BMEM_PRESSURE_SEVERE = 3,
+	BMEM_PRESSURE_CRITICAL = 4,
+};
+
+/** define BMEM_PRESSURE_LEVELS - how many of them there are */
+#define BMEM_PRESSURE_LEVELS	5
+
+/**
+ * enum bmem_gain - by what memory came back
+ * @BMEM_GAIN_DEFERRED: FREE had queued it, and enough was queued, or the client
+ *	was quiet
+ * @BMEM_GAIN_IMMEDIATE: likewise, under pressure
+ * @BMEM_GAIN_EMERGENCY: likewise, at the level %BMEM_PRESSURE_CRITICAL, or
+ *	since an ALLOC could not do without
+ * @BMEM_GAIN_CACHE: a client's cache that was not used any more
+ * @BMEM_GAIN_PRESSURE: a client's cache, under pressure
+ * @BMEM_GAIN_RECALL: what clients gave back within a second of being asked
+ * @BMEM_GAIN_RESERVE: free pages beyond the reservation
+ * @BMEM_GAIN_SHRINK: cached or queued, since the system had no memory
+ * @BMEM_GAIN_OOM: likewise, when it was about to kill for it
+ * @BMEM_GAIN_TRIM: TRIM asked for it
+ * @BMEM_GAIN_REUSED: the client's own next tensors took back what was queued
+ */
+enum bmem_gain {
+	BMEM_GAIN_DEFERRED = 0,
+	BMEM_GAIN_IMMEDIATE = 1,
+	BMEM_GAIN_EMERGENCY = 2,
+	BMEM_GAIN_CACHE = 3,
+	BMEM_GAIN_PRESSURE = 4,
+	BMEM_GAIN_RECALL = 5,
+	BMEM_GAIN_RESERVE = 6,
+	BMEM_GAIN_SHRINK = 7,
+	BMEM_GAIN_OOM = 8,
+	BMEM_GAIN_TRIM = 9,
+	BMEM_GAIN_REUSED = 10,
+};
+
+/** define BMEM_GAINS - how many of them there are */
+#define BMEM_GAINS		11
+
+/**
+ * struct bmem_pressure - BMEM_PRESSURE: how pressed a pool is
+ * @size: sizeof(struct bmem_pressure)
+ * @flags: 0 or %BMEM_STATS_NODE
+ * @pool: in, id of the pool
+ * @nid: in, NUMA node with %BMEM_STATS_NODE, else must be 0
+ * @level: out, enum bmem_pressure_level
+ * @permille: out, what clients hold, or let go while somebody else pins it, in
+ *	thousandths of the limit, rounded up; of a node, of the limit or of the
+ *	node's memory, whichever is less
+ * @held_bytes: out, that
+ * @limit_bytes: out, what it is compared with
+ * @queued_bytes: out, part that leaves soon (of all nodes, as all below)
+ * @cached_bytes: out, part that clients keep for their next tensors
+ * @trend: out, bytes a second by which @held_bytes has grown or, below 0,
+ *	fallen lately
+ * @events: out, PRESSURE events raised
+ * @recalls: out, times that clients were asked for idle memory
+ * @compactions: out, times that compaction was asked for
+ * @level_ms: out, milliseconds spent in each level
+ * @entered: out, how often each was entered
+ * @gained_bytes: out, what came back, by enum bmem_gain
+ *
+ * Anybody may ask about any pool, as with POOL_STATS.  A node's @level is that
+ * of its @permille, without hysteresis.
+ *
+ * Errors: %ENOENT for no such pool; %EINVAL for a node that there is not.
+ */
+struct bmem_pressure {
+	__u32 size;
+	__u32 flags;
+	__u32 pool;
+	__u32 nid;
+	__u32 level;
+	__u32 permille;
+	__aligned_u64 held_bytes;
+	__aligned_u64 limit_bytes;
+	__aligned_u64 queued_bytes;
+	__aligned_u64 cached_bytes;
+	__s64 trend;
+	__aligned_u64 events;
+	__aligned_u64 recalls;
+	__aligned_u64 compactions;
+	__aligned_u64 level_ms[BMEM_PRESSURE_LEVELS];
+	__aligned_u64 entered[BMEM_PRESSURE_LEVELS];
+	__aligned_u64 gained_bytes[BMEM_GAINS];
+};
+
 /* Numbers below 0x40 stay unused: the VFS takes some small ones for itself. */
 #define BMEM_QUERY		_IO(BMEM_IOC_TYPE, 0x40)
 #define BMEM_BIND		_IO(BMEM_IOC_TYPE, 0x41)
@@ -1879,5 +1997,6 @@ struct bmem_pool_stats {
 #define BMEM_LEAK_SCAN		_IO(BMEM_IOC_TYPE, 0x5c)
 #define BMEM_LEAK_LIST		_IO(BMEM_IOC_TYPE, 0x5d)
 #define BMEM_GROWTH_LIST	_IO(BMEM_IOC_TYPE, 0x5e)
+#define BMEM_PRESSURE		_IO(BMEM_IOC_TYPE, 0x5f)
 
 #endif /* _UAPI_LINUX_BMEM_H */

@@ -985,6 +985,19 @@ int bmem_pool_list(struct bmem_client *client, uint32_t *ids, uint32_t nr);
 int bmem_pool_stats(struct bmem_client *client, struct bmem_pool_stats *stats);
 
 /**
+ * bmem_pool_pressure() - how pressed a pool is, and what was done about it
+ * @client: client; only its descriptor is used
+ * @pressure: in and out, see struct bmem_pressure; the caller sets
+ *	@pressure->size and @pressure->pool
+ *
+ * Without the module it tells how much is out; nothing is ever done about it.
+ *
+ * Return: 0, -EINVAL, -E2BIG, -EOPNOTSUPP or -ENOENT.
+ */
+int bmem_pool_pressure(struct bmem_client *client,
+		       struct bmem_pressure *pressure);
+
+/**
  * bmem_scope_push() - label what the calling thread allocates from now on
  * @name: what the memory is for, 1 to %BMEM_LABEL_LEN - 1 bytes; NULL or empty
  *	changes nothing, but has to be popped as well

@@ -247,8 +247,13 @@ static int do_trim(struct arena *a, void *arg)
 {
 	struct bmem_trim *cmd = arg;
 
-	if (cmd->flags & ~BMEM_TRIM_POOL)
+	if (cmd->flags & ~(BMEM_TRIM_POOL | BMEM_TRIM_QUEUED))
 		return -EOPNOTSUPP;
+	/* What is freed here is cached, or gone at once. */
+	if (cmd->flags & BMEM_TRIM_QUEUED) {
+		cmd->trimmed_bytes = 0;
+		return cmd->keep_bytes ? -EINVAL : 0;
+	}
 	/* This client is the pool's only one. */
 	return arena_trim(a, cmd);
 }
@@ -288,15 +293,55 @@ static int do_pool_stats(struct arena *a, void *arg)
 	return arena_pool_stats(a, st);
 }
 
+/*
+ * What is out, against the limit.  Events have a hysteresis, which is the
+ * listener's; this is the level without one.
+ */
+static int do_pressure(struct arena *a, void *arg)
+{
+	static const uint32_t above[] = { 700, 800, 900, 950 };
+	struct bmem_pressure *p = arg;
+	struct bmem_pool_stats st = { .size = sizeof(st) };
+	struct bmem_client_stats cs = { .size = sizeof(cs) };
+	int ret;
+
+	if (p->flags & ~BMEM_STATS_NODE)
+		return -EOPNOTSUPP;
+	if (p->nid)
+		return -EINVAL;
+	if (p->pool != BMEM_POOL_DEFAULT)
+		return -ENOENT;
+	ret = arena_pool_stats(a, &st);
+	if (!ret)
+		ret = arena_stats(a, &cs);
+	if (ret)
+		return ret;
+	*p = (struct bmem_pressure) {
+		.size = p->size,
+		.flags = p->flags,
+		.held_bytes = st.attached_bytes,
+		.limit_bytes = st.limit_bytes,
+		.cached_bytes = cs.cached_bytes,
+	};
+	if (st.limit_bytes)
+		p->permille = (st.attached_bytes * 1000 + st.limit_bytes - 1) /
+			      st.limit_bytes;
+	while (p->level < ARRAY_SIZE(above) && p->permille > above[p->level])
+		p->level++;
+	return 0;
+}
+
 /**
  * struct abi_call - one call of the ABI
  * @fn: does it; NULL for what the fallback cannot do
- * @size: length of its argument, so far the shortest allowed too
+ * @size: length of its argument
+ * @min: the shortest allowed, where its struct has grown; else 0
  * @back: written back on failure as well, for what its text promises then
  */
 struct abi_call {
 	int (*fn)(struct arena *a, void *arg);
 	uint32_t size;
+	uint32_t min;
 	bool back;
 };
 
@@ -312,7 +357,8 @@ static const struct abi_call calls[] = {
 	CALL(BMEM_FREE, bmem_free, .fn = do_free),
 	CALL(BMEM_TENSOR_INFO, bmem_tensor_info, .fn = do_info),
 	CALL(BMEM_TENSOR_LIST, bmem_tensor_list, .fn = do_list),
-	CALL(BMEM_CLIENT_STATS, bmem_client_stats, .fn = do_stats),
+	CALL(BMEM_CLIENT_STATS, bmem_client_stats, .fn = do_stats,
+	     .min = offsetof(struct bmem_client_stats, queued_bytes)),
 	CALL(BMEM_TRIM, bmem_trim, .fn = do_trim),
 	CALL(BMEM_POOL_CREATE, bmem_pool_create),
 	CALL(BMEM_POOL_DESTROY, bmem_pool_destroy),
@@ -339,6 +385,7 @@ static const struct abi_call calls[] = {
 	CALL(BMEM_LEAK_LIST, bmem_leak_list),
 	/* Nobody looks at it from time to time. */
 	CALL(BMEM_GROWTH_LIST, bmem_growth_list),
+	CALL(BMEM_PRESSURE, bmem_pressure, .fn = do_pressure),
 };
 
 union abi_arg {
@@ -369,6 +416,7 @@ union abi_arg {
 	struct bmem_leak_list leak_list;
 	struct bmem_link link;
 	struct bmem_growth_list growth_list;
+	struct bmem_pressure pressure;
 };
 
 static int memfd_call(struct bmem_client *c, unsigned long cmd, void *user)
@@ -386,7 +434,8 @@ static int memfd_call(struct bmem_client *c, unsigned long cmd, void *user)
 	call = &calls[nr];
 	if (!call->size)
 		return -ENOTTY;
-	ret = sized_in(&arg, call->size, user, size, call->size);
+	ret = sized_in(&arg, call->size, user, size,
+		       call->min ? call->min : call->size);
 	if (ret)
 		return ret;
 	if (!call->fn)
@@ -394,7 +443,7 @@ static int memfd_call(struct bmem_client *c, unsigned long cmd, void *user)
 	ret = call->fn(c->arena, &arg);
 	watch_after(c, cmd, ret, &arg);
 	if (!ret || call->back)
-		memcpy(user, &arg, call->size);
+		memcpy(user, &arg, size < call->size ? size : call->size);
 	return ret;
 }
 

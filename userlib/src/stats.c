@@ -67,7 +67,8 @@ int bmem_trim(struct bmem_client *c, uint64_t keep, unsigned int flags,
 	};
 	int ret;
 
-	idle_flush(c);
+	if (!(flags & BMEM_TRIM_QUEUED))
+		idle_flush(c);
 	ret = call(c, BMEM_TRIM, &arg);
 	if (!ret && trimmed)
 		*trimmed = arg.trimmed_bytes;
@@ -106,4 +107,9 @@ int bmem_pool_list(struct bmem_client *c, uint32_t *ids, uint32_t nr)
 int bmem_pool_stats(struct bmem_client *c, struct bmem_pool_stats *stats)
 {
 	return call(c, BMEM_POOL_STATS, stats);
+}
+
+int bmem_pool_pressure(struct bmem_client *c, struct bmem_pressure *pressure)
+{
+	return call(c, BMEM_PRESSURE, pressure);
 }

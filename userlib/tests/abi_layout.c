@@ -132,7 +132,7 @@ AT(bmem_tensor_list, site, 40);
 AT(bmem_tensor_list, nr, 44);
 AT(bmem_tensor_list, entries, 48);
 
-SIZE(bmem_client_stats, 232);
+SIZE(bmem_client_stats, 240);
 AT(bmem_client_stats, size, 0);
 AT(bmem_client_stats, flags, 4);
 AT(bmem_client_stats, client_id, 8);
@@ -165,6 +165,7 @@ AT(bmem_client_stats, recorded, 208);
 AT(bmem_client_stats, level, 216);
 AT(bmem_client_stats, policy, 220);
 AT(bmem_client_stats, shared_bytes, 224);
+AT(bmem_client_stats, queued_bytes, 232);
 
 SIZE(bmem_trim, 24);
 AT(bmem_trim, size, 0);
@@ -381,6 +382,25 @@ AT(bmem_tombstone_sites, row_size, 16);
 AT(bmem_tombstone_sites, nr, 20);
 AT(bmem_tombstone_sites, rows, 24);
 
+SIZE(bmem_pressure, 256);
+AT(bmem_pressure, size, 0);
+AT(bmem_pressure, flags, 4);
+AT(bmem_pressure, pool, 8);
+AT(bmem_pressure, nid, 12);
+AT(bmem_pressure, level, 16);
+AT(bmem_pressure, permille, 20);
+AT(bmem_pressure, held_bytes, 24);
+AT(bmem_pressure, limit_bytes, 32);
+AT(bmem_pressure, queued_bytes, 40);
+AT(bmem_pressure, cached_bytes, 48);
+AT(bmem_pressure, trend, 56);
+AT(bmem_pressure, events, 64);
+AT(bmem_pressure, recalls, 72);
+AT(bmem_pressure, compactions, 80);
+AT(bmem_pressure, level_ms, 88);
+AT(bmem_pressure, entered, 128);
+AT(bmem_pressure, gained_bytes, 168);
+
 SIZE(bmem_tombstone_module, 184);
 AT(bmem_tombstone_module, size, 0);
 AT(bmem_tombstone_module, flags, 4);
@@ -537,3 +557,4 @@ NUMBER(BMEM_TOMBSTONE_MODULE, 0xbe5b);
 NUMBER(BMEM_LEAK_SCAN, 0xbe5c);
 NUMBER(BMEM_LEAK_LIST, 0xbe5d);
 NUMBER(BMEM_GROWTH_LIST, 0xbe5e);
+NUMBER(BMEM_PRESSURE, 0xbe5f);

@@ -38,13 +38,16 @@ static int tear_down(void **state)
 } while (0)
 
 /* What is true of every call. */
-#define COMMON(cmd, good) do { \
+#define COMMON(cmd, good) COMMON_FROM(cmd, good, sizeof(good))
+
+/* The same for one whose struct was of @least bytes when it was first there. */
+#define COMMON_FROM(cmd, good, least) do { \
 	struct { \
 		__typeof__(good) arg; \
 		uint64_t tail; \
 	} __big = { .arg = (good) }; \
 	WITH(cmd, good, size, 0, -EINVAL); \
-	WITH(cmd, good, size, sizeof(good) - 1, -EINVAL); \
+	WITH(cmd, good, size, (least) - 1, -EINVAL); \
 	WITH(cmd, good, size, UINT32_MAX, -E2BIG); \
 	WITH(cmd, good, flags, 1U << 31, -EOPNOTSUPP); \
 	__big.arg.size = sizeof(__big); \
@@ -349,7 +352,9 @@ static void stats(void **state)
 	struct bmem_client_stats good = { .size = sizeof(good) };
 
 	(void)state;
-	COMMON(BMEM_CLIENT_STATS, good);
+	COMMON_FROM(BMEM_CLIENT_STATS, good,
+		    offsetof(struct bmem_client_stats, queued_bytes));
+	WITH(BMEM_CLIENT_STATS, good, size, sizeof(good) - 1, 0);
 	WITH(BMEM_CLIENT_STATS, good, client_id, 1, -ENOENT);
 	WITH(BMEM_CLIENT_STATS, good, flags, 1, -EOPNOTSUPP);
 	WITH(BMEM_CLIENT_STATS, good, flags, BMEM_STATS_LEDGER, 0);
@@ -638,10 +643,16 @@ static void links_and_leaks(void **state)
 static void trim(void **state)
 {
 	struct bmem_trim good = { .size = sizeof(good) };
+	struct bmem_trim queued = {
+		.size = sizeof(queued), .flags = BMEM_TRIM_QUEUED,
+	};
 
 	(void)state;
 	COMMON(BMEM_TRIM, good);
 	WITH(BMEM_TRIM, good, flags, BMEM_TRIM_POOL, 0);
+	WITH(BMEM_TRIM, queued, keep_bytes, 1, -EINVAL);
+	EQ(call(c, BMEM_TRIM, &queued), 0);
+	EQ(queued.trimmed_bytes, 0);
 }
 
 static void pools(void **state)
@@ -653,6 +664,7 @@ static void pools(void **state)
 		.ids = (uintptr_t)ids,
 	};
 	struct bmem_pool_stats s = { .size = sizeof(s) };
+	struct bmem_pressure p = { .size = sizeof(p) };
 	struct bmem_pool_list few = l;
 	struct bmem_pool_create create = { .size = sizeof(create) };
 	struct bmem_pool_resize resize = { .size = sizeof(resize) };
@@ -672,6 +684,13 @@ static void pools(void **state)
 	WITH(BMEM_POOL_STATS, s, nid, 1, -EINVAL);
 	WITH(BMEM_POOL_STATS, s, flags, BMEM_STATS_NODE, 0);
 	WITH(BMEM_POOL_STATS, s, pool, 1, -ENOENT);
+	COMMON(BMEM_PRESSURE, p);
+	WITH(BMEM_PRESSURE, p, nid, 1, -EINVAL);
+	WITH(BMEM_PRESSURE, p, flags, BMEM_STATS_NODE, 0);
+	WITH(BMEM_PRESSURE, p, pool, 1, -ENOENT);
+	EQ(call(c, BMEM_PRESSURE, &p), 0);
+	EQ(p.held_bytes, s.attached_bytes);
+	EQ(p.level, BMEM_PRESSURE_NONE);
 	EQ(call(c, BMEM_POOL_CREATE, &create), -EOPNOTSUPP);
 	EQ(call(c, BMEM_POOL_RESIZE, &resize), -EOPNOTSUPP);
 	EQ(call(c, BMEM_POOL_DESTROY, &destroy), -EOPNOTSUPP);

@@ -44,7 +44,7 @@ class ClientStats(Structure):
                     "spans", "span_bytes", "ledger_bytes", "span_map_bytes",
                     "idle_bytes", "ledger_bad", "recorded")] +
                 [("level", c_uint32), ("policy", c_uint32),
-                 ("shared_bytes", c_uint64)])
+                 ("shared_bytes", c_uint64), ("queued_bytes", c_uint64)])
 
 
 class Tensor(Structure):
