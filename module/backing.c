@@ -209,7 +209,7 @@ void bmem_chunk_set_huge(struct bmem_client *client, struct bmem_chunk *chunk,
 {
 	xa_lock(&client->chunks);
 	chunk->huge = huge;
-	chunk->touched = touched;
+	chunk->touched = false;
 	xa_unlock(&client->chunks);
 }
 

@@ -128,6 +128,7 @@ save status "$ctl" status --json
 save clients "$ctl" clients -j
 save one "$ctl" clients --json --client "$a_id"
 save pools "$ctl" pools --json
+save pressure "$ctl" pressure --json
 save size "$ctl" tensors --client "$a_id" --sort size --json
 save least "$ctl" tensors --client "$a_id" --sort size --reverse --limit 1 --json
 save age "$ctl" tensors --sort age --json --no-symbols
@@ -140,6 +141,7 @@ status is debugfs's stats :: same(load("status")[0], stats(), "live_tensors=tens
 a client is debugfs's row :: same(row(load("clients"), client=$a_id), table("clients", "id", $a_id), "pid=tgid uid live_tensors=tensors live_bytes=live granted_bytes=granted attached_bytes=attached base_bytes=base cached_bytes=cached peak_live_bytes=peak_live peak_attached_bytes=peak_attached allocs frees failed promoted escaped_bytes=escaped mappings=maps sites shared_bytes=shared cgroup")
 and what was allocated :: [(r["pid"], r["uid"], r["live_tensors"], r["live_bytes"], r["label"], r["pool"]) for r in load("one")] == [($a_pid, 1000, 3, $live, "job a", "default")]
 root sees both :: len(load("clients")) == 2
+pressure is debugfs's :: same(load("pressure")[0], table("pressure", "id", 0), "id held_bytes=held limit_bytes=limit recalls compactions raised_entered=raised critical_entered=critical")
 pools are debugfs's :: same(load("pools")[0], table("pools", "id", 0), "id clients limit_bytes=limit reserve_bytes=reserve total_bytes=total attached_bytes=attached escaped_bytes=escaped base_bytes=base peak_attached_bytes=peak_attached huge_taken huge_given fallbacks promoted failed shared_bytes=shared")
 tensors by size :: [r["bytes"] for r in load("size")] == [3145735, 3145735, 5000]
 the other way round, the first only :: [r["bytes"] for r in load("least")] == [5000]

@@ -358,7 +358,7 @@ static const struct abi_call calls[] = {
 	CALL(BMEM_TENSOR_INFO, bmem_tensor_info, .fn = do_info),
 	CALL(BMEM_TENSOR_LIST, bmem_tensor_list, .fn = do_list),
 	CALL(BMEM_CLIENT_STATS, bmem_client_stats, .fn = do_stats,
-	     .min = offsetof(struct bmem_client_stats, queued_bytes)),
+	     .min = offsetof(struct bmem_client_stats, shared_bytes)),
 	CALL(BMEM_TRIM, bmem_trim, .fn = do_trim),
 	CALL(BMEM_POOL_CREATE, bmem_pool_create),
 	CALL(BMEM_POOL_DESTROY, bmem_pool_destroy),

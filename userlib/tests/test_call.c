@@ -353,7 +353,7 @@ static void stats(void **state)
 
 	(void)state;
 	COMMON_FROM(BMEM_CLIENT_STATS, good,
-		    offsetof(struct bmem_client_stats, queued_bytes));
+		    offsetof(struct bmem_client_stats, shared_bytes));
 	WITH(BMEM_CLIENT_STATS, good, size, sizeof(good) - 1, 0);
 	WITH(BMEM_CLIENT_STATS, good, client_id, 1, -ENOENT);
 	WITH(BMEM_CLIENT_STATS, good, flags, 1, -EOPNOTSUPP);

@@ -368,11 +368,11 @@ static void abi_lengths(void **state)
 	big.tail = 1;
 	EQ(bmem_stats(c, &big.st), -E2BIG);
 	/* As it was before it grew, and shorter than it ever was. */
-	st.size = offsetof(struct bmem_client_stats, queued_bytes);
+	st.size = offsetof(struct bmem_client_stats, shared_bytes);
 	EQ(bmem_stats(c, &st), 0);
-	EQ(st.size, offsetof(struct bmem_client_stats, queued_bytes));
+	EQ(st.size, offsetof(struct bmem_client_stats, shared_bytes));
 	st = (struct bmem_client_stats){
-		.size = offsetof(struct bmem_client_stats, queued_bytes) - 8,
+		.size = offsetof(struct bmem_client_stats, shared_bytes) - 8,
 	};
 	EQ(bmem_stats(c, &st), -EINVAL);
 	st.size = 0;

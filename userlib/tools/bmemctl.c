@@ -25,6 +25,7 @@ static const char doc[] =
 "  pools create NAME         make one: --max and what follows it below\n"
 "  pools resize POOL         change --max, --reserve or both\n"
 "  pools destroy POOL        remove one that no client is bound to\n"
+"  pressure                  how pressed pools are, and what came back by what\n"
 "  clients                   processes that hold memory\n"
 "  tensors                   their live tensors\n"
 "  sites                     where these are allocated\n"
@@ -109,6 +110,7 @@ static const struct verb verbs[] = {
 	{ "pools create", pool_create, "jmvpog", true },
 	{ "pools resize", pool_resize, "jmv", true },
 	{ "pools destroy", pool_destroy, "j", true },
+	{ "pressure", show_pressure, SHOWS, false },
 	{ "clients", show_clients, SHOWS "cP", false },
 	{ "tensors", show_tensors, SHOWS "cPtzayd", false },
 	{ "sites", show_sites, SHOWS "cPtSyd", false },
@@ -393,7 +395,7 @@ static void take_words(struct argp_state *state, struct parser *p)
 		nr--;
 	}
 	if (!nr)
-		argp_error(state, "say what to show: status, pools, clients, tensors, sites, tombstones, leaks, growth, top or events");
+		argp_error(state, "say what to show: status, pools, pressure, clients, tensors, sites, tombstones, leaks, growth, top or events");
 	if (nr > 1) {
 		p->o.verb = find_verb(w[0], w[1]);
 		taken = 2;

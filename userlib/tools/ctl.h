@@ -262,6 +262,24 @@ struct pool {
 };
 
 /**
+ * struct pressed - one row of "pressure"
+ * @p: the pool's figures
+ * @name: the pool's
+ * @level: its level by name
+ * @rising: bytes a second by which it has grown lately, or 0
+ * @falling: bytes a second by which it has fallen lately, or 0
+ * @regained: sum over what came back, but for what its owner took again
+ */
+struct pressed {
+	struct bmem_pressure p;
+	char name[BMEM_POOL_NAME_LEN];
+	const char *level;
+	uint64_t rising;
+	uint64_t falling;
+	uint64_t regained;
+};
+
+/**
  * struct stack - where a call site is
  * @nr: frames
  * @frames: innermost first
@@ -463,6 +481,7 @@ struct totals {
 };
 
 int fetch_pools(struct ctl *ctl, struct table *t);
+int fetch_pressure(struct ctl *ctl, struct table *t);
 int fetch_clients(struct ctl *ctl, struct table *t);
 int fetch_sites(struct ctl *ctl, const struct client *who, struct table *t);
 int fetch_tensors(struct ctl *ctl, const struct client *who, struct table *t);
@@ -576,6 +595,7 @@ size_t paths_bundle(struct path *paths, size_t nr, struct bundle **bundles);
 
 int show_status(struct ctl *ctl);
 int show_pools(struct ctl *ctl);
+int show_pressure(struct ctl *ctl);
 int show_clients(struct ctl *ctl);
 int show_tensors(struct ctl *ctl);
 int show_sites(struct ctl *ctl);

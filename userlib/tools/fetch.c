@@ -145,6 +145,71 @@ int fetch_pools(struct ctl *ctl, struct table *t)
 	return nr < 0 ? nr : 0;
 }
 
+/* ---- pressure ------------------------------------------------------------------ */
+
+static const char *pressure_name(uint32_t level)
+{
+	static const char *const names[] = {
+		[BMEM_PRESSURE_NONE] = "none",
+		[BMEM_PRESSURE_RAISED] = "raised",
+		[BMEM_PRESSURE_HIGH] = "high",
+		[BMEM_PRESSURE_SEVERE] = "severe",
+		[BMEM_PRESSURE_CRITICAL] = "critical",
+	};
+
+	return name_of(names, ARRAY_SIZE(names), level);
+}
+
+static void pressure_add(struct table *t, const struct bmem_pressure *now,
+			 const char *name)
+{
+	struct pressed *p = table_add(t);
+	unsigned int i;
+
+	p->p = *now;
+	memcpy(p->name, name, sizeof(p->name));
+	p->level = pressure_name(now->level);
+	if (now->trend > 0)
+		p->rising = now->trend;
+	else
+		p->falling = -now->trend;
+	for (i = 0; i < BMEM_GAINS; i++)
+		if (i != BMEM_GAIN_REUSED)
+			p->regained += now->gained_bytes[i];
+}
+
+/**
+ * fetch_pressure() - how pressed all pools are
+ * @ctl: run
+ * @t: table of struct pressed, added to
+ *
+ * Return: 0 or a negative errno.
+ */
+int fetch_pressure(struct ctl *ctl, struct table *t)
+{
+	uint32_t ids[BMEM_POOLS_MAX];
+	int i, nr, ret = 0;
+
+	nr = bmem_pool_list(ctl->c, ids, BMEM_POOLS_MAX);
+	for (i = 0; i < nr && (!ret || ret == -ENOENT); i++) {
+		struct bmem_pressure now = {
+			.size = sizeof(now), .pool = ids[i],
+		};
+		struct bmem_pool_stats st = {
+			.size = sizeof(st), .pool = ids[i],
+		};
+
+		ret = bmem_pool_stats(ctl->c, &st);
+		if (!ret)
+			ret = bmem_pool_pressure(ctl->c, &now);
+		if (!ret)
+			pressure_add(t, &now, st.name);
+	}
+	if (nr < 0)
+		return nr;
+	return ret == -ENOENT ? 0 : ret;
+}
+
 /* ---- clients -------------------------------------------------------------------- */
 
 static int pool_name(struct ctl *ctl, uint32_t pool, char *name)

@@ -69,6 +69,58 @@ static const struct column pool_columns[] = {
 	{ 0 },
 };
 
+#define PRESSED(field, title, kind) \
+	COLUMN(struct pressed, p.field, #field, title, kind)
+#define LEVEL_MS(level, key) \
+	COLUMN(struct pressed, p.level_ms[level], key "_ms", NULL, KIND_MS)
+#define ENTERED(level, key) \
+	COLUMN(struct pressed, p.entered[level], key "_entered", NULL, \
+	       KIND_NUMBER)
+#define GAINED(gain, key) \
+	COLUMN(struct pressed, p.gained_bytes[gain], "gained_" key "_bytes", \
+	       NULL, KIND_BYTES)
+
+static const struct column pressure_columns[] = {
+	COLUMN(struct pressed, p.pool, "id", "id", KIND_ID),
+	COLUMN(struct pressed, name, "name", "name", KIND_CHARS),
+	COLUMN(struct pressed, level, "level", "level", KIND_TEXT),
+	PRESSED(permille, "permille", KIND_NUMBER),
+	COLUMN(struct pressed, p.held_bytes, "held_bytes", "held", KIND_BYTES),
+	COLUMN(struct pressed, p.limit_bytes, "limit_bytes", "max", KIND_BYTES),
+	PRESSED(queued_bytes, "queued", KIND_BYTES),
+	PRESSED(cached_bytes, "cached", KIND_BYTES),
+	COLUMN(struct pressed, rising, "rising_bytes", "rising/s", KIND_BYTES),
+	COLUMN(struct pressed, falling, "falling_bytes", "falling/s",
+	       KIND_BYTES),
+	COLUMN(struct pressed, regained, "regained_bytes", "regained",
+	       KIND_BYTES),
+	PRESSED(events, "events", KIND_NUMBER),
+	PRESSED(recalls, "recalls", KIND_NUMBER),
+	PRESSED(compactions, NULL, KIND_NUMBER),
+	LEVEL_MS(BMEM_PRESSURE_NONE, "none"),
+	LEVEL_MS(BMEM_PRESSURE_RAISED, "raised"),
+	LEVEL_MS(BMEM_PRESSURE_HIGH, "high"),
+	LEVEL_MS(BMEM_PRESSURE_SEVERE, "severe"),
+	LEVEL_MS(BMEM_PRESSURE_CRITICAL, "critical"),
+	ENTERED(BMEM_PRESSURE_NONE, "none"),
+	ENTERED(BMEM_PRESSURE_RAISED, "raised"),
+	ENTERED(BMEM_PRESSURE_HIGH, "high"),
+	ENTERED(BMEM_PRESSURE_SEVERE, "severe"),
+	ENTERED(BMEM_PRESSURE_CRITICAL, "critical"),
+	GAINED(BMEM_GAIN_DEFERRED, "deferred"),
+	GAINED(BMEM_GAIN_IMMEDIATE, "immediate"),
+	GAINED(BMEM_GAIN_EMERGENCY, "emergency"),
+	GAINED(BMEM_GAIN_CACHE, "cache"),
+	GAINED(BMEM_GAIN_PRESSURE, "pressure"),
+	GAINED(BMEM_GAIN_RECALL, "recall"),
+	GAINED(BMEM_GAIN_RESERVE, "reserve"),
+	GAINED(BMEM_GAIN_SHRINK, "shrink"),
+	GAINED(BMEM_GAIN_OOM, "oom"),
+	GAINED(BMEM_GAIN_TRIM, "trim"),
+	GAINED(BMEM_GAIN_REUSED, "reused"),
+	{ 0 },
+};
+
 #define WHO(field, title, kind) \
 	COLUMN(struct client, who.field, #field, title, kind)
 #define SUM(field, title, kind) \
@@ -88,6 +140,7 @@ static const struct column client_columns[] = {
 	SUM(shared_bytes, NULL, KIND_BYTES),
 	SUM(base_bytes, NULL, KIND_BYTES),
 	SUM(cached_bytes, "cached", KIND_BYTES),
+	SUM(queued_bytes, NULL, KIND_BYTES),
 	SUM(cache_limit_bytes, NULL, KIND_BYTES),
 	SUM(idle_bytes, NULL, KIND_BYTES),
 	SUM(meta_bytes, NULL, KIND_BYTES),
@@ -516,6 +569,8 @@ static const struct table views[] = {
 	  .row_size = sizeof(struct totals), .drop = drop_totals },
 	{ .name = "pools", .columns = pool_columns, .sort = "id",
 	  .row_size = sizeof(struct pool), .drop = drop_pool },
+	{ .name = "pressure", .columns = pressure_columns, .sort = "id",
+	  .row_size = sizeof(struct pressed) },
 	{ .name = "clients", .columns = client_columns, .sort = "live",
 	  .row_size = sizeof(struct client) },
 	{ .name = "tensors", .columns = tensor_columns, .sort = "size",
@@ -626,6 +681,15 @@ int show_pools(struct ctl *ctl)
 {
 	struct table t = *view_named("pools");
 	int status = show(ctl, &t, fetch_pools(ctl, &t));
+
+	table_free(&t);
+	return status;
+}
+
+int show_pressure(struct ctl *ctl)
+{
+	struct table t = *view_named("pressure");
+	int status = show(ctl, &t, fetch_pressure(ctl, &t));
 
 	table_free(&t);
 	return status;
