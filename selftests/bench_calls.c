@@ -8,6 +8,7 @@
 #define REPEAT		15
 #define LARGE		(4 * BT_MIB)
 #define SITES		16
+#define QUEUED_MAX	64U
 
 static int admin;
 
@@ -141,6 +142,56 @@ static void slots(int pool, __u32 class)
 	bt_client_close(&c);
 }
 
+/* FREE of a huge page while @queued others wait to go back. */
+static void free_with(const struct bt_client *c, unsigned int queued, __u64 own)
+{
+	static struct bmem_alloc_entry e[QUEUED_MAX + 1];
+	unsigned int i, nr = queued + 1;
+	__u64 start;
+
+	for (i = 0; i < nr; i++)
+		e[i] = (struct bmem_alloc_entry){
+			.bytes = BT_HUGE, .align = BT_HUGE, .site = 1,
+		};
+	MUST(bt_alloc(c->fd, e, nr, NULL));
+	for (i = 0; i < queued; i++)
+		MUST(bt_free1(c->fd, e[i].handle));
+	start = bt_now_ns();
+	MUST(bt_free1(c->fd, e[queued].handle));
+	SAMPLE(bt_now_ns() - start - own, "instructions",
+	       "vm/icount/free_queued/%u", queued);
+	MUST(bt_trim(c->fd, BMEM_TRIM_QUEUED, 0, NULL));
+}
+
+/*
+ * The first that waits sets the worker's timer; from then on nothing depends on
+ * how many there are.  The client holds so much that all of them may wait.
+ */
+static void frees_by_queue(int pool)
+{
+	static const unsigned int queued[] = { 0, 1, 10, QUEUED_MAX };
+	struct bmem_alloc_entry big;
+	__u64 own = clock_cost();
+	struct bt_client c;
+	char batch[16], idle[16];
+	unsigned int i, j;
+
+	MUST(bt_param("cleanup_batch", batch, sizeof(batch)));
+	MUST(bt_param("cleanup_idle_ms", idle, sizeof(idle)));
+	MUST(bt_param_set("cleanup_batch", "1024"));
+	MUST(bt_param_set("cleanup_idle_ms", "60000"));
+	open_client(&c, pool);
+	MUST(bt_bind_cache(c.fd, 0));
+	MUST(bt_alloc1(c.fd, 16 * (QUEUED_MAX + 1) * BT_HUGE, &big));
+	free_with(&c, 1, own);
+	for (i = 0; i < sizeof(queued) / sizeof(queued[0]); i++)
+		for (j = 0; j < REPEAT; j++)
+			free_with(&c, queued[i], own);
+	bt_client_close(&c);
+	MUST(bt_param_set("cleanup_batch", batch));
+	MUST(bt_param_set("cleanup_idle_ms", idle));
+}
+
 int main(void)
 {
 	unsigned int live;
@@ -152,6 +203,7 @@ int main(void)
 	pool = bt_pool_create(admin, "calls", 7 * BT_GIB, 0);
 	MUST(pool);
 	pairs_by_level(pool);
+	frees_by_queue(pool);
 	slots(pool, 0);
 	slots(pool, 15);
 	slots(pool, BMEM_CLASSES - 1);

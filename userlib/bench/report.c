@@ -481,6 +481,8 @@ static void vm_goals(void)
 {
 	double base = median("vm/icount/pair_at/100");
 	double most = median("vm/icount/pair_at/1000000");
+	double queued = fmax(median("vm/icount/free_queued/10"),
+			     median("vm/icount/free_queued/64"));
 
 	if (isnan(most))
 		most = median("vm/icount/pair_at/100000");
@@ -492,6 +494,8 @@ static void vm_goals(void)
 	       isnan(median("vm/icount/pair_at/1000000")) ?
 	       "6.12, -icount: ALLOC + FREE of 4 MiB with 10^5 tensors live over 10^2" :
 	       "6.12, -icount: ALLOC + FREE of 4 MiB with 10^6 tensors live over 10^2");
+	result("free_queued", queued / median("vm/icount/free_queued/0"), "ratio",
+	       1.1, "6.12, -icount: FREE of 2 MiB with 10 or 64 huge pages waiting to go back, over one with none");
 	result("list_100000", median("vm/time/list_alone/100000"), "ms", 100,
 	       "6.12, emulated: TENSOR_LIST of 100000 tensors in calls of 1024; while another thread allocates and frees: vm/time/list/100000");
 	result("list_longest_wait", median("vm/time/alloc_wait/listing") / 1000 /
