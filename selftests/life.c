@@ -703,7 +703,7 @@ TEST_F_TIMEOUT(life, exec_closes, BT_SLOW)
 	EXPECT_TRUE(BT_WAIT(w->ready, 20000));
 	EXPECT_TRUE(BT_WAIT(find_tombstone(w->st.client_id, &t), 10000));
 	EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG));
-	expect_tombstone(_metadata, w, pid, "closed");
+	expect_tombstone(_metadata, w, pid, "exec");
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 }
