@@ -51,7 +51,7 @@ static int batch_tell(struct listing *l, struct bmem_client *client, u32 nr)
 	int rc;
 
 	for (i = 0; i < nr; i++) {
-		l->rows[i].pid = pid_vnr(client->pid);
+		l->rows[i].pid = bmem_client_pid(client);
 		rc = bmem_row_tell(cmd->rows, l->told, cmd->row_size,
 				   &l->rows[i], sizeof(l->rows[i]));
 		if (rc)
