@@ -69,12 +69,16 @@ struct inode *bmem_vm_inode(void)
 	return inode;
 }
 
-/* Nobody else can be told that there is no memory; killed, it does not matter. */
+/*
+ * Nobody else can be told that there is no memory.  Who is killed never sees a
+ * SIGBUS; but where the kernel copies from or to user memory, or pins it, it
+ * has to end: tried again, it would be until there is memory, or a lock free.
+ */
 static vm_fault_t fault_failed(int rc)
 {
 	switch (rc) {
 	case -EINTR:
-		return VM_FAULT_NOPAGE;
+		return VM_FAULT_SIGBUS;
 	case -EHWPOISON:
 		return VM_FAULT_HWPOISON;
 	default:
