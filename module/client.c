@@ -176,6 +176,7 @@ void bmem_client_join(struct bmem_client *client, struct bmem_pool *pool)
 	client->pool->clients--;
 	pool->clients++;
 	client->pool = pool;
+	WRITE_ONCE(client->reader.pool, pool->id);
 	mutex_unlock(&bmem_registry_lock);
 }
 

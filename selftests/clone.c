@@ -248,6 +248,26 @@ TEST_F_TIMEOUT(clone, has_the_links, BT_SLOW)
 	bt_client_close(&d);
 }
 
+/* Its events are those of the pool that it is in. */
+TEST_F_TIMEOUT(clone, hears_of_its_pool, BT_SLOW)
+{
+	struct bmem_events want = {
+		.size = sizeof(want), .flags = BMEM_EVENTS_SET,
+		.mask = BMEM_EVENT_BIT(BMEM_EVENT_RECALL),
+	};
+	struct bmem_event e = { .pool = BMEM_EVENT_NO_POOL };
+	struct bt_client d;
+
+	ASSERT_EQ(0, bt_client_clone(&self->c, &d));
+	ASSERT_EQ(0, bt_call(d.fd, BMEM_EVENTS, &want));
+	ASSERT_EQ(0, bt_trim(d.fd, BMEM_TRIM_POOL, 0, NULL));
+	do {
+		ASSERT_EQ(sizeof(e), read(d.fd, &e, sizeof(e)));
+	} while (e.client_id != d.id);
+	EXPECT_EQ(self->pool, e.pool);
+	bt_client_close(&d);
+}
+
 TEST_F_TIMEOUT(clone, only_if_asked_for, BT_SLOW)
 {
 	struct bmem_clone arg = { .size = sizeof(arg) };
