@@ -63,12 +63,13 @@ static bool unref_still(struct bmem_client *client,
 			const struct leak_suspect *s)
 {
 	const struct graph_node *n;
+	struct bmem_tensor t;
 	u32 node;
 
 	if (!client->links)
 		return false;
 	node = graph_find(&client->links->graph, s->handle);
-	if (node == GRAPH_NONE)
+	if (node == GRAPH_NONE || !bmem_links_check(client, node, &t))
 		return false;
 	n = &client->links->graph.nodes[node];
 	return n->flags & GRAPH_IDLE && n->gen == s->cookie;
