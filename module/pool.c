@@ -385,7 +385,8 @@ static struct page *take_by_policy(struct bmem_pool *pool, enum take_way way)
 
 	if (pool->policy == BMEM_POLICY_BIND)
 		return take_huge(pool, pool->nid, way);
-	if (nr_node_ids > 1) {
+	/* One above the limit only if no node has any that is free. */
+	if (nr_node_ids > 1 && way != TAKE_FORCED) {
 		page = take_huge(pool, pick_node(pool), way);
 		if (!IS_ERR(page) || PTR_ERR(page) == -ENOSPC)
 			return page;
