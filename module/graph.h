@@ -222,9 +222,12 @@ struct graph_pair {
  * @low: of each node, Tarjan's lowlink
  * @comp: of each node, next link to follow; later its component
  * @order: nodes by component; links lead to the same or one before
- * @stack: nodes that have no component yet
+ * @stack: nodes that have no component yet; later those that were revived
  * @work: nodes whose links are being followed; later LOOK_* by component
  * @verdict: of each node, GRAPH_LOST, GRAPH_CYCLE and GRAPH_BEHIND
+ * @nr_revived: nodes that are in use after all, in @stack
+ * @spread: of these, those of which all links have been followed
+ * @edge: links of the next one that have been
  *
  * All parts of the graph that something has changed in, with everything that
  * is linked to it in either direction.
@@ -250,6 +253,9 @@ struct graph_look {
 	u32 *stack;
 	u32 *work;
 	u8 *verdict;
+	u32 nr_revived;
+	u32 spread;
+	u32 edge;
 };
 
 size_t graph_look_bytes(u32 nodes, u32 links);

@@ -253,6 +253,9 @@ static void judge_tables(struct graph_look *look, void *table)
 	look->work = look->stack + n;
 	look->to = look->work + n;
 	look->verdict = (u8 *)(look->to + look->nr_links);
+	look->nr_revived = 0;
+	look->spread = 0;
+	look->edge = 0;
 }
 
 /* Links by the node that they come from. */
@@ -261,15 +264,20 @@ static void judge_sort(struct graph_look *look)
 	u32 n = look->nr_nodes, i;
 
 	memset(look->first, 0, (n + 1) * sizeof(u32));
-	for (i = 0; i < look->nr_links; i++)
+	for (i = 0; i < look->nr_links; i++) {
+		graph_breathe();
 		look->first[look->links[i].from + 1]++;
+	}
 	for (i = 0; i < n; i++) {
+		graph_breathe();
 		look->first[i + 1] += look->first[i];
 		look->comp[i] = look->first[i];
 	}
-	for (i = 0; i < look->nr_links; i++)
+	for (i = 0; i < look->nr_links; i++) {
+		graph_breathe();
 		look->to[look->comp[look->links[i].from]++] =
 			look->links[i].to;
+	}
 	for (i = 0; i < n; i++)
 		look->comp[i] = look->first[i];
 	memset(look->num, 0, n * sizeof(u32));
@@ -355,6 +363,7 @@ static void comps_begin(struct graph_look *look, u32 comps)
 
 	memset(look->work, 0, comps * sizeof(u32));
 	for (i = 0; i < n; i++) {
+		graph_breathe();
 		v = look->order[i];
 		if (look->used[v])
 			look->work[look->comp[v]] |= LOOK_USED;
@@ -392,6 +401,7 @@ static void comps_judge(struct graph_look *look)
 	u32 i, k, v, flags;
 
 	for (i = look->nr_nodes; i--;) {
+		graph_breathe();
 		v = look->order[i];
 		flags = look->work[look->comp[v]];
 		look->verdict[v] = comp_verdict(flags);
@@ -425,24 +435,27 @@ void graph_judge(struct graph_look *look, void *table)
 
 /* ---- checking ------------------------------------------------------------------------- */
 
-/* It is in use, and so is all that it leads to. */
+/* It is in use, and so is all that it leads to; returns how many more are. */
 static u32 revive(struct graph_look *look, u32 index)
 {
-	u32 depth = 0, revived = 1, k, v;
-
+	if (!look->verdict[index])
+		return 0;
 	look->verdict[index] = 0;
-	look->stack[depth++] = index;
-	while (depth) {
-		v = look->stack[--depth];
-		for (k = look->first[v]; k < look->first[v + 1]; k++) {
-			if (!look->verdict[look->to[k]])
-				continue;
-			look->verdict[look->to[k]] = 0;
-			look->stack[depth++] = look->to[k];
-			revived++;
-		}
-	}
-	return revived;
+	/* No node twice, so that there is room. */
+	look->stack[look->nr_revived++] = index;
+	return 1;
+}
+
+/* One link of what has been revived. */
+static u32 revive_next(struct graph_look *look)
+{
+	u32 v = look->stack[look->spread];
+
+	if (look->first[v] + look->edge < look->first[v + 1])
+		return revive(look, look->to[look->first[v] + look->edge++]);
+	look->edge = 0;
+	look->spread++;
+	return 0;
 }
 
 /* Does the graph still say so of it? */
@@ -469,8 +482,7 @@ static bool still_lost(const struct graph *g, const struct graph_look *look,
  * @g: graph
  * @look: look that has been judged
  * @at: 0 to begin; where the next call goes on
- * @max: steps after which to return; the links to one node are one step, and so
- *	is all that is found to be in use together
+ * @max: steps after which to return, not 0; the links to one node are one step
  * @revived: added to: nodes that are in use after all
  *
  * Nodes that are revived may be what others were judged by: it is to be done
@@ -483,14 +495,21 @@ bool graph_check(struct graph *g, struct graph_look *look, u32 *at, u32 max,
 {
 	u32 cost;
 
-	for (cost = 0; *at < look->nr_nodes && cost < max; ++*at, cost++) {
-		if (!look->verdict[*at] || !same_node(g, look, *at))
+	for (cost = 0; cost < max; cost++) {
+		if (look->spread < look->nr_revived) {
+			*revived += revive_next(look);
 			continue;
-		cost += g->nodes[look->nodes[*at]].nr_in;
-		if (!still_lost(g, look, *at))
-			*revived += revive(look, *at);
+		}
+		if (*at == look->nr_nodes)
+			return true;
+		if (look->verdict[*at] && same_node(g, look, *at)) {
+			cost += g->nodes[look->nodes[*at]].nr_in;
+			if (!still_lost(g, look, *at))
+				*revived += revive(look, *at);
+		}
+		++*at;
 	}
-	return *at == look->nr_nodes;
+	return false;
 }
 
 /**
