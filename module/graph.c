@@ -261,6 +261,26 @@ void graph_dirty(struct graph *g, u32 node)
 }
 
 /**
+ * graph_dirty_all() - all nodes are to be looked at, and no look is under way
+ * @g: graph
+ *
+ * Takes time in proportion to the number of nodes.
+ */
+void graph_dirty_all(struct graph *g)
+{
+	u32 i;
+
+	g->now = GRAPH_NONE;
+	g->dirty = GRAPH_NONE;
+	for (i = 0; i < g->nodes_top; i++) {
+		if (!g->nodes[i].name)
+			continue;
+		g->nodes[i].flags &= ~GRAPH_DIRTY;
+		graph_dirty(g, i);
+	}
+}
+
+/**
  * graph_keep() - a node is in use after all
  * @g: graph
  * @node: node

@@ -191,6 +191,7 @@ bool graph_remove(struct graph *g, u32 node, u32 max);
 void graph_walk_begin(struct graph_list *list);
 u32 graph_walk_next(const struct graph *g, struct graph_list *list);
 void graph_dirty(struct graph *g, u32 node);
+void graph_dirty_all(struct graph *g);
 void graph_lose(struct graph *g, u32 node, u32 flags);
 void graph_keep(struct graph *g, u32 node);
 

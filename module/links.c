@@ -494,6 +494,8 @@ int bmem_links_clone(struct bmem_client *to, struct bmem_client *from)
 	own->graph.node_heads = (u32 *)(own->graph.nodes + g->nodes_room);
 	own->graph.links = links;
 	own->graph.link_heads = (u32 *)(own->graph.links + g->links_room);
+	/* A look at the first one that is under way is not one at this. */
+	graph_dirty_all(&own->graph);
 	own->bytes = from->links->bytes;
 	own->purged = from->links->purged;
 	return 0;

@@ -134,6 +134,34 @@ static void abort_a_look(void **state)
 	gm_end(&g);
 }
 
+/* A copy of a graph that is being looked at is to be looked at as a whole. */
+static void forget_a_look(void **state)
+{
+	struct graph_look look = { 0 };
+	struct graph g;
+	uint32_t i;
+	bool done;
+
+	(void)state;
+	graph_init(&g, 1);
+	for (i = 0; i < 100; i++) {
+		gm_room(&g);
+		graph_add(&g, i + 1, 0);
+		EQ(graph_link(&g, i, i), 0);
+	}
+	graph_look_begin(&g, &look);
+	gm_free(graph_look_grow(&look, gm_alloc(graph_look_bytes(200, 200)),
+				200, 200));
+	EQ(graph_look_take(&g, &look, 30, &done), 0);
+	IS(!done);
+	IS(graph_remove(&g, 3, 9));
+	graph_dirty_all(&g);
+	gm_free(graph_look_table(&look));
+	gm_look(&g, 1000, NULL, NULL, NULL);
+	EQ(g.lost.nr, 99);
+	gm_end(&g);
+}
+
 static void million_chain(void **state)
 {
 	uint32_t nr = test_number("BMEM_TEST_STEPS", 1000000);
@@ -173,6 +201,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(never_referred),
 	TEST(too_many_holds),
 	TEST(abort_a_look),
+	TEST(forget_a_look),
 	TEST(million_chain),
 	TEST(million_cycle),
 	TEST(random_against_model),
