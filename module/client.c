@@ -252,7 +252,7 @@ static void client_free(struct kref *ref)
 	put_pid(client->pid);
 	mutex_destroy(&client->lock);
 	mutex_destroy(&client->leaks.round_lock);
-	kfree(client->links);
+	bmem_links_free(client);
 	kfree(client);
 }
 

@@ -128,34 +128,58 @@ static int look_judge(struct leak_round *round, struct graph_look *look)
 	return rc > 0 ? -EBUSY : rc;
 }
 
-/* What was not looked at to the end is to be looked at another time. */
-static void look_abort(struct bmem_client *client, struct graph_look *look)
+/*
+ * What was not looked at to the end is to be looked at another time.  Who gives
+ * up since the client is busy, or is killed, does not wait for it here either:
+ * the next look goes on with this.
+ */
+static int look_abort(struct leak_round *round)
 {
+	struct links *links = round->client->links;
 	bool done = false;
-	u32 at = 0;
+	int rc;
 
 	while (!done) {
-		mutex_lock(&client->lock);
-		done = client->dead ||
-		       graph_look_abort(&client->links->graph, look, &at,
-					SLICE_STEPS);
-		mutex_unlock(&client->lock);
+		rc = bmem_leak_lock(round);
+		if (rc)
+			return rc;
+		done = graph_look_abort(&links->graph, &links->look,
+					&links->look_at, SLICE_STEPS);
+		mutex_unlock(&round->client->lock);
 		cond_resched();
 	}
+	links->look_open = false;
+	return 0;
+}
+
+static void look_end(struct links *links)
+{
+	if (links->look_open)
+		return;
+	kvfree(graph_look_table(&links->look));
+	memset(&links->look, 0, sizeof(links->look));
+	links->look_at = 0;
 }
 
 static int look(struct leak_round *round)
 {
-	struct bmem_client *client = round->client;
-	struct graph_look look = {};
-	int rc;
+	struct links *links = round->client->links;
+	int rc = 0;
 
-	if (READ_ONCE(client->links->graph.dirty) == GRAPH_NONE)
-		return 0;
-	rc = look_take(round, &look) ?: look_judge(round, &look);
+	lockdep_assert_held(&round->client->leaks.round_lock);
+	if (links->look_open)
+		rc = look_abort(round);
+	look_end(links);
+	if (rc || READ_ONCE(links->graph.dirty) == GRAPH_NONE)
+		return rc;
+	links->look_open = true;
+	rc = look_take(round, &links->look) ?:
+	     look_judge(round, &links->look);
 	if (rc)
-		look_abort(client, &look);
-	kvfree(graph_look_table(&look));
+		look_abort(round);
+	else
+		links->look_open = false;
+	look_end(links);
 	return rc;
 }
 

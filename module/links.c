@@ -519,3 +519,15 @@ void bmem_links_release(struct bmem_client *client)
 	graph_init(&links->graph, 0);
 	links->bytes = 0;
 }
+
+/**
+ * bmem_links_free() - nobody looks at the client any more
+ * @client: client whose links have been released, or that has none
+ */
+void bmem_links_free(struct bmem_client *client)
+{
+	if (!client->links)
+		return;
+	kvfree(graph_look_table(&client->links->look));
+	kfree(client->links);
+}

@@ -25,12 +25,19 @@ struct leak_round;
  * @allocs: tensors and slots allocated since unreferenced ones were looked for;
  *	without the lock
  * @purged: node that is looked at next for being stale
+ * @look: look for cycles, of which there is one at a time; this and what
+ *	follows under leak_table.round_lock
+ * @look_open: it has begun, and what it took down is not back on graph.dirty
+ * @look_at: where graph_look_abort() is to go on
  */
 struct links {
 	struct graph graph;
 	u64 bytes;
 	atomic_t allocs;
 	u32 purged;
+	struct graph_look look;
+	bool look_open;
+	u32 look_at;
 };
 
 /**
@@ -59,6 +66,7 @@ u32 bmem_links_rows(struct bmem_client *client, u64 *cursor,
 u64 bmem_links_bytes(const struct bmem_client *client);
 int bmem_links_clone(struct bmem_client *to, struct bmem_client *from);
 void bmem_links_release(struct bmem_client *client);
+void bmem_links_free(struct bmem_client *client);
 void bmem_linklist_debugfs(struct dentry *dir);
 
 #endif /* BMEM_LINKS_H */
