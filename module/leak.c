@@ -24,9 +24,8 @@
 #include "event.h"
 #include "trace.h"
 
-/* Suspects of one client, and findings of all of them. */
+/* Suspects of one client. */
 #define SUSPECTS_MAX	1048576U
-#define FINDINGS_MAX	65536
 
 /* Suspects that are looked at in one hold of a client's lock. */
 #define SLICE_SUSPECTS	1024
@@ -52,7 +51,6 @@ static void leak_work(struct work_struct *work);
 static struct kmem_cache *suspect_cache;
 static struct workqueue_struct *leak_wq;
 static DECLARE_DELAYED_WORK(leak_dwork, leak_work);
-static atomic_t nr_findings = ATOMIC_INIT(0);
 static atomic64_t last_finding = ATOMIC64_INIT(0);
 
 /* What "scan=SECONDS" and "off" said. */
@@ -143,11 +141,9 @@ static struct leak_finding *finding_make(struct leak_table *table, u32 kind,
 
 	if (table->nr_findings >= BMEM_LEAKS_MAX)
 		return NULL;
-	if (atomic_inc_return(&nr_findings) > FINDINGS_MAX)
-		goto err_count;
 	f = kzalloc(sizeof(*f), GFP_BMEM_META);
 	if (!f)
-		goto err_count;
+		return NULL;
 	f->kind = kind;
 	f->site = site;
 	f->first_seen = now;
@@ -155,10 +151,6 @@ static struct leak_finding *finding_make(struct leak_table *table, u32 kind,
 	list_add_tail(&f->link, &table->findings);
 	table->nr_findings++;
 	return f;
-
-err_count:
-	atomic_dec(&nr_findings);
-	return NULL;
 }
 
 /* NULL when there is no room for it, or no memory. */
@@ -190,7 +182,6 @@ static void finding_remove(struct leak_table *table, struct leak_finding *f)
 	rb_erase(&f->node, &table->by_site);
 	list_del(&f->link);
 	table->nr_findings--;
-	atomic_dec(&nr_findings);
 	kfree(f);
 }
 
