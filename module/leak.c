@@ -37,6 +37,9 @@
 /* A client that is busy is let alone for so long. */
 #define BUSY_MS		1000
 
+/* All clients together get 1 / WORK_SHARE of the worker's time. */
+#define WORK_SHARE	10
+
 unsigned int bmem_leak_age_ms = 5000;
 unsigned int bmem_leak_delay_ms = 5000;
 
@@ -805,14 +808,15 @@ static u64 kind_due(struct bmem_client *client, const struct leak_detector *d)
 	u64 own = d->period ? d->period(client) : 0;
 
 	if (test_bit(d->kind, &table->due))
-		return 0;
+		at = 0;
 	if (period)
 		at = READ_ONCE(table->scanned[d->kind]) + period;
 	if (own)
 		at = min(at, READ_ONCE(table->scanned[d->kind]) + own);
 	if (READ_ONCE(table->recheck[d->kind]))
 		at = min(at, READ_ONCE(table->recheck[d->kind]));
-	return at;
+	/* However often it is asked for, what costs much comes seldom. */
+	return max(at, table->rested[d->kind]);
 }
 
 /* Only what was found before, or all? */
@@ -824,22 +828,30 @@ static bool kind_again(struct bmem_client *client,
 	       !(d->period && d->period(client));
 }
 
-/* Looks for a kind; when is it to be looked for again? */
-static u64 kind_turn(struct bmem_client *client, const struct leak_detector *d)
+/* Looks for a kind, for one of @nr clients; when is it to be looked for again? */
+static u64 kind_turn(struct bmem_client *client, const struct leak_detector *d,
+		     unsigned int nr)
 {
+	u64 begin = ktime_get_boottime_ns(), end, rest;
 	struct leak_look look;
+	int rc;
 
 	look_init(&look, BMEM_LEAK_KIND(d->kind), false, false);
 	look.again = kind_again(client, d);
-	if (client_look(client, &look) != -EBUSY)
-		return kind_due(client, d);
-	/* One that is busy has its turn later. */
-	set_bit(d->kind, &client->leaks.due);
-	return ktime_get_boottime_ns() + BUSY_MS * NSEC_PER_MSEC;
+	rc = client_look(client, &look);
+	end = ktime_get_boottime_ns();
+	rest = (end - begin) * WORK_SHARE * nr;
+	if (rc == -EBUSY) {
+		/* One that is busy has its turn later. */
+		set_bit(d->kind, &client->leaks.due);
+		rest = max_t(u64, rest, BUSY_MS * NSEC_PER_MSEC);
+	}
+	client->leaks.rested[d->kind] = end + rest;
+	return kind_due(client, d);
 }
 
 /* Has the client its turn; when does it need another? */
-static u64 client_turn(struct bmem_client *client)
+static u64 client_turn(struct bmem_client *client, unsigned int nr)
 {
 	u64 now = ktime_get_boottime_ns(), next = U64_MAX, at;
 	unsigned int i;
@@ -847,7 +859,7 @@ static u64 client_turn(struct bmem_client *client)
 	for (i = 0; i < ARRAY_SIZE(detectors); i++) {
 		at = kind_due(client, detectors[i]);
 		if (at <= now)
-			at = kind_turn(client, detectors[i]);
+			at = kind_turn(client, detectors[i], nr);
 		next = min(next, at);
 	}
 	return next;
@@ -865,17 +877,22 @@ static void work_at(u64 next)
 
 static void leak_work(struct work_struct *work)
 {
-	u64 id = 0, last = bmem_clients_last(), next = U64_MAX;
+	static unsigned int last_nr = 1;
+	u64 id = 0, last = bmem_clients_last(), next = U64_MAX, at;
 	struct bmem_client *client;
+	unsigned int nr = 0;
 
 	if (READ_ONCE(leaks_off))
 		return;
 	while ((client = bmem_client_next(id, last))) {
 		id = client->who.id;
-		next = min(next, client_turn(client));
+		at = client_turn(client, last_nr);
+		nr += at != U64_MAX;
+		next = min(next, at);
 		bmem_client_put(client);
 		cond_resched();
 	}
+	last_nr = max(nr, 1U);
 	if (next != U64_MAX || READ_ONCE(scan_period))
 		work_at(next);
 }

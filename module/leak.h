@@ -48,6 +48,7 @@ struct leak_finding;
  * @cut_short: kinds whose last round did not come to its end
  * @arena: shape of the client's space when a finding was last told of, in
  *	pages
+ * @rested: until when the worker lets a kind alone; the worker's own
  * @due: kinds that the worker is to look for; atomic bits, without the lock
  */
 struct leak_table {
@@ -65,6 +66,7 @@ struct leak_table {
 	u64 dropped[LEAK_KINDS];
 	u32 cut_short;
 	struct place_stats arena;
+	u64 rested[LEAK_KINDS];
 	unsigned long due;
 };
 
