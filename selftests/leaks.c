@@ -190,6 +190,36 @@ TEST_F(leaks, back_and_forth)
 
 /* ---- unasked -------------------------------------------------------------------- */
 
+/* What has taken the place of a suspect, without a call, is not confirmed. */
+TEST_F_TIMEOUT(leaks, block_used_again, BT_SLOW)
+{
+	struct bmem_alloc_entry e = {
+		.bytes = 5000, .flags = BMEM_ALLOC_RECORD,
+	};
+	struct bmem_leak_scan scan = {
+		.size = sizeof(scan), .kinds = LK_UNREF,
+		.flags = BMEM_LEAK_SCAN_AGE, .delay_ms = 1000,
+	};
+	struct bmem_record *ledger;
+	struct bmem_query q;
+
+	ASSERT_EQ(0, bt_query(self->c.fd, &q));
+	ledger = mmap(NULL, BT_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED,
+		      self->c.fd, q.ledger_offset);
+	ASSERT_NE(MAP_FAILED, ledger);
+	ASSERT_EQ(0, bt_alloc(self->c.fd, &e, 1, NULL));
+	ASSERT_EQ(BMEM_RECORD_LIVE, ledger->head & BMEM_RECORD_STATE_MASK);
+	ASSERT_EQ(0, lk_link(self->c.fd, 0, e.handle));
+	ASSERT_EQ(0, lk_unlink(self->c.fd, 0, e.handle));
+	ASSERT_EQ(0, bt_param_set("leak_delay_ms", "1000"));
+	ASSERT_EQ(0, bt_call(self->c.fd, BMEM_LEAK_SCAN, &scan));
+	EXPECT_EQ(BMEM_LEAK_SUSPECTED, state(self->c.fd));
+	ledger->head += 1ULL << BMEM_RECORD_GEN_SHIFT;
+	EXPECT_TRUE(BT_WAIT(state(self->c.fd) != BMEM_LEAK_SUSPECTED, 20000));
+	EXPECT_EQ(0, state(self->c.fd));
+	munmap(ledger, BT_PAGE);
+}
+
 TEST_F_TIMEOUT(leaks, every_thousand_allocations, BT_SLOW)
 {
 	struct bmem_alloc_entry e[500];
