@@ -5,6 +5,7 @@
  * goes.
  */
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <linux/loop.h>
 #include <pthread.h>
 #include <sched.h>
@@ -14,6 +15,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
@@ -910,6 +912,46 @@ TEST_F_TIMEOUT(clone, pinned, BT_SLOW)
 }
 
 /* Huge pages that one fault maps together are not, while they are shared. */
+/* Pins a page for long, for writing: 0 or -errno. */
+static int pin_for_long(void *page)
+{
+	struct iovec iov = { .iov_base = page, .iov_len = BT_PAGE };
+	struct io_uring_params p = {};
+	int fd = syscall(__NR_io_uring_setup, 1, &p), ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = syscall(__NR_io_uring_register, fd, IORING_REGISTER_BUFFERS,
+		      &iov, 1) ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+/*
+ * Core mm may refuse it where it would have to be told of writes; not where
+ * nothing is cloneable.
+ */
+TEST_F_TIMEOUT(clone, pinned_for_long, BT_SLOW)
+{
+	struct bmem_alloc_entry e;
+	struct bt_client d;
+	int ret;
+
+	ASSERT_EQ(0, bt_client_open(&d, self->pool));
+	ASSERT_EQ(0, bt_alloc1(d.fd, BT_PAGE, &e));
+	d.map[e.offset] = 1;
+	ret = pin_for_long(d.map + e.offset);
+	if (ret == -ENOSYS || ret == -EPERM) {
+		bt_client_close(&d);
+		SKIP(return, "no io_uring");
+	}
+	EXPECT_EQ(0, ret);
+	bt_client_close(&d);
+	ret = pin_for_long(self->p);
+	TH_LOG("of what is cloneable: %d", ret);
+	EXPECT_TRUE(!ret || ret == -EFAULT);
+}
+
 TEST_F_TIMEOUT(clone, mapped_around, BT_SLOW)
 {
 	__u64 bytes = 3 * BYTES - 5 * BT_PAGE;

@@ -319,6 +319,11 @@ struct bmem_query {
  * now on.  A clone may be from the start; of a clone, the first process that
  * binds with this flag becomes its process, of which reports tell instead of
  * the one that made it.
+ *
+ * Since Linux 6.5 a space that can be cloned cannot be pinned for long for
+ * writing (fixed buffers of io_uring, RDMA, VFIO): core mm answers %EFAULT for
+ * mappings of files whose writes are to be told of.  Pins that end with the
+ * call (O_DIRECT) are no matter.
  */
 #define BMEM_BIND_CLONE		(1U << 5)
 
@@ -397,7 +402,7 @@ struct bmem_bind {
  * so that no write fails for want of room.  If the system has neither a huge
  * page nor 4 KiB pages by then, it is as it is with memory of fork(): the
  * system ends a process to get some.  What is pinned for somebody to write to
- * (O_DIRECT, RDMA) stays the caller's, and is copied by the call; so are 4 KiB
+ * (O_DIRECT) stays the caller's, and is copied by the call; so are 4 KiB
  * pages.  Who pins memory to read from it while it is shared sees what there
  * was then.
  *
