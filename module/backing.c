@@ -438,6 +438,9 @@ int bmem_attach_base(struct bmem_client *client, struct bmem_chunk *chunk,
 	u32 i;
 
 	for (i = first; i < first + n; i++) {
+		/* Copied when the chunk was unshared, to zero another tensor. */
+		if (chunk->base[i])
+			continue;
 		p = bmem_pool_take_base(client->pool);
 		if (IS_ERR(p))
 			return PTR_ERR(p);

@@ -1046,6 +1046,46 @@ TEST_F_TIMEOUT(clone, copied_to_base_pages, BT_SLOW)
 	EXPECT_EQ(0, bt_pool_destroy(self->admin, pool));
 }
 
+/*
+ * One call for two tensors in what is shared: the first is zeroed, for which all
+ * is copied, also what the second has not been given yet.
+ */
+TEST_F_TIMEOUT(clone, copied_for_the_first_of_two, BT_SLOW)
+{
+	struct bmem_alloc_entry e[2], two[2] = {
+		{ .bytes = 100000, .flags = BMEM_ALLOC_ZERO },
+		{ .bytes = 200000 },
+	};
+	struct bmem_client_stats st;
+	struct bt_client c, d;
+	int pool;
+
+	pool = bt_pool_create(self->admin, "base", POOL_LIMIT, 0);
+	ASSERT_LE(0, pool);
+	ASSERT_EQ(0, bt_client_open_cloneable(&c, pool));
+	ASSERT_EQ(0, bt_bind_cache(c.fd, 0));
+	ASSERT_EQ(0, bt_alloc1(c.fd, BT_MIB, &e[0]));
+	bt_tag(c.map + e[0].offset, BT_MIB, 1);
+	ASSERT_EQ(0, bt_client_clone(&c, &d));
+	ASSERT_EQ(0, bt_param_set("huge", "N"));
+	EXPECT_EQ(0, bt_alloc(d.fd, two, 2, NULL));
+	EXPECT_EQ(0, bt_client_stats(d.fd, 0, &st));
+	EXPECT_EQ(st.granted_bytes, st.base_bytes);
+	EXPECT_EQ(-1, bt_not_byte(d.map + two[0].offset, 100000, 0));
+	EXPECT_EQ(-1, bt_tag_verify(d.map + e[0].offset, BT_MIB, 1));
+	EXPECT_SOUND(d.fd);
+	EXPECT_EQ(0, bt_free1(d.fd, two[0].handle));
+	EXPECT_EQ(0, bt_free1(d.fd, two[1].handle));
+	EXPECT_SOUND(d.fd);
+	ASSERT_EQ(0, bt_param_set("huge", "Y"));
+	bt_client_close(&d);
+	EXPECT_EQ(BT_HUGE, pool_now(self->admin, pool).attached_bytes);
+	bt_client_close(&c);
+	EXPECT_TRUE(BT_WAIT(!pool_now(self->admin, pool).clients, 10000));
+	EXPECT_EQ(0, pool_now(self->admin, pool).attached_bytes);
+	EXPECT_EQ(0, bt_pool_destroy(self->admin, pool));
+}
+
 /* ---- who pays ---------------------------------------------------------------------------------- */
 
 #define CGROUP_MOUNT	"/tmp/bmem-clone-cgroup"
