@@ -262,7 +262,7 @@ static void chunk_keep(struct bmem_client *client, struct bmem_chunk *chunk,
 		client->nr_cached++;
 		client->cached_at = jiffies;
 	}
-	bmem_cleanup_note(client);
+	bmem_cleanup_note(client, queue);
 }
 
 static void chunk_uncache(struct bmem_client *client, struct bmem_chunk *chunk)

@@ -1049,7 +1049,7 @@ extern atomic_long_t bmem_surplus_pages;
 
 int bmem_cleanup_start(void);
 void bmem_cleanup_stop(void);
-void bmem_cleanup_note(struct bmem_client *client);
+void bmem_cleanup_note(struct bmem_client *client, bool queued);
 void bmem_cleanup_forget(struct bmem_client *client);
 void bmem_cleanup_now(void);
 void bmem_cleanup_urge(struct bmem_pool *pool, u32 level);

@@ -84,6 +84,8 @@ static void urgent_run(struct work_struct *work);
 
 static struct workqueue_struct *cleanup_wq;
 static DECLARE_DELAYED_WORK(deferred_work, deferred_run);
+/* While it is pending: when it is due, in jiffies; under cleanup_lock. */
+static unsigned long deferred_at;
 static DECLARE_DELAYED_WORK(urgent_work, urgent_run);
 
 /* Powers of two of microseconds that the oldest in a queue had to wait. */
@@ -151,6 +153,26 @@ static bool batch_full(const struct bmem_client *client)
 	       nr * WAIT_SHARE * BMEM_HUGE_PAGES > READ_ONCE(client->attached);
 }
 
+/* The worker is to look in @delay jiffies at the latest. */
+static void deferred_by_locked(unsigned long delay)
+{
+	unsigned long at = jiffies + delay;
+
+	lockdep_assert_held(&cleanup_lock);
+	if (delayed_work_pending(&deferred_work) &&
+	    time_after_eq(at, deferred_at))
+		return;
+	deferred_at = at;
+	mod_delayed_work(cleanup_wq, &deferred_work, delay);
+}
+
+static void deferred_by(unsigned long delay)
+{
+	spin_lock(&cleanup_lock);
+	deferred_by_locked(delay);
+	spin_unlock(&cleanup_lock);
+}
+
 static void holder_add(struct bmem_client *client)
 {
 	spin_lock(&cleanup_lock);
@@ -169,12 +191,33 @@ static void holder_urge(struct bmem_client *client, u32 level)
 		client->drop_cache = true;
 }
 
+/*
+ * The worker is told when a client's first chunk is queued or cached: what
+ * comes after leaves no earlier, and the worker finds out itself when that is.
+ */
+static void note_queued(struct bmem_client *client)
+{
+	bool first = client->nr_queued == 1;
+
+	/* Its owner may have taken back what was enough before. */
+	if (first)
+		client->full = false;
+	if (!client->full && batch_full(client)) {
+		client->full = true;
+		/* By a timer: whoever frees is not to wait for the worker. */
+		deferred_by(1);
+	} else if (first) {
+		deferred_by(idle_jiffies());
+	}
+}
+
 /**
  * bmem_cleanup_note() - a chunk has been cached or queued
  * @client: client, locked; whoever lets go of the lock calls
  *	bmem_cleanup_kick(), or it takes a little longer
+ * @queued: which of the two
  */
-void bmem_cleanup_note(struct bmem_client *client)
+void bmem_cleanup_note(struct bmem_client *client, bool queued)
 {
 	u32 level = READ_ONCE(client->pool->pressure.level);
 
@@ -186,14 +229,11 @@ void bmem_cleanup_note(struct bmem_client *client)
 		holder_urge(client, level);
 		spin_unlock(&cleanup_lock);
 		WRITE_ONCE(client->kick, true);
-	} else if (!client->full && batch_full(client)) {
-		client->full = true;
-		/* By a timer: whoever frees is not to wait for the worker. */
-		mod_delayed_work(cleanup_wq, &deferred_work, 1);
-		return;
 	}
-	if (!delayed_work_pending(&deferred_work))
-		queue_delayed_work(cleanup_wq, &deferred_work, idle_jiffies());
+	if (queued)
+		note_queued(client);
+	else if (client->nr_cached == 1 && !client->cache_fixed)
+		deferred_by(cache_jiffies());
 }
 
 /**
@@ -557,11 +597,12 @@ static void deferred_again(bool soon)
 	list_for_each_entry(client, &holders, holder)
 		if (due_in(client, &in))
 			first = min(first, in);
-	spin_unlock(&cleanup_lock);
 	if (soon)
 		first = 1;
+	/* Before the lock is let go: what is queued after it brings it forward. */
 	if (first != MAX_JIFFY_OFFSET)
-		queue_delayed_work(cleanup_wq, &deferred_work, first);
+		deferred_by_locked(first);
+	spin_unlock(&cleanup_lock);
 }
 
 static void deferred_run(struct work_struct *work)
