@@ -259,14 +259,14 @@ static void tell(struct bmem_pool *pool, u32 type, u32 level, u64 held, u32 was)
 static void tell_level(struct bmem_pool *pool, u32 level, u64 held,
 		       struct todo *todo)
 {
-	unsigned int cooldown = READ_ONCE(bmem_pressure_cooldown_ms);
+	unsigned int cooldown = READ_ONCE(bmem_pressure_cooldown_ms), ago;
 	struct pool_pressure *p = &pool->pressure;
 
 	if (level == p->told)
 		return;
-	if (level < p->told && !passed(p->told_at, cooldown)) {
-		look_again(todo, cooldown -
-			   jiffies_to_msecs(jiffies - p->told_at) + 1);
+	ago = jiffies_to_msecs(jiffies - p->told_at);
+	if (level < p->told && ago < cooldown) {
+		look_again(todo, cooldown - ago + 1);
 		return;
 	}
 	tell(pool, BMEM_EVENT_PRESSURE, level, held, p->told);
