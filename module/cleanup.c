@@ -421,14 +421,20 @@ static void count_wait(const struct bmem_client *client, u8 urgency)
 	atomic64_inc(&figures[urgency].waits[bucket]);
 }
 
-/* Nothing is left: until the next time it is as any other. */
-static void settle_locked(struct bmem_client *client)
+/*
+ * What was asked for is done: until the next time it is as any other.  Not when
+ * more has been asked for meanwhile, for which an urgent pass comes next.
+ */
+static void settle_locked(struct bmem_client *client, u8 urgency,
+			  bool drop_cache)
 {
 	lockdep_assert_held(&client->lock);
 	client->full = false;
 	spin_lock(&cleanup_lock);
-	client->urgency = URGENCY_DEFERRED;
-	client->drop_cache = false;
+	if (client->urgency == urgency && client->drop_cache == drop_cache) {
+		client->urgency = URGENCY_DEFERRED;
+		client->drop_cache = false;
+	}
 	if (!client->nr_queued && !client->nr_cached)
 		list_del_init(&client->holder);
 	spin_unlock(&cleanup_lock);
@@ -482,8 +488,8 @@ static void pass_add(struct pass *pass, const struct bmem_client *client,
 /* False when the pass's time is up. */
 static bool clean(struct pass *pass, struct bmem_client *client, u8 urgency)
 {
-	bool more, cache = urgency ? READ_ONCE(client->drop_cache) :
-				     cache_due(client);
+	bool drop_cache = READ_ONCE(client->drop_cache), more;
+	bool cache = urgency ? drop_cache : cache_due(client);
 
 	pass->worst = max(pass->worst, urgency);
 	do {
@@ -500,7 +506,7 @@ static bool clean(struct pass *pass, struct bmem_client *client, u8 urgency)
 			more = clean_slice(client, urgency, cache, &pages);
 			pass_add(pass, client, pages);
 			if (!more)
-				settle_locked(client);
+				settle_locked(client, urgency, drop_cache);
 		}
 		mutex_unlock(&client->lock);
 		cond_resched();
