@@ -759,10 +759,7 @@ err_debugfs:
 	bmem_shrink_stop();
 err_pools:
 	bmem_keeper_stop();
-	bmem_pressure_stop();
-	bmem_cleanup_stop();
 	bmem_pools_exit();
-	goto err_poison;
 err_pressure:
 	bmem_pressure_stop();
 err_cleanup:
@@ -803,9 +800,9 @@ static void __exit bmem_exit(void)
 	bmem_promote_exit();
 	bmem_shrink_stop();
 	bmem_keeper_stop();
+	bmem_pools_exit();
 	bmem_pressure_stop();
 	bmem_cleanup_stop();
-	bmem_pools_exit();
 	bmem_poison_stop();
 	bmem_vm_exit();
 	bmem_tombstones_exit();

@@ -1519,7 +1519,8 @@ void bmem_keeper_stop(void)
 /**
  * bmem_pools_exit() - unmake all pools
  *
- * The keeper is stopped, and so is everybody else who looks at pools.
+ * The keeper is stopped, and no client is left.  Pressure's worker and writers
+ * of parameters may still be looking, with the registry's lock.
  */
 void bmem_pools_exit(void)
 {
@@ -1527,7 +1528,9 @@ void bmem_pools_exit(void)
 	unsigned long id;
 
 	xa_for_each(&bmem_pools, id, pool) {
+		mutex_lock(&bmem_registry_lock);
 		xa_erase(&bmem_pools, id);
+		mutex_unlock(&bmem_registry_lock);
 		pool_free(pool);
 	}
 	xa_destroy(&bmem_pools);

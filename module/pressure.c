@@ -508,7 +508,10 @@ int bmem_pressure_start(void)
 }
 
 /**
- * bmem_pressure_stop() - stop it; no client is left
+ * bmem_pressure_stop() - stop it; no pool is left
+ *
+ * Parameters may be written to until the module is gone: what they change they
+ * look for in pools.
  */
 void bmem_pressure_stop(void)
 {
