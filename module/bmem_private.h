@@ -1055,7 +1055,7 @@ void bmem_cleanup_now(void);
 void bmem_cleanup_urge(struct bmem_pool *pool, u32 level);
 void bmem_cleanup_gain(struct bmem_pool *pool, enum bmem_gain gain,
 		       unsigned long pages);
-void bmem_cleanup_flush(struct bmem_pool *pool);
+void bmem_cleanup_flush(void);
 unsigned long bmem_cleanup_reclaim(unsigned long pages, enum bmem_gain gain);
 void bmem_cleanup_idle(struct bmem_pool *pool, u64 *queued, u64 *cached);
 void bmem_cleanup_show(struct seq_file *m);

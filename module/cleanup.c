@@ -622,14 +622,13 @@ static void deferred_run(struct work_struct *work)
 /* ---- for others ---------------------------------------------------------------------- */
 
 /* The first client from the head that has not been seen, for a walk. */
-static struct bmem_client *holder_next(u64 nr, struct bmem_pool *pool)
+static struct bmem_client *holder_next(u64 nr)
 {
 	struct bmem_client *client, *found = NULL;
 
 	spin_lock(&cleanup_lock);
 	list_for_each_entry(client, &holders, holder) {
-		if (client->walk >= nr ||
-		    (pool && READ_ONCE(client->pool) != pool))
+		if (client->walk >= nr)
 			continue;
 		found = client;
 		client->walk = nr;
@@ -642,17 +641,18 @@ static struct bmem_client *holder_next(u64 nr, struct bmem_pool *pool)
 
 /**
  * bmem_cleanup_flush() - give back all that is queued
- * @pool: by clients of a pool, or NULL for all
  *
  * Waits for clients that are busy.  A fatal signal ends it.
  */
-void bmem_cleanup_flush(struct bmem_pool *pool)
+void bmem_cleanup_flush(void)
 {
-	u64 nr = atomic64_inc_return(&passes);
+	u64 id = 0, last = bmem_clients_last();
 	struct bmem_client *client;
 	unsigned long pages;
 
-	while ((client = holder_next(nr, pool))) {
+	/* Not by cleanup's list: reclaim's walks, too, say whom they saw there. */
+	while ((client = bmem_client_next(id, last))) {
+		id = client->who.id;
 		if (!bmem_client_lock(client, NULL)) {
 			pages = bmem_backing_flush(client, ULONG_MAX);
 			bmem_cleanup_gain(client->pool, BMEM_GAIN_TRIM, pages);
@@ -680,7 +680,7 @@ unsigned long bmem_cleanup_reclaim(unsigned long pages, enum bmem_gain gain)
 	struct bmem_client *client;
 	unsigned long got = 0, now;
 
-	while (got < pages && (client = holder_next(nr, NULL))) {
+	while (got < pages && (client = holder_next(nr))) {
 		if (mutex_trylock(&client->lock)) {
 			if (!client->dead) {
 				now = bmem_backing_reclaim(client, pages - got);

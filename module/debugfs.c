@@ -518,7 +518,7 @@ static ssize_t cleanup_write(struct file *file, const char __user *buf,
 		return -EFAULT;
 	if (strcmp(strim(verb), "flush"))
 		return -EINVAL;
-	bmem_cleanup_flush(NULL);
+	bmem_cleanup_flush();
 	return count;
 }
 
