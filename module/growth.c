@@ -231,20 +231,16 @@ const struct leak_detector bmem_leak_growth = {
 
 /* ---- GROWTH_LIST -------------------------------------------------------------------- */
 
-/* A caller of a later version has longer rows: what is unknown here is zero. */
 static int rows_tell(const struct bmem_growth_list *cmd, u32 at,
 		     const struct bmem_growth_row *rows, u32 nr)
 {
-	char __user *to = u64_to_user_ptr(cmd->rows);
-	u32 i, more = cmd->row_size - sizeof(*rows);
+	int rc = 0;
+	u32 i;
 
-	to += (size_t)at * cmd->row_size;
-	for (i = 0; i < nr; i++, to += cmd->row_size) {
-		if (copy_to_user(to, &rows[i], sizeof(*rows)) ||
-		    clear_user(to + sizeof(*rows), more))
-			return -EFAULT;
-	}
-	return 0;
+	for (i = 0; i < nr && !rc; i++)
+		rc = bmem_row_tell(cmd->rows, at + i, cmd->row_size, &rows[i],
+				   sizeof(*rows));
+	return rc;
 }
 
 static int list_run(struct bmem_client *client, struct bmem_growth_list *cmd,
