@@ -115,15 +115,15 @@ static void recorded_programs(void **state)
 	};
 	/* As if they had run for half a minute, for five, for an hour. */
 	static const unsigned int samples[] = { 30, 300, 3600 };
+	size_t i, k, kinds = test_under("valgrind") ? 1 : COUNT(samples);
 	char path[256], text[64];
 	struct trace tr;
-	size_t i, k;
 
 	(void)state;
 	for (i = 0; i < COUNT(traces); i++) {
 		snprintf(path, sizeof(path), TRACES "/%s.trace.zst", traces[i]);
 		EQ(trace_load(&tr, path), 0);
-		for (k = 0; k < COUNT(samples); k++) {
+		for (k = 0; k < kinds; k++) {
 			snprintf(text, sizeof(text), "%s in %u samples",
 				 traces[i], samples[k]);
 			test_eq(replay(&tr, tr.nr / samples[k]), 0, text,
@@ -175,6 +175,7 @@ static void strange_clocks(void **state)
 	struct trend_verdict v;
 	struct trend t = { 0 };
 	uint64_t seed = 7;
+	uint32_t steps = test_number("BMEM_TEST_STEPS", 1000000);
 	uint32_t i, now = 0;
 
 	(void)state;
@@ -182,7 +183,7 @@ static void strange_clocks(void **state)
 	EQ(v.class, TREND_UNKNOWN);
 	EQ(v.confidence, 500);
 	IS(!trend_may_grow(&t));
-	for (i = 0; i < 1000000; i++) {
+	for (i = 0; i < steps; i++) {
 		trend_add(&t, series_random(&seed) << i % 23, now,
 			  i % 5 ? 100 : 0);
 		trend_watch(&t, now - i % 3, 0);
