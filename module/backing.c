@@ -97,6 +97,27 @@ struct page *bmem_backing_get_page(struct bmem_client *client, pgoff_t page,
 }
 
 /**
+ * bmem_backing_look() - the page behind a place in the arena, to read
+ * @client: client, locked: the page stays for as long as that
+ * @page: number of the page in the arena
+ *
+ * Takes no reference, which would make the page escape if it were given back.
+ *
+ * Return: the page, or NULL where nothing is attached or memory has failed.
+ */
+struct page *bmem_backing_look(struct bmem_client *client, pgoff_t page)
+{
+	struct bmem_chunk *chunk;
+	struct page *p = NULL;
+
+	lockdep_assert_held(&client->lock);
+	chunk = xa_load(&client->chunks, page / BMEM_HUGE_PAGES);
+	if (chunk)
+		p = chunk_page(chunk, page % BMEM_HUGE_PAGES);
+	return p && !bmem_page_poisoned(p, 1) ? p : NULL;
+}
+
+/**
  * bmem_backing_get_marked() - the huge pages that may be mapped together
  * @client: client
  * @page: first page in the arena, of the first chunk

@@ -420,6 +420,8 @@ struct bmem_chunk {
  * @pages: length in pages
  * @tag: of the selector, 0 for none
  * @slab: it is a struct span, else a struct tensor
+ * @reached: the scan under way has found a word that leads to it
+ * @queued: the scan is to read it yet
  */
 struct extent {
 	struct rb_node node;
@@ -427,6 +429,8 @@ struct extent {
 	u32 pages;
 	u32 tag;
 	bool slab;
+	bool reached;
+	bool queued;
 };
 
 /**
@@ -456,6 +460,8 @@ struct tensor {
  * @at: where it is
  * @partial: link in bmem_client.partial while a slot is in
  * @free: one bit a slot, set while it is in
+ * @reached: one bit a slot: as struct extent has it
+ * @read: one bit a slot: the scan under way has read it
  * @record: record of the first slot
  * @class: size class
  */
@@ -463,6 +469,8 @@ struct span {
 	struct extent at;
 	struct list_head partial;
 	u64 free;
+	u64 reached;
+	u64 read;
 	u32 record;
 	u32 class;
 };
@@ -505,6 +513,28 @@ struct bmem_identity {
 	kuid_t uid;
 	char comm[TASK_COMM_LEN];
 	char label[BMEM_LABEL_LEN];
+};
+
+/**
+ * struct scan_skip - memory of a process that holds no references
+ * @mm: whose, with a reference by mmgrab()
+ * @start: address
+ * @end: behind it
+ */
+struct scan_skip {
+	struct mm_struct *mm;
+	unsigned long start;
+	unsigned long end;
+};
+
+/**
+ * struct scan_skips - all of a client's, for the reachability scan
+ * @nr: entries in @at
+ * @at: NULL until there is one
+ */
+struct scan_skips {
+	unsigned int nr;
+	struct scan_skip *at;
 };
 
 /**
@@ -582,6 +612,7 @@ struct bmem_identity {
  * @recorded_bytes: what those asked of ALLOC
  * @recorded_allocs: tensors with a record allocated
  * @uses: tensors that were in slots, and recorded tensors, that are back
+ * @skips: memory that holds no references
  * @tombstone: made at open, so that death needs no memory
  */
 struct bmem_client {
@@ -661,6 +692,7 @@ struct bmem_client {
 	u64 recorded_bytes;
 	u64 recorded_allocs;
 	u64 uses;
+	struct scan_skips skips;
 	struct bmem_tombstone *tombstone;
 };
 
@@ -892,6 +924,9 @@ struct tensor_record {
 	char label[BMEM_LABEL_LEN];
 };
 
+typedef void (*tensor_fn)(struct bmem_client *client,
+			  const struct bmem_tensor *t, u32 gen, void *arg);
+
 int bmem_tensors_init(void);
 void bmem_tensors_exit(void);
 int bmem_tensor_alloc(struct bmem_client *client, struct bmem_alloc *cmd,
@@ -907,6 +942,8 @@ unsigned int bmem_tensor_records(struct bmem_client *client, u64 *cursor,
 				 unsigned int *tries);
 int bmem_tensor_clone(struct bmem_client *to, struct bmem_client *from,
 		      const struct tensor *t);
+bool bmem_tensors_unreached(struct bmem_client *client, u64 *cursor,
+			    unsigned int max, tensor_fn fn, void *arg);
 void bmem_tensors_release(struct bmem_client *client);
 size_t bmem_tensor_size(void);
 bool bmem_tensor_view(struct bmem_client *client, const struct tensor *t,
@@ -1024,6 +1061,7 @@ struct page *bmem_backing_get_page(struct bmem_client *client, pgoff_t page,
 				   bool write);
 bool bmem_backing_has_page(struct bmem_client *client, pgoff_t page,
 			   const struct page *is, bool write);
+struct page *bmem_backing_look(struct bmem_client *client, pgoff_t page);
 bool bmem_backing_get_marked(struct bmem_client *client, pgoff_t page,
 			     unsigned int own, struct page **pages,
 			     unsigned int nr);
@@ -1080,11 +1118,18 @@ extern u64 bmem_space_pages;
 int bmem_vm_init(void);
 void bmem_vm_exit(void);
 struct inode *bmem_vm_inode(void);
+bool bmem_vm_is_bmem(const struct vm_area_struct *vma);
+struct bmem_client *bmem_vm_space(const struct vm_area_struct *vma);
 int bmem_mmap(struct file *file, struct vm_area_struct *vma);
 
 /* ---- clone ------------------------------------------------------------------------ */
 
 struct file *bmem_client_clone(struct file *file, struct bmem_clone *cmd);
+
+/* ---- scan ---------------------------------------------------------------------- */
+
+int bmem_leak_skip(struct bmem_client *client, struct bmem_leak_skip *cmd);
+void bmem_leak_skips_release(struct bmem_client *client);
 
 /* ---- lists by ioctl ------------------------------------------------------------- */
 

@@ -297,6 +297,7 @@ void bmem_client_close(struct bmem_client *client)
 	bmem_window_destroy(&client->span_map);
 	bmem_ledger_destroy(client);
 	bmem_sites_release(client);
+	bmem_leak_skips_release(client);
 	mutex_unlock(&client->lock);
 	bmem_tombstone_bury(client);
 	pool_leave(pool);

@@ -12,9 +12,16 @@
 #include <linux/cgroup.h>
 #include <linux/mm.h>
 #include <linux/rcupdate.h>
+#include <linux/sched.h>
 #include <linux/shrinker.h>
+#include <linux/swap.h>
+#include <linux/swapops.h>
 
 #include "bmem_probed.h"
+
+#ifdef BMEM_HAVE_LEAFOPS
+#include <linux/leafops.h>
+#endif
 
 /* 6.3: vm_flags became read-only to drivers; the helpers lock the VMA. */
 static inline void bmem_vm_flags(struct vm_area_struct *vma,
@@ -81,5 +88,61 @@ static inline void bmem_shrinker_remove(struct shrinker *shrinker)
 	unregister_shrinker(shrinker);
 }
 #endif
+
+/* 6.5: there is no array of VMAs any more. */
+static inline long bmem_get_pages_remote(struct mm_struct *mm,
+					 unsigned long addr, unsigned long nr,
+					 unsigned int flags,
+					 struct page **pages)
+{
+#ifdef BMEM_HAVE_GUP_REMOTE_VMAS
+	return get_user_pages_remote(mm, addr, nr, flags, pages, NULL, NULL);
+#else
+	return get_user_pages_remote(mm, addr, nr, flags, pages, NULL);
+#endif
+}
+
+/**
+ * enum bmem_leaf - what an entry is that is there but maps no page
+ * @BMEM_LEAF_NOTHING: no memory: a marker, or memory that has failed
+ * @BMEM_LEAF_MOVING: the page is being moved, and will be back in a moment
+ * @BMEM_LEAF_AWAY: memory that cannot be read: in swap, or in a device
+ */
+enum bmem_leaf {
+	BMEM_LEAF_NOTHING,
+	BMEM_LEAF_MOVING,
+	BMEM_LEAF_AWAY,
+};
+
+/* 6.19: swap entries became a kind of leaf entries. */
+static inline enum bmem_leaf bmem_leaf_of(pte_t pte)
+{
+#ifdef BMEM_HAVE_LEAFOPS
+	softleaf_t entry = softleaf_from_pte(pte);
+
+	if (softleaf_is_migration(entry))
+		return BMEM_LEAF_MOVING;
+	if (softleaf_is_marker(entry) || softleaf_is_hwpoison(entry))
+		return BMEM_LEAF_NOTHING;
+#else
+	swp_entry_t entry = pte_to_swp_entry(pte);
+
+	if (is_migration_entry(entry))
+		return BMEM_LEAF_MOVING;
+	if (is_pte_marker_entry(entry) || is_hwpoison_entry(entry))
+		return BMEM_LEAF_NOTHING;
+#endif
+	return BMEM_LEAF_AWAY;
+}
+
+/* Is it on a CPU now?  On one CPU nobody is but who asks. */
+static inline bool bmem_task_running(struct task_struct *task)
+{
+#ifdef CONFIG_SMP
+	return READ_ONCE(task->on_cpu);
+#else
+	return false;
+#endif
+}
 
 #endif /* BMEM_COMPAT_H */

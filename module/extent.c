@@ -81,6 +81,8 @@ void bmem_extent_insert(struct bmem_client *client, struct extent *e)
 	struct rb_node **link = &client->extents.rb_node, *parent = NULL;
 
 	lockdep_assert_held(&client->lock);
+	e->reached = false;
+	e->queued = false;
 	while (*link) {
 		parent = *link;
 		link = e->page < extent_of(parent)->page ? &parent->rb_left :

@@ -47,6 +47,7 @@ static const struct leak_detector * const detectors[] = {
 	&bmem_leak_unref,
 	&bmem_leak_cycle,
 	&bmem_leak_growth,
+	&bmem_leak_unreached,
 };
 
 static void leak_work(struct work_struct *work);

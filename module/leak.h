@@ -208,6 +208,7 @@ extern unsigned int bmem_leak_delay_ms;
 extern unsigned int bmem_cycle_ms;
 
 extern const struct leak_detector bmem_leak_unref;
+extern const struct leak_detector bmem_leak_unreached;
 extern const struct leak_detector bmem_leak_cycle;
 extern const struct leak_detector bmem_leak_growth;
 

@@ -362,6 +362,7 @@ union bmem_cmd {
 	struct bmem_events events;
 	struct bmem_link link;
 	struct bmem_pressure pressure;
+	struct bmem_leak_skip leak_skip;
 	u32 size;
 };
 
@@ -458,6 +459,7 @@ BMEM_OP_FN(leak_scan, bmem_leak_scan(client, &cmd->leak_scan))
 BMEM_OP_FN(link, bmem_link(client, &cmd->link, false))
 BMEM_OP_FN(unlink, bmem_link(client, &cmd->link, true))
 BMEM_OP_FN(leak_list, bmem_leak_list(client, &cmd->leak_list))
+BMEM_OP_FN(leak_skip, bmem_leak_skip(client, &cmd->leak_skip))
 
 /* Slots that the caller is not told of are taken back. */
 static int op_slots_get(struct file *file, union bmem_cmd *cmd,
@@ -560,6 +562,7 @@ static const struct bmem_op ops[] = {
 	BMEM_OP(BMEM_LEAK_LIST, leak_list, __reserved2, OUT_DONE, false),
 	BMEM_OP(BMEM_GROWTH_LIST, growth_list, rows, OUT_DONE, false),
 	BMEM_OP(BMEM_PRESSURE, pressure, gained_bytes, OUT_DONE, false),
+	BMEM_OP(BMEM_LEAK_SKIP, leak_skip, bytes, OUT_NEVER, false),
 };
 
 static const struct bmem_op *find_op(unsigned int cmd)

@@ -250,6 +250,55 @@ static bool walker_step(struct walker *w, struct bmem_tensor *out)
 	return live;
 }
 
+static bool reached_at(const struct extent *e, u64 offset)
+{
+	const struct span *s;
+
+	if (!e->slab)
+		return e->reached;
+	s = container_of(e, struct span, at);
+	return s->reached >> ((u32)(offset - bmem_bytes(e->page)) /
+			      slab_classes[s->class].bytes) & 1;
+}
+
+/* What tells tensors in one place from each other, beside their handles. */
+static u32 record_gen(struct bmem_client *client, struct extent *e)
+{
+	struct ledger_view v;
+
+	if (e->slab || !bmem_tensor_view(client, tensor_of(e), false, &v))
+		return 0;
+	return v.gen;
+}
+
+/**
+ * bmem_tensors_unreached() - the live tensors that a scan has not reached
+ * @client: client, locked
+ * @cursor: 0 to begin; where the next call goes on
+ * @max: places to look at, at most
+ * @fn: called for each
+ * @arg: for @fn
+ *
+ * Return: true at the end.
+ */
+bool bmem_tensors_unreached(struct bmem_client *client, u64 *cursor,
+			    unsigned int max, tensor_fn fn, void *arg)
+{
+	struct bmem_tensor t;
+	struct extent *e;
+	struct walker w;
+
+	walker_init(&w, client, *cursor);
+	for (; w.e && max; max--) {
+		e = w.e;
+		memset(&t, 0, sizeof(t));
+		if (walker_step(&w, &t) && !reached_at(e, t.offset))
+			fn(client, &t, record_gen(client, e), arg);
+	}
+	*cursor = w.place;
+	return !w.e;
+}
+
 /* ---- alloc ------------------------------------------------------------------- */
 
 /**

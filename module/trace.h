@@ -472,6 +472,33 @@ DEFINE_EVENT(bmem_pool_bounds, bmem_pool_resize,
 	TP_ARGS(pool, limit, reserve)
 );
 
+TRACE_EVENT(bmem_scan,
+	TP_PROTO(u64 client, u32 processes, u64 words, u64 away, bool cut,
+		 u64 ns, int error),
+	TP_ARGS(client, processes, words, away, cut, ns, error),
+	TP_STRUCT__entry(
+		__field(u64, client)
+		__field(u32, processes)
+		__field(u64, words)
+		__field(u64, away)
+		__field(bool, cut)
+		__field(u64, ns)
+		__field(int, error)
+	),
+	TP_fast_assign(
+		__entry->client = client;
+		__entry->processes = processes;
+		__entry->words = words;
+		__entry->away = away;
+		__entry->cut = cut;
+		__entry->ns = ns;
+		__entry->error = error;
+	),
+	TP_printk("client=%llu processes=%u words=%llu away=%llu cut=%d ns=%llu error=%d",
+		  __entry->client, __entry->processes, __entry->words,
+		  __entry->away, __entry->cut, __entry->ns, __entry->error)
+);
+
 TRACE_EVENT(bmem_pool_destroy,
 	TP_PROTO(u32 pool),
 	TP_ARGS(pool),

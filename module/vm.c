@@ -282,6 +282,34 @@ static u64 view_bytes(const struct view *view)
 			      bmem_bytes(bmem_space_pages);
 }
 
+/**
+ * bmem_vm_is_bmem() - is this a mapping of the space or of a window?
+ * @vma: VMA of any process
+ *
+ * Return: true if it is.
+ */
+bool bmem_vm_is_bmem(const struct vm_area_struct *vma)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(views); i++)
+		if (vma->vm_ops == views[i].ops)
+			return true;
+	return false;
+}
+
+/**
+ * bmem_vm_space() - whose space is this a mapping of?
+ * @vma: VMA of any process
+ *
+ * Return: the client, which lives as long as the VMA does; NULL when it is of
+ * no space.
+ */
+struct bmem_client *bmem_vm_space(const struct vm_area_struct *vma)
+{
+	return vma->vm_ops == &bmem_vm_ops ? vma->vm_private_data : NULL;
+}
+
 static const struct view *view_of(struct vm_area_struct *vma)
 {
 	u64 at = bmem_bytes(vma->vm_pgoff), bytes = bmem_bytes(vma_pages(vma));

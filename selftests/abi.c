@@ -303,6 +303,12 @@ static const struct wrong wrongs[] = {
 	W(GROWTH_LIST, bmem_growth_list, nr, BMEM_BATCH_MAX + 1, EINVAL),
 	W(GROWTH_LIST, bmem_growth_list, rows, 0, EFAULT),
 	W(GROWTH_LIST, bmem_growth_list, rows, ~0ULL, EFAULT),
+
+	W(LEAK_SKIP, bmem_leak_skip, addr, 4, EINVAL),
+	W(LEAK_SKIP, bmem_leak_skip, addr, ~0ULL - 7, EINVAL),
+	W(LEAK_SKIP, bmem_leak_skip, bytes, 0, EINVAL),
+	W(LEAK_SKIP, bmem_leak_skip, bytes, 4, EINVAL),
+	W(LEAK_SKIP, bmem_leak_skip, bytes, ~0ULL - 7, EINVAL),
 };
 
 /* ---- the fixture ---------------------------------------------------------- */

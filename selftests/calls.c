@@ -156,6 +156,13 @@ static void undo_unlink(struct ctx *x, union any *a, bool done)
 		links_call(x, BMEM_UNLINK, &arg);
 }
 
+/* Nobody's, and the same each time. */
+static void good_leak_skip(struct ctx *x, union any *a)
+{
+	a->leak_skip.addr = (uintptr_t)x & ~7UL;
+	a->leak_skip.bytes = 8;
+}
+
 static void good_alloc(struct ctx *x, union any *a)
 {
 	memset(x->entry, 0, sizeof(x->entry));
@@ -384,6 +391,8 @@ const struct call calls[CALLS] = {
 		good_plain, undo_clone),
 	[PRESSURE] = CALL(PRESSURE, bmem_pressure, 1, true,
 		good_pressure, undo_nothing),
+	[LEAK_SKIP] = CALL(LEAK_SKIP, bmem_leak_skip, 0, false,
+		good_leak_skip, undo_nothing),
 };
 
 void make_good(struct ctx *x, int i, union any *a)

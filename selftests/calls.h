@@ -49,6 +49,7 @@ union any {
 	struct bmem_events events;
 	struct bmem_link link;
 	struct bmem_pressure pressure;
+	struct bmem_leak_skip leak_skip;
 	unsigned char bytes[8192];
 };
 
@@ -119,8 +120,7 @@ enum call_index {
 	DESTROY, RESIZE, POOLS, POOL_STATS, SLOTS_GET, SLOTS_PUT, MODULE,
 	MODULE_INFO, SITE_LIST, SITE_FRAMES, CLIENT_LIST, TOMBSTONE_LIST,
 	TOMBSTONE_SITES, TOMBSTONE_MODULE, LEAK_SCAN, LEAK_LIST, EVENTS, LINK,
-	UNLINK, GROWTH_LIST, CLONE, PRESSURE,
-	CALLS,
+	UNLINK, GROWTH_LIST, CLONE, PRESSURE, LEAK_SKIP, CALLS,
 };
 
 extern const struct call calls[CALLS];

@@ -298,6 +298,10 @@ static void fill(union any *a, int call, struct scratch *s, struct attack *at,
 	case EVENTS:
 		a->events.mask = bt_random(rnd) & (BMEM_EVENT_BIT(BMEM_EVENT_TYPES) - 2);
 		break;
+	case LEAK_SKIP:
+		a->leak_skip.addr = bt_random(rnd) & 0x7ffffffffff8;
+		a->leak_skip.bytes = 8 << bt_random(rnd) % 30;
+		break;
 	case ALLOC:
 		fill_alloc(a, s, rnd);
 		break;

@@ -1660,6 +1660,33 @@ struct bmem_link {
 	__aligned_u64 entries;
 };
 
+/** define BMEM_LEAK_SKIPS_MAX - most ranges that one process leaves out */
+#define BMEM_LEAK_SKIPS_MAX	16
+
+/**
+ * struct bmem_leak_skip - BMEM_LEAK_SKIP: memory that holds no references
+ * @size: sizeof(struct bmem_leak_skip)
+ * @flags: must be 0
+ * @addr: where it begins in the calling process, a multiple of 8
+ * @bytes: its length, a multiple of 8
+ *
+ * The scan for tensors that no word leads to takes every word of a process that
+ * maps the space for a pointer.  An allocator's own books, which have the
+ * addresses of all that it gave out, it has to leave out: this tells it where
+ * they are.  It holds for the calling process, not for its children, until the
+ * process ends or tells anew of a range that overlaps.
+ *
+ * Errors: %ENOSPC beyond %BMEM_LEAK_SKIPS_MAX ranges, or 256 of all processes
+ * that share the client; %EINVAL for a range that is empty, not aligned or not
+ * in the process's address space; %ENOMEM, %EINTR.
+ */
+struct bmem_leak_skip {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 addr;
+	__aligned_u64 bytes;
+};
+
 /** define BMEM_TRIM_POOL - every client of this client's pool; CAP_SYS_ADMIN */
 #define BMEM_TRIM_POOL		(1U << 0)
 /** define BMEM_TRIM_QUEUED - only what leaves soon anyway; @keep_bytes must be 0 */
@@ -2003,5 +2030,6 @@ struct bmem_pressure {
 #define BMEM_LEAK_LIST		_IO(BMEM_IOC_TYPE, 0x5d)
 #define BMEM_GROWTH_LIST	_IO(BMEM_IOC_TYPE, 0x5e)
 #define BMEM_PRESSURE		_IO(BMEM_IOC_TYPE, 0x5f)
+#define BMEM_LEAK_SKIP		_IO(BMEM_IOC_TYPE, 0x60)
 
 #endif /* _UAPI_LINUX_BMEM_H */

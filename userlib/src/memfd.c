@@ -386,6 +386,7 @@ static const struct abi_call calls[] = {
 	/* Nobody looks at it from time to time. */
 	CALL(BMEM_GROWTH_LIST, bmem_growth_list),
 	CALL(BMEM_PRESSURE, bmem_pressure, .fn = do_pressure),
+	CALL(BMEM_LEAK_SKIP, bmem_leak_skip),
 };
 
 union abi_arg {
@@ -417,6 +418,7 @@ union abi_arg {
 	struct bmem_link link;
 	struct bmem_growth_list growth_list;
 	struct bmem_pressure pressure;
+	struct bmem_leak_skip leak_skip;
 };
 
 static int memfd_call(struct bmem_client *c, unsigned long cmd, void *user)

@@ -526,6 +526,12 @@ AT(bmem_growth_list, row_size, 24);
 AT(bmem_growth_list, nr, 28);
 AT(bmem_growth_list, rows, 32);
 
+SIZE(bmem_leak_skip, 24);
+AT(bmem_leak_skip, size, 0);
+AT(bmem_leak_skip, flags, 4);
+AT(bmem_leak_skip, addr, 8);
+AT(bmem_leak_skip, bytes, 16);
+
 NUMBER(BMEM_QUERY, 0xbe40);
 NUMBER(BMEM_BIND, 0xbe41);
 NUMBER(BMEM_SITE, 0xbe42);
@@ -558,3 +564,4 @@ NUMBER(BMEM_LEAK_SCAN, 0xbe5c);
 NUMBER(BMEM_LEAK_LIST, 0xbe5d);
 NUMBER(BMEM_GROWTH_LIST, 0xbe5e);
 NUMBER(BMEM_PRESSURE, 0xbe5f);
+NUMBER(BMEM_LEAK_SKIP, 0xbe60);

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The reachability scan: which tensors does a word lead to, in the memory and
+ * the registers of the processes that map their client's space?
+ *
+ * A word leads to a tensor when, taken as an address in one of the mappings of
+ * the space, it lies in the tensor, at its beginning or anywhere else.  Roots
+ * are the words of the processes; what they lead to is read in turn.
+ */
+#ifndef BMEM_SCAN_H
+#define BMEM_SCAN_H
+
+#include <linux/mm_types.h>
+#include <linux/types.h>
+
+#include "bmem_private.h"
+#include "leak.h"
+
+/* Pages of a process that are read together: half a MiB. */
+#define SCAN_PAGES	128
+/* Words that lead somewhere and are looked up together. */
+#define SCAN_HITS	256
+/* Places that words led to lately. */
+#define SCAN_RECENT	2048
+/* Mappings, processes, and other clients that those map. */
+#define SCAN_RANGES	1024
+#define SCAN_MMS	256
+#define SCAN_OTHERS	64
+/* Tensors that wait to be read; if there are more they are looked for. */
+#define SCAN_GREY	16384
+
+/* Pages of another client that are copied in one hold of its lock. */
+#define SCAN_COPIES	16
+
+/**
+ * struct scan_range - where the space is mapped
+ * @start: address
+ * @end: behind it
+ * @offset: in the space, in bytes
+ */
+struct scan_range {
+	unsigned long start;
+	unsigned long end;
+	u64 offset;
+};
+
+/**
+ * struct scan_mm - a process that maps it
+ * @mm: with a reference by mmgrab()
+ * @done: its memory has been read
+ */
+struct scan_mm {
+	struct mm_struct *mm;
+	bool done;
+};
+
+/**
+ * struct scan_recent - where a word has led
+ * @page: page of the arena, or ~0
+ * @first: first page of the extent that it is in
+ * @class: of its slots, or %SLAB_CLASSES for a tensor
+ * @reached: one bit a slot
+ */
+struct scan_recent {
+	u32 page;
+	u32 first;
+	u32 class;
+	u64 reached;
+};
+
+/**
+ * struct scan_stride - what is read of a process in one hold of its mmap_lock
+ * @mm: process
+ * @from: what lies below is not read
+ * @at: address that comes next
+ * @bad: where the last page could not be had
+ * @end: where to stop
+ * @stack: leave out the main thread's stack
+ * @steps: entries of page tables that may be looked at yet
+ * @nr: pages in scan.pages
+ * @moving: the page at @at is being moved: wait for it
+ */
+struct scan_stride {
+	struct mm_struct *mm;
+	unsigned long from;
+	unsigned long at;
+	unsigned long bad;
+	unsigned long end;
+	bool stack;
+	unsigned int steps;
+	unsigned int nr;
+	bool moving;
+};
+
+/**
+ * struct scan - one scan of one client
+ * @round: what it is a part of
+ * @client: whose tensors
+ * @inode: of its mappings, held
+ * @low: lowest address where the space is mapped
+ * @span: distance from there to the end of the highest
+ * @numbers: offsets and handles count as pointers do
+ * @locked: the client is locked by the scan
+ * @cut: something could not be read, so that nothing follows
+ * @error: of a lookup
+ * @words: words read
+ * @away: pages that were not there to be read
+ * @busy: when the scan last slept, by ktime_get_ns()
+ * @nr_ranges: entries in @ranges
+ * @nr_mms: entries in @mms
+ * @nr_others: entries in @others
+ * @nr_skips: entries in @skips
+ * @nr_hits: entries in @hits
+ * @nr_grey: entries in @grey
+ * @grey_lost: there was no room in @grey
+ * @skips: books of the library in the process that is being read
+ * @others: other clients whose spaces the processes map, with a reference
+ * @mms: processes
+ * @ranges: mappings of the space
+ * @hits: offsets to look up
+ * @grey: first pages of extents that are to be read
+ * @recent: by a hash of the page
+ * @pages: of a process, with a reference
+ * @addrs: their addresses
+ * @copies: pages of other clients
+ */
+struct scan {
+	struct leak_round *round;
+	struct bmem_client *client;
+	struct inode *inode;
+	u64 low;
+	u64 span;
+	bool numbers;
+	bool locked;
+	bool cut;
+	int error;
+	u64 words;
+	u64 away;
+	u64 busy;
+	unsigned int nr_ranges;
+	unsigned int nr_mms;
+	unsigned int nr_others;
+	unsigned int nr_skips;
+	unsigned int nr_hits;
+	unsigned int nr_grey;
+	bool grey_lost;
+	struct scan_skip skips[BMEM_LEAK_SKIPS_MAX];
+	struct bmem_client *others[SCAN_OTHERS];
+	struct scan_mm mms[SCAN_MMS];
+	struct scan_range ranges[SCAN_RANGES];
+	u64 hits[SCAN_HITS];
+	u32 grey[SCAN_GREY];
+	struct scan_recent recent[SCAN_RECENT];
+	struct page *pages[SCAN_PAGES];
+	unsigned long addrs[SCAN_PAGES];
+	u64 copies[SCAN_COPIES][PAGE_SIZE / sizeof(u64)];
+};
+
+/* ---- scan.c: marking ------------------------------------------------------- */
+
+void bmem_scan_words(struct scan *s, const void *at, size_t bytes);
+int bmem_scan_settle(struct scan *s);
+int bmem_scan_breathe(struct scan *s);
+
+/* ---- scan_memory.c: a process's memory --------------------------------------- */
+
+int bmem_scan_memory(struct scan *s, struct mm_struct *mm, unsigned long from,
+		     unsigned long to, bool stack);
+int bmem_scan_stack(struct scan *s, struct mm_struct *mm, unsigned long *start,
+		    unsigned long *end);
+
+/* ---- scan_space.c: who maps the space, and what others' spaces hold ------------ */
+
+int bmem_scan_find(struct scan *s, bool first);
+void bmem_scan_forget(struct scan *s);
+void bmem_scan_other(struct scan *s, struct bmem_client *other);
+int bmem_scan_others(struct scan *s);
+
+/* ---- scan_skip.c: what holds no references ------------------------------------- */
+
+int bmem_scan_skips(struct scan *s, struct mm_struct *mm);
+
+/* ---- scan_regs.c: its threads --------------------------------------------------- */
+
+bool bmem_scan_allowed(struct mm_struct *mm);
+int bmem_scan_registers(struct scan *s, struct mm_struct *mm,
+			unsigned long *start, unsigned long end);
+
+#endif /* BMEM_SCAN_H */
