@@ -307,6 +307,7 @@ void slots_put(struct bmem_client *c, uint64_t *names, uint32_t nr,
 
 /* depot.c */
 int depot_init(struct bmem_client *c);
+void depot_hide(struct bmem_client *c);
 void depot_fini(struct bmem_client *c);
 uint32_t depot_take(struct bmem_client *c, uint32_t class, uint64_t *names,
 		    uint32_t nr);

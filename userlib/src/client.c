@@ -159,6 +159,8 @@ static int open_front(struct bmem_client *c)
 	ret = thread_client_add(c);
 	if (ret)
 		depot_fini(c);
+	else
+		depot_hide(c);
 	return ret;
 }
 

@@ -61,6 +61,31 @@ int depot_init(struct bmem_client *c)
 	return 0;
 }
 
+static void skip(struct bmem_client *c, const void *at, size_t bytes)
+{
+	struct bmem_leak_skip arg = {
+		.size = sizeof(arg),
+		.addr = (uintptr_t)at,
+		.bytes = bytes & ~7UL,
+	};
+
+	/* What there is to be had without: leaks that are found. */
+	(void)call(c, BMEM_LEAK_SKIP, &arg);
+}
+
+/**
+ * depot_hide() - say that what is here are no references to tensors
+ * @c: client
+ *
+ * Caches name the tensors that they had last, which may be in use or lost.  It
+ * has to be said once in each process that has the client.
+ */
+void depot_hide(struct bmem_client *c)
+{
+	skip(c, c, sizeof(*c));
+	skip(c, c->depot, c->region_bytes);
+}
+
 /**
  * depot_fini() - undo depot_init()
  * @c: client

@@ -160,6 +160,8 @@ static void fork_child(struct bmem_client *c)
 	struct depot *d = c->depot;
 
 	c->backend->fork(c, FORK_CHILD);
+	/* In the child it is another client, which has not been told. */
+	depot_hide(c);
 	orphan_all(c);
 	guard_leave(&d->lock, d->held_for_fork);
 }
@@ -179,6 +181,8 @@ static void fork_extras(struct bmem_client *c, enum fork_step step)
 	case FORK_CHILD:
 		guard_leave(&c->refs.lock, c->refs.held);
 		events_child(c);
+		if (!c->private)
+			depot_hide(c);
 		break;
 	}
 }

@@ -42,7 +42,7 @@ static struct {
 	int fd;
 	int side_fd;			/* what the windows show */
 	uint64_t *spans;
-	unsigned long calls[32];
+	unsigned long calls[64];
 	struct bmem_bind bind;
 	struct bmem_site site;
 	size_t mapped;
