@@ -28,8 +28,8 @@ esac
 tools=
 [ "$kernel" != 6.12 ] || tools="bmemctl.sh run_real.sh"
 # shellcheck disable=SC2086 # words or none
-[ "$#" -gt 0 ] || set -- abi alloc mm life slots sites growth lists events links leaks clone \
-	cached cleanup pressure validate replay_test hostile \
+[ "$#" -gt 0 ] || set -- abi alloc mm life slots sites growth lists events links leaks leak_scan clone \
+	leak_corpus cached cleanup pressure validate replay_test hostile \
 	$tools module.sh faults.sh kunit.sh kmemleak.sh
 
 passed=0

@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The reachability scan while the process that it reads does all that a process
+ * can do: nobody is accused, nothing is faulted in, and users see their own.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "kselftest_harness.h"
+
+#include "bmem_test.h"
+
+#define TENSORS		64
+#define AGE		"1"
+#define DELAY_MS	1
+/* How long a stress goes on, in seconds: BMEM_STRESS_S is for more. */
+#define STRESS_S	4
+
+/**
+ * struct target - a process whose client is scanned
+ * @c: its client
+ * @roots: shared with the test: where its pointers are, and its client's id
+ */
+struct target {
+	struct bt_client c;
+	struct roots {
+		volatile __u64 id;
+		volatile __u64 turns;
+		void *volatile at[TENSORS];
+	} *roots;
+};
+
+static int scan(int fd, __u64 id, struct bmem_leak_scan *cmd)
+{
+	*cmd = (struct bmem_leak_scan){
+		.size = sizeof(*cmd),
+		.client_id = id,
+		.kinds = BMEM_LEAK_KIND(BMEM_LEAK_UNREACHABLE),
+		.delay_ms = DELAY_MS,
+	};
+	return bt_call(fd, BMEM_LEAK_SCAN, cmd);
+}
+
+FIXTURE(scan) {
+	int fd;
+	char age[32];
+	struct roots *roots;
+};
+
+FIXTURE_SETUP(scan)
+{
+	self->fd = bt_open();
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(0, bt_param("leak_age_ms", self->age, sizeof(self->age)));
+	ASSERT_EQ(0, bt_param_set("leak_age_ms", AGE));
+	self->roots = mmap(NULL, sizeof(*self->roots), PROT_READ | PROT_WRITE,
+			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->roots);
+}
+
+FIXTURE_TEARDOWN(scan)
+{
+	munmap(self->roots, sizeof(*self->roots));
+	EXPECT_EQ(0, bt_param_set("leak_age_ms", self->age));
+	close(self->fd);
+}
+
+/* A client of a process: tensors that have records, as libbmem's do. */
+static int target_open(struct target *t, struct roots *roots)
+{
+	struct bmem_alloc_entry e = { 0 };
+	unsigned int i;
+	int ret = bt_client_open(&t->c, BMEM_POOL_DEFAULT);
+
+	t->roots = roots;
+	for (i = 0; !ret && i < TENSORS; i++) {
+		e = (struct bmem_alloc_entry){
+			.bytes = 5000 * (1 + i % 7), .site = 1,
+			.flags = BMEM_ALLOC_RECORD,
+		};
+		ret = bt_alloc(t->c.fd, &e, 1, NULL);
+		if (!ret)
+			roots->at[i] = t->c.map + e.offset;
+	}
+	if (!ret)
+		roots->id = t->c.id;
+	return ret;
+}
+
+/* ---- what targets do ----------------------------------------------------------- */
+
+static void *more_memory(size_t bytes)
+{
+	char *m = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (m == MAP_FAILED)
+		_exit(3);
+	return m;
+}
+
+static void map_and_unmap(void)
+{
+	char *m = more_memory(BT_MIB);
+
+	memset(m, 1, BT_MIB);
+	munmap(m + 4096, BT_MIB / 2);
+	munmap(m, BT_MIB);
+}
+
+static void move_around(void)
+{
+	char *m = more_memory(BT_MIB), *to = more_memory(2 * BT_MIB);
+
+	memset(m, 1, BT_MIB);
+	to = mremap(m, BT_MIB, BT_MIB, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+	mprotect(to, 4096, PROT_READ);
+	munmap(to, 2 * BT_MIB);
+}
+
+static void split_huge(void)
+{
+	char *m = more_memory(6 * BT_MIB);
+
+	madvise(m, 6 * BT_MIB, MADV_HUGEPAGE);
+	memset(m, 1, 6 * BT_MIB);
+	madvise(m + 3 * BT_MIB, 4096, MADV_DONTNEED);
+	mprotect(m + 2 * BT_MIB, 4096, PROT_READ);
+	madvise(m, 6 * BT_MIB, MADV_PAGEOUT);
+	munmap(m, 6 * BT_MIB);
+}
+
+static void fork_and_exit(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(0);
+	waitpid(pid, NULL, 0);
+}
+
+static void fork_and_kill(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		for (;;)
+			sched_yield();
+	usleep(1000);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static void fork_and_exec(void)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		execl("/bin/true", "true", NULL);
+		_exit(0);
+	}
+	waitpid(pid, NULL, 0);
+}
+
+static void *nothing(void *arg)
+{
+	return arg;
+}
+
+static void thread_and_join(void)
+{
+	pthread_t t;
+
+	if (pthread_create(&t, NULL, nothing, NULL))
+		_exit(3);
+	pthread_join(t, NULL);
+}
+
+static void (*const acts[])(void) = {
+	map_and_unmap, move_around, split_huge, fork_and_exit, fork_and_kill,
+	fork_and_exec, thread_and_join,
+};
+
+/* Pages of a file go without swap: what is read again is the same. */
+static int act_forever(void *arg)
+{
+	struct target t;
+	unsigned int i;
+
+	if (target_open(&t, arg))
+		return 1;
+	for (i = 0;; i++) {
+		acts[i % ARRAY_SIZE(acts)]();
+		t.roots->turns++;
+	}
+	return 0;
+}
+
+static int live_shortly(void *arg)
+{
+	struct target t;
+	__u64 seed = getpid();
+
+	if (target_open(&t, arg))
+		return 1;
+	usleep(bt_random(&seed) % 20000);
+	if (bt_random(&seed) % 2)
+		return 0;
+	execl("/bin/true", "true", NULL);
+	return 1;
+}
+
+static __u64 stress_ms(void)
+{
+	const char *env = getenv("BMEM_STRESS_S");
+
+	return 1000ULL * (env ? strtoul(env, NULL, 0) : STRESS_S);
+}
+
+TEST_F_TIMEOUT(scan, target_does_all_it_can, BT_SLOW)
+{
+	__u64 end, scans = 0, whole = 0;
+	struct bmem_leak_scan cmd;
+	pid_t pid;
+
+	pid = bt_spawn(act_forever, self->roots);
+	ASSERT_LT(0, pid);
+	ASSERT_TRUE(BT_WAIT(self->roots->turns, 20000));
+	for (end = bt_now_ms() + stress_ms(); bt_now_ms() < end; scans++) {
+		ASSERT_EQ(0, scan(self->fd, self->roots->id, &cmd));
+		EXPECT_EQ(0, cmd.confirmed);
+		whole += !cmd.cut_short;
+	}
+	printf("# %llu scans, %llu whole, of a process that did %llu things\n",
+	       scans, whole, self->roots->turns);
+	EXPECT_LT(0, whole);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* It ends, or becomes another program, at any moment of a scan. */
+TEST_F_TIMEOUT(scan, target_ends, BT_SLOW)
+{
+	__u64 end, scans = 0, gone = 0;
+	struct bmem_leak_scan cmd;
+	pid_t pid;
+	int ret;
+
+	for (end = bt_now_ms() + stress_ms(); bt_now_ms() < end;) {
+		self->roots->id = 0;
+		pid = bt_spawn(live_shortly, self->roots);
+		ASSERT_LT(0, pid);
+		ASSERT_TRUE(BT_WAIT(self->roots->id, 20000));
+		do {
+			ret = scan(self->fd, self->roots->id, &cmd);
+			scans++;
+			if (!ret)
+				EXPECT_EQ(0, cmd.confirmed);
+			if (scans % 7 == 0)
+				kill(pid, SIGKILL);
+		} while (!ret);
+		EXPECT_EQ(-ENOENT, ret);
+		gone++;
+		waitpid(pid, NULL, 0);
+	}
+	printf("# %llu scans of %llu processes that ended\n", scans, gone);
+}
+
+/* ---- what a scan leaves alone ---------------------------------------------------- */
+
+static int sleep_sparse(void *arg)
+{
+	struct target t;
+	char *m = mmap(NULL, 1UL << 42, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	unsigned int i;
+
+	if (m == MAP_FAILED || target_open(&t, arg))
+		return 1;
+	for (i = 0; i < 64; i++)
+		m[(unsigned long)i << 36] = 1;
+	t.roots->turns = 1;
+	for (;;)
+		pause();
+}
+
+static __u64 status_kib(pid_t pid, const char *key)
+{
+	char path[64], *text, *at;
+	__u64 kib = ~0ULL;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", pid);
+	text = bt_read_file(path);
+	at = text ? strstr(text, key) : NULL;
+	if (at)
+		kib = strtoull(at + strlen(key), NULL, 10);
+	free(text);
+	return kib;
+}
+
+TEST_F_TIMEOUT(scan, nothing_is_faulted_in_or_dirtied, BT_SLOW)
+{
+	struct bmem_leak_scan cmd;
+	__u64 rss, dirty, start;
+	pid_t pid;
+
+	pid = bt_spawn(sleep_sparse, self->roots);
+	ASSERT_LT(0, pid);
+	ASSERT_TRUE(BT_WAIT(self->roots->turns, 20000));
+	/* It goes to sleep. */
+	usleep(500000);
+	rss = status_kib(pid, "Rss:");
+	dirty = status_kib(pid, "Private_Dirty:");
+	ASSERT_NE(~0ULL, rss);
+	start = bt_now_ms();
+	ASSERT_EQ(0, scan(self->fd, self->roots->id, &cmd));
+	EXPECT_EQ(0, cmd.cut_short);
+	/* 4 TiB, of which 64 pages are there. */
+	EXPECT_GT(5000, bt_now_ms() - start);
+	EXPECT_EQ(rss, status_kib(pid, "Rss:"));
+	EXPECT_EQ(dirty, status_kib(pid, "Private_Dirty:"));
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* ---- whose memory may be read ------------------------------------------------------ */
+
+static int sleep_as_root(void *arg)
+{
+	struct target t;
+
+	if (target_open(&t, arg))
+		return 1;
+	for (;;)
+		pause();
+}
+
+struct stranger {
+	char path[64];
+	__u64 theirs;
+	int out;
+};
+
+/*
+ * A user's client that another user's process maps, too: he has leaked all of
+ * it, and is not told, since what that process knows is not his to see.
+ */
+static int user_scans(void *arg)
+{
+	struct stranger *s = arg;
+	struct bmem_leak_scan cmd;
+	struct bmem_alloc_entry e = {
+		.bytes = 5000, .site = 1, .flags = BMEM_ALLOC_RECORD,
+	};
+	int fd, result[3], fds[2], over[2];
+	char byte;
+	pid_t pid;
+
+	if (pipe(fds) || pipe(over))
+		return 1;
+	fd = open(s->path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return 2;
+	pid = fork();
+	if (!pid) {
+		/* Stays root; who was its parent cannot kill it, but can end. */
+		close(over[1]);
+		if (!bt_map(fd, 0, BT_HUGE) || write(fds[1], "", 1) != 1)
+			_exit(1);
+		_exit(read(over[0], &byte, 1) != 0);
+	}
+	if (read(fds[0], &byte, 1) != 1 || bt_become(BT_NOBODY, BT_NOBODY, -1))
+		return 3;
+	result[0] = scan(fd, s->theirs, &cmd);
+	if (!bt_map(fd, 0, BT_HUGE) || bt_alloc(fd, &e, 1, NULL))
+		return 4;
+	usleep(20000);
+	result[1] = scan(fd, 0, &cmd) ?: (int)cmd.cut_short;
+	usleep(20000);
+	result[2] = scan(fd, 0, &cmd) ?: (int)cmd.suspected;
+	if (write(s->out, result, sizeof(result)) != sizeof(result))
+		return 5;
+	return 0;
+}
+
+TEST_F(scan, users_see_their_own)
+{
+	struct stranger s;
+	int fds[2], result[3] = { 0 };
+	pid_t pid;
+
+	pid = bt_spawn(sleep_as_root, self->roots);
+	ASSERT_LT(0, pid);
+	ASSERT_TRUE(BT_WAIT(self->roots->id, 20000));
+	s.theirs = self->roots->id;
+	ASSERT_EQ(0, pipe(fds));
+	s.out = fds[1];
+	ASSERT_EQ(0, bt_lend_device(s.path, sizeof(s.path)));
+	EXPECT_EQ(0, bt_in_child(user_scans, &s));
+	unlink(s.path);
+	ASSERT_EQ(sizeof(result), read(fds[0], result, sizeof(result)));
+	EXPECT_EQ(-ENOENT, result[0]);
+	EXPECT_EQ(BMEM_LEAK_KIND(BMEM_LEAK_UNREACHABLE), result[1]);
+	EXPECT_EQ(0, result[2]);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+TEST_HARNESS_MAIN
