@@ -282,6 +282,12 @@ static u64 view_bytes(const struct view *view)
 			      bmem_bytes(bmem_space_pages);
 }
 
+/* What can be cloned is mapped with operations of its own. */
+static bool is_space(const struct vm_area_struct *vma)
+{
+	return vma->vm_ops == &bmem_vm_ops || vma->vm_ops == &bmem_cow_ops;
+}
+
 /**
  * bmem_vm_is_bmem() - is this a mapping of the space or of a window?
  * @vma: VMA of any process
@@ -295,7 +301,7 @@ bool bmem_vm_is_bmem(const struct vm_area_struct *vma)
 	for (i = 0; i < ARRAY_SIZE(views); i++)
 		if (vma->vm_ops == views[i].ops)
 			return true;
-	return false;
+	return is_space(vma);
 }
 
 /**
@@ -307,7 +313,7 @@ bool bmem_vm_is_bmem(const struct vm_area_struct *vma)
  */
 struct bmem_client *bmem_vm_space(const struct vm_area_struct *vma)
 {
-	return vma->vm_ops == &bmem_vm_ops ? vma->vm_private_data : NULL;
+	return is_space(vma) ? vma->vm_private_data : NULL;
 }
 
 static const struct view *view_of(struct vm_area_struct *vma)
