@@ -100,22 +100,34 @@ static unsigned long table_run(const pte_t *pte, unsigned long most,
 	return n;
 }
 
+static bool is_table(pmd_t pmd)
+{
+	return !pmd_none(pmd) && pmd_present(pmd) && !pmd_leaf(pmd);
+}
+
 /*
  * A table that is taken away is freed after a grace period, or, by older
- * kernels, under mmap_lock for writing.
+ * kernels, under mmap_lock for writing.  So it is looked up anew after each
+ * sleep; where there is none any more the caller begins again.
  */
-static void walk_table(struct scan *s, struct scan_stride *st, pmd_t pmd,
-		       unsigned long end)
+static void walk_table(struct scan *s, struct scan_stride *st,
+		       const pmd_t *where, unsigned long end)
 {
 	enum bmem_leaf leaf = BMEM_LEAF_NOTHING;
 	unsigned long n, most;
 	const pte_t *table;
 	bool hole;
+	pmd_t pmd;
 
 	while (st->at < end && !full(st)) {
 		most = min((end - st->at) >> PAGE_SHIFT,
 			   (unsigned long)st->steps);
 		rcu_read_lock();
+		pmd = READ_ONCE(*where);
+		if (!is_table(pmd)) {
+			rcu_read_unlock();
+			return;
+		}
 		table = (const pte_t *)pmd_page_vaddr(pmd);
 		n = table_run(table + pte_index(st->at), most, &hole, &leaf);
 		rcu_read_unlock();
@@ -137,7 +149,8 @@ static void walk_table(struct scan *s, struct scan_stride *st, pmd_t pmd,
 static void walk_pmd(struct scan *s, struct scan_stride *st, pud_t *pud,
 		     unsigned long end)
 {
-	pmd_t pmd = READ_ONCE(*pmd_offset(pud, st->at));
+	const pmd_t *where = pmd_offset(pud, st->at);
+	pmd_t pmd = READ_ONCE(*where);
 
 	end = pmd_addr_end(st->at, end);
 	st->steps--;
@@ -148,7 +161,7 @@ static void walk_pmd(struct scan *s, struct scan_stride *st, pud_t *pud,
 	else if (pmd_leaf(pmd))
 		take(s, st, (end - st->at) >> PAGE_SHIFT);
 	else
-		walk_table(s, st, pmd, end);
+		walk_table(s, st, where, end);
 }
 
 static void walk_step(struct scan *s, struct scan_stride *st, unsigned long end)
