@@ -551,7 +551,7 @@ static int scan_run(struct scan *s)
 
 	/* Who never maps the space has no pointers, and nothing to lose. */
 	if (rc || !s->nr_ranges)
-		return rc;
+		goto out;
 	rc = each_extent(s, clear_extent);
 	/* What begins the space is at an offset that is no number to tell. */
 	if (s->numbers)
@@ -564,6 +564,7 @@ static int scan_run(struct scan *s)
 		s->cut = true;
 	if (!rc && !s->cut)
 		rc = report_all(s);
+out:
 	if (s->cut)
 		bmem_leak_cut_short(s->round);
 	return rc;
