@@ -131,14 +131,23 @@ static int pick_node(struct bmem_pool *pool)
 	return next_node_of(pool);
 }
 
+/*
+ * Core mm compares a folio's index with the size of the file before it maps it
+ * as huge, and the page allocator leaves there what the last user had.
+ */
 static struct page *system_page(const struct bmem_pool *pool, int nid,
 				gfp_t gfp, unsigned int order)
 {
+	struct page *page;
+
 	if (order && !READ_ONCE(bmem_huge))
 		return NULL;
 	if (pool->policy == BMEM_POLICY_BIND)
 		gfp |= __GFP_THISNODE;
-	return alloc_pages_node(nid, gfp, order);
+	page = alloc_pages_node(nid, gfp, order);
+	if (page)
+		page_folio(page)->index = 0;
+	return page;
 }
 
 /* Counts an owned page as the pool's no more. */
