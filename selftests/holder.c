@@ -41,11 +41,26 @@ __attribute__((noinline)) static void *holder_large(struct bmem_client *c)
 
 #define SITES	500
 
+static void **kept;
+static size_t nr_kept;
+
+/* What a word leads to is not lost to a scan: links alone decide. */
+static void *keep(void *p)
+{
+	void **more = realloc(kept, (nr_kept + 1) * sizeof(*kept));
+
+	if (!p || !more)
+		return NULL;
+	kept = more;
+	kept[nr_kept++] = p;
+	return p;
+}
+
 /* A tensor that was held, and is no more, though nobody frees it, is lost. */
 __attribute__((noinline)) static int holder_step(struct bmem_client *c,
 						 const char *label, int lose)
 {
-	void *p = bmem_alloc(c, 64, 0, 0, label);
+	void *p = keep(bmem_alloc(c, 64, 0, 0, label));
 	int ret = p ? bmem_link(c, NULL, p) : -1;
 
 	if (!ret && lose)
@@ -94,7 +109,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "holder: %s\n", bmem_strerror(ret));
 		return 1;
 	}
-	if (!holder_small(c) || !holder_large(c) || !holder_large(c))
+	if (!keep(holder_small(c)) || !keep(holder_large(c)) ||
+	    !keep(holder_large(c)))
 		return 1;
 	if (getenv("HOLDER_LEAK") &&
 	    (holder_train(c, atoi(getenv("HOLDER_LEAK"))) || holder_eval(c)))
