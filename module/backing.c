@@ -652,6 +652,7 @@ struct leaving {
 
 static void leave_now(struct bmem_client *client, struct leaving *l)
 {
+	unsigned int tries = BMEM_IDLE_TRIES;
 	struct page *p;
 
 	if (!l->n)
@@ -661,6 +662,9 @@ static void leave_now(struct bmem_client *client, struct leaving *l)
 			bmem_page_settle(p);
 	unmap_pages(client, (u64)l->first * BMEM_HUGE_PAGES,
 		    (u64)l->n * BMEM_HUGE_PAGES);
+	/* A fault nearby that looked at it is soon done; a pin is not. */
+	list_for_each_entry(p, &l->gone, lru)
+		bmem_page_idle(p, &tries);
 	bmem_give_pages(client, &l->gone);
 	l->n = 0;
 	cond_resched();
