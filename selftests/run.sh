@@ -31,7 +31,7 @@ tools=
 # must be 47.
 # shellcheck disable=SC2086 # words or none
 [ "$#" -gt 0 ] || set -- abi alloc mm life slots sites growth lists events links leaks leak_scan clone \
-	leak_corpus cached cleanup pressure validate replay_test hostile \
+	cached cleanup pressure validate replay_test hostile \
 	$tools module.sh faults.sh kunit.sh kmemleak.sh
 
 passed=0
