@@ -760,6 +760,8 @@ static void release_huge(struct bmem_client *client, struct bmem_chunk *chunk,
 		leave(client, chunk, l);
 		return;
 	}
+	/* Reclaim takes none of which it would have to ask who has it. */
+	bmem_chunk_settle(client, chunk);
 	chunk_keep(client, chunk, bmem_pool_pressed(client->pool) ||
 		   client->nr_cached >= bmem_backing_cache_room(client));
 }
@@ -853,7 +855,7 @@ static bool reclaim_chunk(struct bmem_client *client, struct bmem_chunk *chunk,
 {
 	struct page *huge = chunk->huge;
 
-	/* Of one that was shared it would have to be asked who has it. */
+	/* An empty chunk is in no clone, and was settled when it was kept. */
 	if (chunk->share || !trylock_page(huge))
 		return false;
 	if (!bmem_window_try_remove(&client->span_map, chunk->index)) {

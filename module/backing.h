@@ -62,5 +62,6 @@ bool bmem_page_idle(struct page *p, unsigned int *tries);
 
 int bmem_chunk_unshare(struct bmem_client *client, struct bmem_chunk *chunk);
 bool bmem_chunk_leave(struct bmem_client *client, struct bmem_chunk *chunk);
+void bmem_chunk_settle(struct bmem_client *client, struct bmem_chunk *chunk);
 
 #endif /* BMEM_BACKING_H */

@@ -279,6 +279,18 @@ bool bmem_chunk_leave(struct bmem_client *client, struct bmem_chunk *chunk)
 }
 
 /**
+ * bmem_chunk_settle() - forget a share that nobody else is in any more
+ * @client: client, locked
+ * @chunk: chunk
+ */
+void bmem_chunk_settle(struct bmem_client *client, struct bmem_chunk *chunk)
+{
+	lockdep_assert_held(&client->lock);
+	if (chunk->share && !bmem_chunk_shared(chunk))
+		share_forget(client, chunk);
+}
+
+/**
  * bmem_shares_settle() - which huge pages are shared now?
  * @client: client, locked; its @nr_shares is right afterwards
  */
@@ -291,8 +303,7 @@ void bmem_shares_settle(struct bmem_client *client)
 	if (!client->nr_shares)
 		return;
 	xa_for_each(&client->chunks, index, chunk) {
-		if (chunk->share && !bmem_chunk_shared(chunk))
-			share_forget(client, chunk);
+		bmem_chunk_settle(client, chunk);
 		cond_resched();
 	}
 }

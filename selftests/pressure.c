@@ -461,6 +461,28 @@ TEST_F_TIMEOUT(pressure, shrinker_takes_what_is_idle, BT_SLOW)
 	EXPECT_EQ(0, bt_pool_destroy(self->admin, pool));
 }
 
+/* What clones shared once is idle as all else, when they are gone. */
+TEST_F_TIMEOUT(pressure, shrinker_takes_what_was_shared, BT_SLOW)
+{
+	int fd = self->c.fd, pool = self->c.pool;
+	struct bt_client parent, clone;
+	struct bmem_alloc_entry e;
+
+	ASSERT_EQ(0, bt_param_set("cleanup_idle_ms", NEVER_MS));
+	ASSERT_EQ(0, bt_client_open_cloneable(&parent, pool));
+	ASSERT_EQ(0, bt_bind_cache(parent.fd, 8 * BT_HUGE));
+	ASSERT_EQ(0, bt_alloc1(parent.fd, 8 * BT_HUGE, &e));
+	bt_tag(parent.map + e.offset, 8 * BT_HUGE, 3);
+	ASSERT_EQ(0, bt_client_clone(&parent, &clone));
+	bt_client_close(&clone);
+	ASSERT_EQ(0, bt_free1(parent.fd, e.handle));
+	EXPECT_EQ(8 * BT_HUGE, attached(fd, pool));
+	ASSERT_EQ(0, bt_write_file(BT_DEBUGFS "/shrink", "1000000"));
+	EXPECT_EQ(0, attached(fd, pool));
+	bt_client_close(&parent);
+	EXPECT_SOUND(fd);
+}
+
 static __u64 vmstat(const char *key)
 {
 	char *text = bt_read_file("/proc/vmstat"), want[64];
