@@ -296,7 +296,6 @@ int bmem_room_init(struct room_wait *r, u32 flags, u32 timeout_ms,
 void bmem_room_begin(struct room_wait *r, struct bmem_client *client);
 bool bmem_room_again(struct room_wait *r, int *rc);
 
-unsigned long bmem_pool_held(struct bmem_pool *pool);
 unsigned long bmem_pool_drain(struct bmem_pool *pool);
 void bmem_pools_each(void (*fn)(struct bmem_pool *pool, void *arg), void *arg);
 bool bmem_pool_owns(const struct page *page);
@@ -317,12 +316,21 @@ void bmem_pressure_changed(void);
 int bmem_pressure_query(struct bmem_client *client, struct bmem_pressure *cmd);
 void bmem_pressure_show(struct seq_file *m);
 
+/*
+ * What is compared with a pool's limit, but for pages that are being got: they
+ * are attached in a moment, or not at all.
+ */
+static inline unsigned long bmem_pool_out(const struct bmem_pool *pool)
+{
+	lockdep_assert_held(&pool->lock);
+	return pool->attached + pool->promised + pool->escaped;
+}
+
 /* A pool's pages came or went: two compares while the level stays. */
 static inline void bmem_pressure_check(struct bmem_pool *pool)
 {
-	unsigned long held = pool->attached + pool->escaped;
+	unsigned long held = bmem_pool_out(pool);
 
-	lockdep_assert_held(&pool->lock);
 	if (unlikely(held > pool->pressure.rise_above ||
 		     held < pool->pressure.fall_below))
 		bmem_pressure_cross(pool);

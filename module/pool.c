@@ -107,7 +107,7 @@ static void zero_pages(struct page *page, unsigned int pages)
 static unsigned long pool_held(const struct bmem_pool *pool)
 {
 	lockdep_assert_held(&pool->lock);
-	return pool->attached + pool->taking + pool->promised + pool->escaped;
+	return bmem_pool_out(pool) + pool->taking;
 }
 
 /* The next of the nodes in turn; the only one for a bound pool. */
@@ -442,8 +442,10 @@ bool bmem_pool_promise(struct bmem_pool *pool, unsigned long pages)
 
 	spin_lock(&pool->lock);
 	room = pages <= pool->limit && pool_held(pool) <= pool->limit - pages;
-	if (room)
+	if (room) {
 		pool->promised += pages;
+		bmem_pressure_check(pool);
+	}
 	spin_unlock(&pool->lock);
 	return room;
 }
@@ -457,6 +459,7 @@ void bmem_pool_unpromise(struct bmem_pool *pool, unsigned long pages)
 {
 	spin_lock(&pool->lock);
 	pool->promised -= pages;
+	bmem_pressure_check(pool);
 	spin_unlock(&pool->lock);
 	if (pages)
 		bmem_pool_freed(pool);
@@ -1416,22 +1419,6 @@ int bmem_pool_stats(struct bmem_pool_stats *st)
 		stats_locked(pool, st);
 	mutex_unlock(&bmem_registry_lock);
 	return pool ? 0 : -ENOENT;
-}
-
-/**
- * bmem_pool_held() - what is out
- * @pool: pool
- *
- * Return: pages that clients hold, or let go while somebody else pins them.
- */
-unsigned long bmem_pool_held(struct bmem_pool *pool)
-{
-	unsigned long held;
-
-	spin_lock(&pool->lock);
-	held = pool_held(pool);
-	spin_unlock(&pool->lock);
-	return held;
 }
 
 /**

@@ -101,12 +101,6 @@ static void set_bounds(struct bmem_pool *pool)
 			leave_at(pool->limit, p->level) + 1;
 }
 
-static unsigned long held_by(const struct bmem_pool *pool)
-{
-	lockdep_assert_held(&pool->lock);
-	return pool->attached + pool->escaped;
-}
-
 /**
  * bmem_pressure_cross() - a bound may have been crossed, or has moved
  * @pool: pool, its lock held
@@ -114,7 +108,7 @@ static unsigned long held_by(const struct bmem_pool *pool)
 void bmem_pressure_cross(struct bmem_pool *pool)
 {
 	struct pool_pressure *p = &pool->pressure;
-	u32 level = level_of(held_by(pool), pool->limit, p->level);
+	u32 level = level_of(bmem_pool_out(pool), pool->limit, p->level);
 	u64 now;
 
 	if (level != p->level) {
@@ -233,9 +227,9 @@ static void sample(struct bmem_pool *pool)
 
 	if (ms < SAMPLE_MS)
 		return;
-	by = (s64)held_by(pool) - (s64)p->sample;
+	by = (s64)bmem_pool_out(pool) - (s64)p->sample;
 	p->trend = (p->trend + div64_s64(by * MSEC_PER_SEC, ms)) / 2;
-	p->sample = held_by(pool);
+	p->sample = bmem_pool_out(pool);
 	p->sampled = now;
 }
 
@@ -310,7 +304,7 @@ static void look_at(struct bmem_pool *pool, void *arg)
 	spin_lock(&pool->lock);
 	sample(pool);
 	level = pool->pressure.level;
-	held = held_by(pool);
+	held = bmem_pool_out(pool);
 	spin_unlock(&pool->lock);
 	tell_level(pool, level, held, todo);
 	act(pool, level, held, todo);
@@ -392,7 +386,7 @@ static void figures(struct bmem_pool *pool, struct bmem_pressure *cmd)
 	spin_lock(&pool->lock);
 	sample(pool);
 	cmd->level = p->level;
-	cmd->held_bytes = bmem_bytes(held_by(pool));
+	cmd->held_bytes = bmem_bytes(bmem_pool_out(pool));
 	cmd->limit_bytes = bmem_bytes(pool->limit);
 	if (cmd->flags & BMEM_STATS_NODE)
 		node_figures(pool, array_index_nospec(cmd->nid, nr_node_ids),

@@ -416,6 +416,32 @@ TEST_F_TIMEOUT(pressure, nodes_add_up, BT_SLOW)
 	EXPECT_EQ(90 * BT_HUGE, held);
 }
 
+/* What a clone may yet take counts as it does against the limit. */
+TEST_F_TIMEOUT(pressure, promises_count, BT_SLOW)
+{
+	int fd = self->c.fd, pool = self->c.pool;
+	struct bmem_alloc_entry e, more;
+	struct bt_client parent, clone;
+	struct bmem_pressure p;
+
+	ASSERT_EQ(0, bt_client_open_cloneable(&parent, pool));
+	ASSERT_EQ(0, bt_alloc1(parent.fd, 62 * BT_HUGE, &e));
+	EXPECT_EQ(BMEM_PRESSURE_NONE, level(fd, pool));
+	ASSERT_EQ(0, bt_client_clone(&parent, &clone));
+	ASSERT_EQ(0, bt_pressure(fd, pool, &p));
+	EXPECT_EQ(124 * BT_HUGE, p.held_bytes);
+	EXPECT_EQ(992, p.permille);
+	EXPECT_EQ(BMEM_PRESSURE_CRITICAL, p.level);
+	EXPECT_TRUE(BT_WAIT(!bt_pressure(fd, pool, &p) && p.events, 2000));
+	EXPECT_EQ(-ENOSPC, bt_alloc1(fd, 2 * BT_HUGE, &more));
+	bt_client_close(&clone);
+	EXPECT_TRUE(BT_WAIT(level(fd, pool) == BMEM_PRESSURE_NONE, 5000));
+	ASSERT_EQ(0, bt_pressure(fd, pool, &p));
+	EXPECT_EQ(62 * BT_HUGE, p.held_bytes);
+	bt_client_close(&parent);
+	EXPECT_SOUND(fd);
+}
+
 /* ---- the system ------------------------------------------------------------------------ */
 
 /* As reclaim does it: what holds no tensor goes, what does or is reserved not. */

@@ -1956,9 +1956,10 @@ enum bmem_gain {
  * @pool: in, id of the pool
  * @nid: in, NUMA node with %BMEM_STATS_NODE, else must be 0
  * @level: out, enum bmem_pressure_level
- * @permille: out, what clients hold, or let go while somebody else pins it, in
- *	thousandths of the limit, rounded up; of a node, of the limit or of the
- *	node's memory, whichever is less
+ * @permille: out, what clients hold, may yet take to copy what clones share, or
+ *	let go while somebody else pins it, in thousandths of the limit, rounded
+ *	up; of a node, of the limit or of the node's memory, whichever is less,
+ *	and without what may yet be taken
  * @held_bytes: out, that
  * @limit_bytes: out, what it is compared with
  * @queued_bytes: out, part that leaves soon (of all nodes, as all below)
