@@ -941,9 +941,10 @@ TEST_F_TIMEOUT(clone, pinned_for_long, BT_SLOW)
 	ASSERT_EQ(0, bt_alloc1(d.fd, BT_PAGE, &e));
 	d.map[e.offset] = 1;
 	ret = pin_for_long(d.map + e.offset);
-	if (ret == -ENOSYS || ret == -EPERM) {
+	/* Before 6.5 io_uring itself refuses whatever is mapped from a file. */
+	if (ret == -ENOSYS || ret == -EPERM || ret == -EOPNOTSUPP) {
 		bt_client_close(&d);
-		SKIP(return, "no io_uring");
+		SKIP(return, "no io_uring, or none for a file's memory");
 	}
 	EXPECT_EQ(0, ret);
 	bt_client_close(&d);
