@@ -293,6 +293,7 @@ static void set_environment(const struct wishes *w, uint32_t pool)
 {
 	set_number(RUN_THRESHOLD, w->threshold);
 	set_number(RUN_PID, (uint64_t)getpid());
+	set(RUN_TREE, RUN_TREE_NONE);
 	set(RUN_LABEL, w->label);
 	set(RUN_REPORT, w->report);
 	set(RUN_FULL, w->full);

@@ -68,12 +68,14 @@ static uint64_t env_number(const char *name, uint64_t otherwise)
 static void read_wishes(void)
 {
 	const char *report = getenv(RUN_REPORT);
+	uint64_t owner = env_number(RUN_PID, 0);
 
 	run.pid = getpid();
 	run.full_fails = env_is(RUN_FULL, "fail");
 	run.verbose = env_is("BMEM_VERBOSE", "1");
-	run.main = env_number(RUN_PID, 0) == (uint64_t)run.pid;
+	run.main = owner == (uint64_t)run.pid;
 	report_set_up(report ? report : "exit");
+	tree_set_up(owner);
 	atomic_store(&run.threshold,
 		     env_number(RUN_THRESHOLD, THRESHOLD_DEFAULT));
 }
@@ -263,6 +265,8 @@ static void in_child(void)
 {
 	int opening = OPENING;
 
+	/* It looks at once, so that it is known before it is killed, say. */
+	self.left = 0;
 	atomic_compare_exchange_strong(&run.state, &opening, CLOSED);
 }
 

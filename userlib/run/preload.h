@@ -132,6 +132,13 @@ void text_size(struct text *t, uint64_t bytes);
 void text_write(const struct text *t, int fd);
 __attribute__((format(printf, 1, 2)))
 void say(const char *format, ...);
+
+/* tree.c */
+void tree_set_up(uint64_t owner);
+void tree_note(const struct bmem_client_stats *st);
+void tree_end(const struct bmem_client_stats *st);
+bool tree_others(void);
+void tree_add(struct text *t);
 #pragma GCC visibility pop
 
 /* The client, opened now if need be, or NULL; the caller is inside. */

@@ -131,6 +131,7 @@ void report_look(void)
 	self.left = LOOK_BYTES;
 	if (!c || bmem_stats(c, &st))
 		return;
+	tree_note(&st);
 	if (st.live_bytes / LOOK_SHARE > LOOK_BYTES)
 		self.left = (int64_t)(st.live_bytes / LOOK_SHARE);
 	if (st.live_bytes > noted + noted / MORE_SHARE + MORE_BYTES)
@@ -288,10 +289,10 @@ static void add_next(struct text *t, struct bmem_client *c,
 		     const struct bmem_client_stats *st)
 {
 	text_add(t, "bmem-run: next: ");
-	if (!c || !st->allocs) {
+	if ((!c || !st->allocs) && !tree_others()) {
 		text_add(t, "bmem-run --threshold %s -- ",
 			 atomic_load(&run.threshold) > 4096 ? "4K" : "0");
-	} else if (!strcmp(bmem_backend_name(c), "dev")) {
+	} else if (c && !strcmp(bmem_backend_name(c), "dev")) {
 		text_add(t, "bmemctl tombstones\n");
 		return;
 	} else {
@@ -303,7 +304,8 @@ static void add_next(struct text *t, struct bmem_client *c,
 static void add_peak(struct text *t, struct bmem_client *c,
 		     const struct bmem_client_stats *st)
 {
-	const struct sum *s = at_peak.nr ? &at_peak : &last;
+	const struct sum *s = at_peak.live_bytes > last.live_bytes ?
+			      &at_peak : &last;
 
 	add_head(t);
 	text_add(t, "peak ");
@@ -349,6 +351,8 @@ static void add_all(struct text *t)
 	}
 	if (!c && !run.main)
 		return;
+	if (c)
+		tree_end(&st);
 	if (c && !run.main && st.peak_live_bytes < OTHERS_BYTES)
 		return;
 	if (!c || !st.allocs) {
@@ -361,7 +365,19 @@ static void add_all(struct text *t)
 		add_unfreed(t, c, &st);
 	}
 	add_missed(t);
+	if (run.main && tree_others())
+		tree_add(t);
 	add_next(t, c, &st);
+}
+
+/* A child of fork() that ends is its parent's business. */
+static void end_of_child(void)
+{
+	struct bmem_client_stats st = { .size = sizeof(st) };
+	struct bmem_client *c = atomic_load(&run.client);
+
+	if (c && !bmem_stats(c, &st))
+		tree_end(&st);
 }
 
 static void put(const struct text *t)
@@ -385,14 +401,15 @@ static void at_end(int status, void *arg)
 
 	(void)status;
 	(void)arg;
-	/* A child of fork() that ends is its parent's business; and nothing can
-	 * be asked where a signal handler has interrupted libbmem.
-	 */
-	if (getpid() != run.pid || self.inside || mode == NOT_AT_ALL ||
+	/* Nothing can be asked where a signal handler has interrupted libbmem. */
+	if (self.inside || mode == NOT_AT_ALL ||
 	    atomic_flag_test_and_set(&noting))
 		return;
 	self.inside++;
-	add_all(&t);
+	if (getpid() == run.pid)
+		add_all(&t);
+	else
+		end_of_child();
 	self.inside--;
 	if (t.len)
 		put(&t);

@@ -20,5 +20,9 @@
 #define RUN_FULL	"BMEM_RUN_FULL"
 /* Process id of the program that bmem-run became. */
 #define RUN_PID		"BMEM_RUN_PID"
+/* Room for the number of the table that tree.c has: digits, once it is there. */
+#define RUN_TREE	"BMEM_RUN_TREE"
+#define RUN_TREE_NONE	"----------"
+#define RUN_TREE_LEN	(sizeof(RUN_TREE_NONE) - 1)
 
 #endif /* BMEM_RUN_H */

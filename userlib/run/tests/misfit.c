@@ -6,11 +6,17 @@
  * misfit fill N BYTES    keeps N blocks, all written to; prints how many it got
  * misfit daemon FILE     becomes a daemon with a block in hand; writes to FILE
  * misfit twice           frees a block twice
- * misfit quiet           closes all descriptors, then ends
+ * misfit quiet BYTES     closes all descriptors with a block in hand, then ends
+ * misfit killed BYTES    gets a block, then kills itself
+ * misfit hasty BYTES     gets a block, then ends without exit()
+ * misfit forks BYTES     forks three children with a block each: one is killed,
+ *			  one ends by _exit(), one by exit()
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 __attribute__((noinline))
@@ -59,6 +65,48 @@ static int as_daemon(const char *path)
 	return fclose(f);
 }
 
+static void child(unsigned int how, size_t size)
+{
+	if (!leak_here(size))
+		abort();
+	if (how == 0)
+		raise(SIGKILL);
+	if (how == 1)
+		_exit(0);
+	exit(0);
+}
+
+static int forks(size_t size)
+{
+	unsigned int i;
+
+	for (i = 0; i < 3; i++) {
+		pid_t pid = fork();
+
+		if (!pid)
+			child(i, size);
+		if (pid < 0 || waitpid(pid, NULL, 0) != pid)
+			return 1;
+	}
+	return 0;
+}
+
+/* What begins with one block of so many bytes. */
+static int with_block(const char *what, size_t size)
+{
+	if (!strcmp(what, "forks"))
+		return forks(size);
+	if (!leak_here(size))
+		return 1;
+	if (!strcmp(what, "quiet"))
+		return close_range(0, ~0U, 0);
+	if (!strcmp(what, "killed"))
+		raise(SIGKILL);
+	if (!strcmp(what, "hasty"))
+		_exit(0);
+	return 2;
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -79,9 +127,5 @@ int main(int argc, char **argv)
 		free(p);
 		return 0;
 	}
-	if (!strcmp(what, "quiet")) {
-		p = malloc(100000);
-		return close_range(0, ~0U, 0);
-	}
-	return 2;
+	return argc > 2 ? with_block(what, strtoul(argv[2], NULL, 10)) : 2;
 }
