@@ -7,19 +7,21 @@
  * largest sites are noted when there is clearly more than when they were noted
  * last.
  *
- * It runs behind the last destructor: on_exit() handlers that were there before
- * the C library's own run after it.
+ * It runs behind the last destructor, since on_exit() handlers that were there
+ * before the C library's own run after it; or where the program calls _exit().
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../src/symbol.h"
 #include "preload.h"
 
+#define EXPORT	__attribute__((visibility("default")))
 #define TOP	3
 #define ROWS	256
 /* How much is allocated between two looks: this, or a share of what is live. */
@@ -428,6 +430,23 @@ void report_set_up(const char *where)
 		return;
 	strcpy(path, where);
 	mode = TO_FILE;
+}
+
+/*
+ * Shells, and programs in a hurry, end without exit(). A child of vfork() that
+ * does is none of ours: it has its parent's memory, and another number.
+ */
+EXPORT void _exit(int status)
+{
+	if (getpid() == run.pid)
+		at_end(status, NULL);
+	for (;;)
+		syscall(SYS_exit_group, status);
+}
+
+EXPORT void _Exit(int status)
+{
+	_exit(status);
 }
 
 __attribute__((constructor))
