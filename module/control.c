@@ -19,6 +19,8 @@ u32 bmem_level = BMEM_LEVEL_FULL;
 
 static struct page *clock_page;
 static u64 clock_start;
+/* Who sets the clock sets it to now: it never goes back. */
+static DEFINE_SPINLOCK(clock_lock);
 static atomic_t clock_readers = ATOMIC_INIT(0);
 static struct workqueue_struct *clock_wq;
 
@@ -31,11 +33,17 @@ static u32 clock_now(void)
 	return (u32)div_u64(ktime_get_boottime_ns() - clock_start, TICK_NS);
 }
 
-static void clock_set(void)
+/* Returns what it is set to. */
+static u32 clock_set(void)
 {
 	struct bmem_clock *clock = page_address(clock_page);
+	u32 ticks;
 
-	WRITE_ONCE(clock->ticks, clock_now());
+	spin_lock(&clock_lock);
+	ticks = clock_now();
+	WRITE_ONCE(clock->ticks, ticks);
+	spin_unlock(&clock_lock);
+	return ticks;
 }
 
 static void clock_run(struct work_struct *work)
@@ -143,7 +151,11 @@ int bmem_control_init(struct bmem_client *client)
 	client->control = alloc_page(GFP_BMEM_META | __GFP_ZERO);
 	if (!client->control)
 		return -ENOMEM;
-	control_of(client)->epoch = clock_now();
+	/*
+	 * The page may be late, by more than a tick on a busy machine: a tensor
+	 * would be of a time before the client's, which nobody believes.
+	 */
+	control_of(client)->epoch = clock_set();
 	bmem_control_update(client);
 	return 0;
 }

@@ -5,6 +5,7 @@
  * step, and what must be refused is tried.
  */
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
@@ -1117,6 +1118,55 @@ TEST_F_TIMEOUT(slots, control, BT_SLOW)
 	}
 	ASSERT_EQ(0, bt_trim(self->w.c.fd, BMEM_TRIM_POOL, 0, NULL));
 	EXPECT_NE(recall, self->w.control->recall);
+}
+
+static int realtime(int priority)
+{
+	struct sched_param p = { .sched_priority = priority };
+
+	return sched_setscheduler(0, priority ? SCHED_FIFO : SCHED_OTHER, &p);
+}
+
+static void spin_until(__u64 end)
+{
+	while (bt_now_ms() < end)
+		;
+}
+
+static int hog(void *end)
+{
+	if (realtime(10))
+		return 1;
+	spin_until(*(__u64 *)end);
+	return 0;
+}
+
+/*
+ * Where all CPUs are busy nobody keeps the clock.  A client that is opened then
+ * finds that it begins no later than the clock says: what it allocates would be
+ * of a time to come else, and of no age for ever.
+ */
+TEST_F_TIMEOUT(slots, clock_is_late, BT_SLOW)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN), i;
+	__u64 end = bt_now_ms() + 400;
+	struct windows w;
+	int early = 0, rc;
+
+	for (i = 0; i < cpus; i++)
+		ASSERT_LT(0, bt_spawn(hog, &end));
+	ASSERT_EQ(0, realtime(20));
+	spin_until(bt_now_ms() + 100);
+	rc = windows_open(&w, self->pool);
+	if (!rc) {
+		early = (int)(w.clock->ticks - w.control->epoch);
+		windows_close(&w);
+	}
+	EXPECT_EQ(0, realtime(0));
+	EXPECT_EQ(0, rc);
+	EXPECT_LE(0, early);
+	while (wait(NULL) > 0)
+		;
 }
 
 /* ---- a ledger full of noise --------------------------------------------------- */
