@@ -62,7 +62,7 @@ static struct page *chunk_page(const struct bmem_chunk *chunk, u32 i)
 /* May it be mapped now, and written to through that mapping? */
 static bool chunk_open(const struct bmem_chunk *chunk, bool write)
 {
-	return !chunk->frozen && !(write && bmem_chunk_shared(chunk));
+	return !chunk->frozen && !(write && chunk->unsure);
 }
 
 /**
@@ -569,7 +569,7 @@ void bmem_backing_soil(struct bmem_client *client, u32 page, u32 pages)
 		bitmap_set(chunk->soiled, p.first, p.n);
 		/* What is alone in it and goes on in the next. */
 		if (p.n == BMEM_HUGE_PAGES && pages > p.n && chunk->huge &&
-		    !chunk->share)
+		    !chunk->share && !chunk->unsure)
 			bmem_around_mark(client, chunk->huge);
 	}
 }

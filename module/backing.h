@@ -25,7 +25,7 @@
  *	others
  *
  * So an owner that finds itself the only one stays so, for as long as it does
- * not clone, and may write.
+ * not clone, and may write once nobody else has a pin.
  */
 struct share {
 	struct kref ref;

@@ -263,6 +263,7 @@ void bmem_pool_describe(struct bmem_pool *pool, struct bmem_failure *f);
 struct page *bmem_pool_take(struct bmem_pool *pool);
 struct page *bmem_pool_take_base(struct bmem_pool *pool);
 bool bmem_pool_promise(struct bmem_pool *pool, unsigned long pages);
+void bmem_pool_promise_forced(struct bmem_pool *pool, unsigned long pages);
 void bmem_pool_unpromise(struct bmem_pool *pool, unsigned long pages);
 struct page *bmem_pool_take_promised(struct bmem_pool *pool);
 struct page *bmem_pool_take_base_promised(struct bmem_pool *pool);
@@ -402,8 +403,10 @@ vm_fault_t bmem_window_fault(struct window *w, struct vm_fault *vmf);
  * @frozen: whoever faults waits for the client's lock; under it and the chunks'
  *	xa_lock
  * @share: with whom its huge page is shared, or was; NULL for nobody
+ * @unsure: it has been shared, and who had it may have pinned it to read from it:
+ *	not to be written to before that has been looked at
  *
- * @huge, @share, @base and its entries change under the client's lock together with
+ * @huge, @share, @unsure, @base and its entries change under the client's lock together with
  * the chunks' xa_lock, and while the page's lock is held if it may be mapped.
  * The rest is under the client's lock.
  */
@@ -418,6 +421,7 @@ struct bmem_chunk {
 	bool touched;
 	bool frozen;
 	struct share *share;
+	bool unsure;
 	DECLARE_BITMAP(soiled, BMEM_HUGE_PAGES);
 };
 

@@ -451,6 +451,19 @@ bool bmem_pool_promise(struct bmem_pool *pool, unsigned long pages)
 }
 
 /**
+ * bmem_pool_promise_forced() - likewise, with room or without
+ * @pool: pool
+ * @pages: base pages, for which as many are given back soon
+ */
+void bmem_pool_promise_forced(struct bmem_pool *pool, unsigned long pages)
+{
+	spin_lock(&pool->lock);
+	pool->promised += pages;
+	bmem_pressure_check(pool);
+	spin_unlock(&pool->lock);
+}
+
+/**
  * bmem_pool_unpromise() - pages that were promised will not be asked for
  * @pool: pool
  * @pages: base pages

@@ -9,6 +9,10 @@
  * A page gets its second owner while it is mapped nowhere and nobody has a
  * reference but the pool.  So nobody can write to it through a pin either; one
  * that is pinned then is copied instead.
+ *
+ * Who had it may have pinned it to read from it, and must not see what the last
+ * owner writes later on.  So that one looks for pins before it writes, while it is
+ * mapped nowhere, and if there is one takes a copy, too.
  */
 #include <linux/highmem.h>
 #include <linux/pagemap.h>
@@ -59,7 +63,7 @@ static void chunk_set_share(struct bmem_client *client,
 	xa_unlock(&client->chunks);
 }
 
-/* The others are gone: the page is as any other again. */
+/* The others are gone. */
 static void share_forget(struct bmem_client *client, struct bmem_chunk *chunk)
 {
 	struct share *s = chunk->share;
@@ -95,8 +99,9 @@ static void chunk_replace(struct bmem_client *client, struct bmem_chunk *chunk,
 	struct page *old = chunk->huge;
 
 	xa_lock(&client->chunks);
-	client->nr_shares--;
+	client->nr_shares -= !!chunk->share;
 	chunk->share = NULL;
+	chunk->unsure = false;
 	chunk->huge = huge;
 	chunk->base = base;
 	chunk->touched = true;
@@ -163,7 +168,7 @@ static int unshare_to_base(struct bmem_client *client,
 	return 0;
 }
 
-/* With the share locked, and at least one other owner. */
+/* What is copied has been promised. */
 static int unshare_by_copy(struct bmem_client *client, struct bmem_chunk *chunk)
 {
 	struct page *huge;
@@ -178,6 +183,61 @@ static int unshare_by_copy(struct bmem_client *client, struct bmem_chunk *chunk)
 	copy_huge(huge, chunk->huge);
 	chunk_replace(client, chunk, huge, NULL);
 	return 0;
+}
+
+static void chunk_freeze(struct bmem_client *client, struct bmem_chunk *chunk,
+			 bool frozen)
+{
+	xa_lock(&client->chunks);
+	chunk->frozen = frozen;
+	xa_unlock(&client->chunks);
+}
+
+static void chunk_set_unsure(struct bmem_client *client,
+			     struct bmem_chunk *chunk, bool unsure)
+{
+	xa_lock(&client->chunks);
+	chunk->unsure = unsure;
+	xa_unlock(&client->chunks);
+}
+
+/* Somebody reads from the page through a pin, for who knows how long. */
+static int chunk_escape(struct bmem_client *client, struct bmem_chunk *chunk)
+{
+	struct page *old = chunk->huge;
+	LIST_HEAD(gone);
+	int rc;
+
+	/* The old page counts as escaped, but room is no excuse for no copy. */
+	bmem_pool_promise_forced(client->pool, BMEM_HUGE_PAGES);
+	rc = unshare_by_copy(client, chunk);
+	if (rc) {
+		bmem_pool_unpromise(client->pool, BMEM_HUGE_PAGES);
+		return rc;
+	}
+	client->attached += BMEM_HUGE_PAGES;
+	list_add(&old->lru, &gone);
+	bmem_give_pages(client, &gone);
+	return 0;
+}
+
+/* Has nobody who had the page, and has no more, a pin? */
+static int chunk_make_sure(struct bmem_client *client, struct bmem_chunk *chunk)
+{
+	unsigned int tries = BMEM_IDLE_TRIES;
+	int rc = 0;
+
+	if (!chunk->unsure)
+		return 0;
+	chunk_freeze(client, chunk, true);
+	bmem_page_settle(chunk->huge);
+	bmem_chunk_unmap(client, chunk, 0, BMEM_HUGE_PAGES);
+	if (bmem_page_idle(chunk->huge, &tries))
+		chunk_set_unsure(client, chunk, false);
+	else
+		rc = chunk_escape(client, chunk);
+	chunk_freeze(client, chunk, false);
+	return rc;
 }
 
 /**
@@ -198,7 +258,7 @@ int bmem_chunk_unshare(struct bmem_client *client, struct bmem_chunk *chunk)
 
 	lockdep_assert_held(&client->lock);
 	if (!s)
-		return 0;
+		return chunk_make_sure(client, chunk);
 	mutex_lock(&s->lock);
 	copy = bmem_chunk_shared(chunk);
 	if (copy)
@@ -210,7 +270,7 @@ int bmem_chunk_unshare(struct bmem_client *client, struct bmem_chunk *chunk)
 		return rc;
 	if (!copy) {
 		share_forget(client, chunk);
-		return 0;
+		return chunk_make_sure(client, chunk);
 	}
 	share_put(s);
 	trace_bmem_unshare(client->who.id, chunk->index, chunk->huge);
@@ -360,14 +420,6 @@ static int clone_prepare(struct cloning *c)
 	return 0;
 }
 
-static void chunk_freeze(struct bmem_client *client, struct bmem_chunk *chunk,
-			 bool frozen)
-{
-	xa_lock(&client->chunks);
-	chunk->frozen = frozen;
-	xa_unlock(&client->chunks);
-}
-
 /* Nobody has any of it mapped from here on, until clone_thaw(). */
 static void clone_freeze(struct cloning *c)
 {
@@ -408,6 +460,8 @@ static void chunk_share(struct cloning *c, struct bmem_chunk *own,
 	bmem_chunk_set_huge(c->to, own, chunk->huge);
 	own->touched = true;
 	chunk_set_share(c->to, own, chunk->share);
+	chunk_set_unsure(c->from, chunk, true);
+	chunk_set_unsure(c->to, own, true);
 	bmem_count_attached(c->to, BMEM_HUGE_PAGES, false);
 	c->promised -= BMEM_HUGE_PAGES;
 }

@@ -136,7 +136,6 @@ static vm_fault_t bmem_page_mkwrite(struct vm_fault *vmf)
 	struct bmem_client *client = vmf->vma->vm_private_data;
 	struct page *page = vmf->page;
 	vm_fault_t ret = VM_FAULT_LOCKED;
-	int rc;
 
 	lock_page(page);
 	if (PageHWPoison(page))
@@ -148,9 +147,13 @@ static vm_fault_t bmem_page_mkwrite(struct vm_fault *vmf)
 	unlock_page(page);
 	if (ret == VM_FAULT_HWPOISON)
 		return ret;
-	/* A small entry stays as it is until what is behind it is unshared. */
-	rc = bmem_backing_unshare(client, vmf->pgoff, true);
-	return rc ? fault_failed(rc) : ret;
+	/*
+	 * Core mm holds the page, which .fault would take for a pin: so the small
+	 * entry goes, and the next fault is one of .fault alone.
+	 */
+	unmap_mapping_range(client->inode->i_mapping, bmem_bytes(vmf->pgoff),
+			    PAGE_SIZE, 1);
+	return ret;
 }
 
 /*

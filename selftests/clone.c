@@ -911,6 +911,44 @@ TEST_F_TIMEOUT(clone, pinned, BT_SLOW)
 	close(at[1]);
 }
 
+/* Who had a page and pins it to read from it sees nothing of what comes later. */
+TEST_F_TIMEOUT(clone, pinned_by_who_has_left, BT_SLOW)
+{
+	struct iovec one;
+	struct bt_client d;
+	__u64 seen;
+	int at[2], k;
+
+	ASSERT_EQ(0, pipe(at));
+	for (k = 0; k < 3; k++) {
+		*(__u64 *)self->p = 5;
+		ASSERT_EQ(0, bt_client_clone(&self->c, &d));
+		one.iov_base = d.map + self->e.offset;
+		one.iov_len = 8;
+		EXPECT_EQ(5, value_at(one.iov_base));
+		ASSERT_EQ(8, vmsplice(at[1], &one, 1, 0));
+		/* It leaves by a free, by a close, or by a copy of its own. */
+		if (k == 0)
+			ASSERT_EQ(0, bt_free1(d.fd, self->e.handle));
+		if (k == 2)
+			*(__u64 *)one.iov_base = 7;
+		if (k == 1)
+			bt_client_close(&d);
+		*(__u64 *)self->p = 6;
+		EXPECT_EQ(8, read(at[0], &seen, 8));
+		EXPECT_EQ(5, seen) {
+			TH_LOG("way %d", k);
+		}
+		EXPECT_EQ(6, value_at(self->p));
+		EXPECT_TRUE(BT_WAIT(!POOL().escaped_bytes, 10000));
+		EXPECT_SOUND(self->c.fd);
+		if (k != 1)
+			bt_client_close(&d);
+	}
+	close(at[0]);
+	close(at[1]);
+}
+
 /* Huge pages that one fault maps together are not, while they are shared. */
 /* Pins a page for long, for writing: 0 or -errno. */
 static int pin_for_long(void *page)
