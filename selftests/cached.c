@@ -396,7 +396,7 @@ TEST_F_TIMEOUT(cached, larger_than_a_record_can_say, BT_SLOW)
 
 #define BIG	(7 * BT_MIB)
 
-/* What a private client has before fork(), and who it is in the child. */
+/* What a private client has before fork(), and who it is in the child, if known. */
 struct family {
 	struct bmem_client *c;
 	char *big;
@@ -456,11 +456,11 @@ static int family_child(void *arg)
 {
 	struct family *f = arg;
 	struct bmem_query q = { .size = sizeof(q) };
-	bool dev = !strcmp(f->backend, "dev");
+	bool dev = !strcmp(bmem_backend_name(f->c), "dev");
 	char *p;
 	int i;
 
-	if (strcmp(bmem_backend_name(f->c), f->backend))
+	if (f->backend && strcmp(bmem_backend_name(f->c), f->backend))
 		return 1;
 	if (!family_intact(f, 5))
 		return 2;
@@ -529,6 +529,177 @@ TEST_F_TIMEOUT(cached, child_without_room, BT_SLOW)
 	ASSERT_EQ(0, bt_pool_resize(self->admin, self->pool, BMEM_RESIZE_LIMIT,
 				    10 * BT_MIB, 0));
 	EXPECT_EQ(42, bt_in_child(family_child, &f));
+	EXPECT_TRUE(family_intact(&f, 5));
+	bmem_close(f.c);
+}
+
+/* A thread that waits for more than there is, and what it got in the end. */
+struct waiter {
+	struct bmem_client *c;
+	size_t bytes;
+	char *got;
+	int err;
+};
+
+static void *wait_for_room(void *arg)
+{
+	struct waiter *w = arg;
+
+	w->got = bmem_alloc(w->c, w->bytes, 0, 0, "waiter");
+	w->err = w->got ? 0 : errno;
+	if (w->got)
+		bt_tag(w->got, w->bytes, 9);
+	return NULL;
+}
+
+#define WAIT_MS		30000
+#define WAIT_POOL	(32 * BT_MIB)
+#define WAIT_ROOM	(16 * BT_MIB)
+
+/*
+ * A pool with some room that nobody has, a client with a thread that waits for
+ * more, and another client that can make room for it.
+ */
+struct crowd {
+	struct family f;
+	struct waiter w;
+	struct bt_client hog;
+	struct bmem_alloc_entry e;
+	pthread_t thread;
+};
+
+static int crowd_gather(struct crowd *x, int admin, int pool, __u64 room)
+{
+	struct bmem_pool_stats st;
+	int rc;
+
+	rc = bt_pool_resize(admin, pool, BMEM_RESIZE_LIMIT, WAIT_POOL, 0) ?:
+	     family_open(&x->f, pool) ?: bmem_set_wait(x->f.c, WAIT_MS) ?:
+	     bt_client_open(&x->hog, pool) ?: bt_pool_stats(admin, pool, &st);
+	if (rc)
+		return rc;
+	x->e.bytes = WAIT_POOL - st.attached_bytes - room;
+	x->e.align = BT_HUGE;
+	x->w.c = x->f.c;
+	x->w.bytes = room + BT_HUGE;
+	rc = bt_alloc(x->hog.fd, &x->e, 1, NULL);
+	if (rc || pthread_create(&x->thread, NULL, wait_for_room, &x->w))
+		return rc ?: -EAGAIN;
+	/* By then it waits. */
+	usleep(200000);
+	return 0;
+}
+
+static int crowd_make_room(struct crowd *x)
+{
+	return bt_free1(x->hog.fd, x->e.handle);
+}
+
+/* It got what it wanted, and nobody else has it. */
+static bool crowd_served(struct crowd *x)
+{
+	pthread_join(x->thread, NULL);
+	return !x->w.err && family_intact(&x->f, 5) &&
+	       bt_tag_verify(x->w.got, x->w.bytes, 9) < 0 &&
+	       !bmem_free(x->f.c, x->w.got);
+}
+
+static void crowd_leave(struct crowd *x)
+{
+	bt_client_close(&x->hog);
+	bmem_close(x->f.c);
+}
+
+/* fork() does not wait until another thread has got its memory. */
+TEST_F_TIMEOUT(cached, fork_beside_one_that_waits, BT_SLOW)
+{
+	struct crowd x;
+	__u64 began;
+	int i;
+
+	/* Without room for a clone, and with. */
+	for (i = 0; i < 2; i++) {
+		x = (struct crowd){ .f.backend = i ? "dev" : "memfd" };
+		ASSERT_EQ(0, crowd_gather(&x, self->admin, self->pool,
+					  i * WAIT_ROOM));
+		began = bt_now_ms();
+		EXPECT_EQ(42, bt_in_child(family_child, &x.f));
+		EXPECT_GT(WAIT_MS / 2, bt_now_ms() - began);
+		/* That it waits yet is what this is about. */
+		EXPECT_EQ(EBUSY, pthread_tryjoin_np(x.thread, NULL));
+		EXPECT_EQ(0, crowd_make_room(&x));
+		EXPECT_TRUE(crowd_served(&x));
+		crowd_leave(&x);
+	}
+}
+
+static void *make_room_soon(void *arg)
+{
+	__u64 rnd = (uintptr_t)&rnd;
+
+	usleep(bt_random(&rnd) % 3000);
+	return crowd_make_room(arg) ? arg : NULL;
+}
+
+/* It gets it while the child is being made. */
+TEST_F_TIMEOUT(cached, fork_beside_one_that_is_served, BT_SLOW)
+{
+	struct crowd x;
+	pthread_t maker;
+	void *bad;
+	int i;
+
+	for (i = 0; i < 12; i++) {
+		x = (struct crowd){ .w.err = -1 };
+		ASSERT_EQ(0, crowd_gather(&x, self->admin, self->pool,
+					  i % 2 * WAIT_ROOM));
+		ASSERT_EQ(0, pthread_create(&maker, NULL, make_room_soon, &x));
+		EXPECT_EQ(42, bt_in_child(family_child, &x.f)) {
+			TH_LOG("round %d", i);
+		}
+		pthread_join(maker, &bad);
+		EXPECT_EQ(NULL, bad);
+		EXPECT_TRUE(crowd_served(&x));
+		crowd_leave(&x);
+	}
+}
+
+static volatile bool calls_stop;
+
+static void *keep_calling(void *arg)
+{
+	struct bmem_query q = { .size = sizeof(q) };
+	struct family *f = arg;
+
+	while (!calls_stop)
+		bmem_query(f->c, &q);
+	return NULL;
+}
+
+static int family_forks_on(void *arg)
+{
+	alarm(20);
+	return family_tree(arg);
+}
+
+/* The parent's threads do not go on, nor wait, in the child. */
+TEST_F_TIMEOUT(cached, child_of_busy_threads_forks, BT_SLOW)
+{
+	struct family f = { .backend = "dev" };
+	pthread_t threads[2];
+	int i;
+
+	ASSERT_EQ(0, family_open(&f, self->pool));
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, keep_calling,
+					    &f));
+	for (i = 0; i < 20; i++)
+		ASSERT_EQ(42, bt_in_child(family_forks_on, &f)) {
+			TH_LOG("child %d", i);
+		}
+	calls_stop = true;
+	for (i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
 	EXPECT_TRUE(family_intact(&f, 5));
 	bmem_close(f.c);
 }

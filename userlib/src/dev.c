@@ -14,23 +14,32 @@
 #include "descriptor.h"
 #include "internal.h"
 
+/* Of @calls: none may begin. */
+#define FROZEN		(1U << 31)
+
 /* Calls of private clients that this thread is in, and that it may not wait. */
 static __thread uint32_t inside __attribute__((tls_model("initial-exec")));
 static __thread bool forker __attribute__((tls_model("initial-exec")));
 
-/* None begins while a thread of the process forks, but its own. */
+/* Not while a thread of the process forks, but this one. */
+static bool try_begin(struct bmem_client *c)
+{
+	uint32_t calls = atomic_load(&c->calls);
+
+	/* Never one too many for a moment: a child would have it for ever. */
+	while (!(calls & FROZEN) || forker)
+		if (atomic_compare_exchange_weak(&c->calls, &calls, calls + 1))
+			return true;
+	return false;
+}
+
 static void call_begin(struct bmem_client *c)
 {
 	/* First and last, for a signal handler that forks in between. */
 	inside++;
 	atomic_signal_fence(memory_order_seq_cst);
-	for (;;) {
-		atomic_fetch_add(&c->calls, 1);
-		if (!atomic_load(&c->frozen) || forker)
-			break;
-		atomic_fetch_sub(&c->calls, 1);
+	while (!try_begin(c))
 		sched_yield();
-	}
 }
 
 static void call_end(struct bmem_client *c)
@@ -65,15 +74,38 @@ static int do_call(struct bmem_client *c, unsigned long cmd, void *arg)
 	return ret;
 }
 
+/*
+ * One that waits for memory may do so for long, and fork() does not wait for it:
+ * it is not counted.  But nobody learns what came of it before fork() is over,
+ * since what the child has was perhaps made before.
+ */
+static int call_waiting(struct bmem_client *c, unsigned long cmd, void *arg)
+{
+	int ret = do_call(c, cmd, arg);
+
+	call_begin(c);
+	call_end(c);
+	return ret;
+}
+
+static int call_counted(struct bmem_client *c, unsigned long cmd, void *arg)
+{
+	int ret;
+
+	call_begin(c);
+	ret = do_call(c, cmd, arg);
+	call_end(c);
+	return ret;
+}
+
 static int dev_call(struct bmem_client *c, unsigned long cmd, void *arg)
 {
 	int ret;
 
 	if (!c->private)
 		return do_call(c, cmd, arg);
-	call_begin(c);
-	ret = do_call(c, cmd, arg);
-	call_end(c);
+	ret = may_wait(cmd, arg) ? call_waiting(c, cmd, arg) :
+				   call_counted(c, cmd, arg);
 	/* A signal handler has forked, and this is the child. */
 	if (ret == -EBADF && c->backend != &backend_dev)
 		ret = call(c, cmd, arg);
@@ -260,14 +292,14 @@ static void freeze(struct bmem_client *c)
 	const struct timespec soon = { .tv_nsec = 50000 };
 
 	forker = true;
-	atomic_store(&c->frozen, true);
-	while (atomic_load(&c->calls) > inside)
+	atomic_fetch_or(&c->calls, FROZEN);
+	while ((atomic_load(&c->calls) & ~FROZEN) > inside)
 		nanosleep(&soon, NULL);
 }
 
 static void thaw(struct bmem_client *c)
 {
-	atomic_store(&c->frozen, false);
+	atomic_fetch_and(&c->calls, ~FROZEN);
 	forker = false;
 }
 

@@ -85,8 +85,8 @@ struct backend {
  * @next: the next in the list of all clients
  * @fd: the device's descriptor, or -1
  * @device: for a private client, number of the device that @fd is
- * @calls: of a private client of the device: calls under way
- * @frozen: and none may begin, for fork()
+ * @calls: of a private client of the device: calls under way, but for those that
+ *	wait for memory; the highest bit is set while none may begin, for fork()
  * @fork_err: why that child will have nothing
  * @cloneable: the device makes clones of it
  * @clone: while it forks: descriptor of what the child will have, or -1
@@ -118,7 +118,6 @@ struct bmem_client {
 	int fd;
 	uint64_t device;
 	_Atomic uint32_t calls;
-	atomic_bool frozen;
 	int fork_err;
 	bool cloneable;
 	int clone;

@@ -24,10 +24,14 @@
 /* The least that an arena's ledger may have. */
 #define RECORDS_MIN	PLACE_CHUNK_PAGES
 
-static int stats_get(struct bmem_client *c, struct bmem_client_stats *st)
+/* Pages in tensors and spans; UINT64_MAX when the module cannot be asked. */
+static uint64_t pages_there(struct bmem_client *c)
 {
-	*st = (struct bmem_client_stats) { .size = sizeof(*st) };
-	return call(c, BMEM_CLIENT_STATS, st);
+	struct bmem_client_stats st = { .size = sizeof(st) };
+
+	if (call(c, BMEM_CLIENT_STATS, &st))
+		return UINT64_MAX;
+	return (st.granted_bytes - st.slot_bytes + st.span_bytes) >> PAGE_SHIFT;
 }
 
 static void copy_pages(const struct bmem_client *c, struct arena *a,
@@ -122,34 +126,41 @@ static int copy_tensor(struct bmem_client *c, struct arena *a, uint32_t page,
 	return 0;
 }
 
+static int copy_at(struct bmem_client *c, struct arena *a, uint32_t page,
+		   uint64_t entry, uint32_t *pages)
+{
+	if (span_is_tensor(entry))
+		return copy_tensor(c, a, page, entry, pages);
+	if (span_class(entry) < BMEM_CLASSES)
+		return copy_span(c, a, page, entry, pages);
+	return 0;
+}
+
 /*
  * Walk the span map until all is found that the module says there is: it is
- * longer than that by far.
+ * longer than that by far.  What calls get meanwhile that wait for memory may
+ * have been found in place of what was there before: then there is more to find.
+ * A program that has closed all descriptors has to look everywhere.
  */
 static int copy_all(struct bmem_client *c, struct arena *a)
 {
-	uint32_t page = 0, end = (uint32_t)(c->len >> PAGE_SHIFT), pages;
-	struct bmem_client_stats st;
-	uint64_t entry, left;
-	int ret = 0;
+	uint32_t page, end = (uint32_t)(c->len >> PAGE_SHIFT), pages;
+	uint64_t found = 0, there = pages_there(c);
+	int ret;
 
-	/* A program that has closed all descriptors: look everywhere. */
-	left = UINT64_MAX;
-	if (!stats_get(c, &st))
-		left = (st.granted_bytes - st.slot_bytes + st.span_bytes) >>
-		       PAGE_SHIFT;
-	for (; !ret && left && page < end; page += pages) {
-		entry = span_at(c, (uint64_t)page << PAGE_SHIFT);
-		pages = 1;
-		if (span_is_tensor(entry))
-			ret = copy_tensor(c, a, page, entry, &pages);
-		else if (span_class(entry) < BMEM_CLASSES)
-			ret = copy_span(c, a, page, entry, &pages);
-		else
-			continue;
-		left -= pages < left ? pages : left;
+	for (page = 0; page < end; page += pages ? pages : 1) {
+		if (found >= there)
+			there = pages_there(c);
+		if (found >= there)
+			break;
+		pages = 0;
+		ret = copy_at(c, a, page, span_at(c, (uint64_t)page << PAGE_SHIFT),
+			      &pages);
+		if (ret)
+			return ret;
+		found += pages;
 	}
-	return ret;
+	return 0;
 }
 
 /* Time, level and what was recalled go on as they are. */
@@ -163,7 +174,7 @@ static void copy_control(const struct bmem_client *c, struct arena *a)
 
 /**
  * snapshot_take() - copy all that a client of the device has
- * @c: client; nobody else may be in a call
+ * @c: client; nobody else may be in a call, but one that waits for memory
  * @err: out, a negative errno on failure
  *
  * Return: the copy, or NULL.
