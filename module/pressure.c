@@ -196,21 +196,21 @@ int bmem_pressure_get_levels(char *buffer)
 /* ---- the worker --------------------------------------------------------------- */
 
 /**
- * struct todo - what a look at all pools has found
+ * struct look - what a look at all pools has found
  * @again: in so many milliseconds another look is due, 0 for never
  * @nr: entries in @recall
  * @recall: pools whose clients are to be asked; only compared with
  */
-struct todo {
+struct look {
 	unsigned int again;
 	unsigned int nr;
 	struct bmem_pool *recall[BMEM_POOLS_MAX];
 };
 
-static void look_again(struct todo *todo, unsigned int ms)
+static void look_again(struct look *look, unsigned int ms)
 {
-	if (!todo->again || ms < todo->again)
-		todo->again = ms;
+	if (!look->again || ms < look->again)
+		look->again = ms;
 }
 
 static bool passed(unsigned long since, unsigned int ms)
@@ -251,7 +251,7 @@ static void tell(struct bmem_pool *pool, u32 type, u32 level, u64 held, u32 was)
  * after less, when the last is some time ago.
  */
 static void tell_level(struct bmem_pool *pool, u32 level, u64 held,
-		       struct todo *todo)
+		       struct look *look)
 {
 	unsigned int cooldown = READ_ONCE(bmem_pressure_cooldown_ms), ago;
 	struct pool_pressure *p = &pool->pressure;
@@ -260,7 +260,7 @@ static void tell_level(struct bmem_pool *pool, u32 level, u64 held,
 		return;
 	ago = jiffies_to_msecs(jiffies - p->told_at);
 	if (level < p->told && ago < cooldown) {
-		look_again(todo, cooldown - ago + 1);
+		look_again(look, cooldown - ago + 1);
 		return;
 	}
 	tell(pool, BMEM_EVENT_PRESSURE, level, held, p->told);
@@ -269,7 +269,8 @@ static void tell_level(struct bmem_pool *pool, u32 level, u64 held,
 	p->events++;
 }
 
-static void act(struct bmem_pool *pool, u32 level, u64 held, struct todo *todo)
+static void act(struct bmem_pool *pool, u32 level, u64 held,
+		struct look *look)
 {
 	struct pool_pressure *p = &pool->pressure;
 	bool rose = level > p->acted;
@@ -284,10 +285,10 @@ static void act(struct bmem_pool *pool, u32 level, u64 held, struct todo *todo)
 		if (!p->recalls || passed(p->recalled_at, RECALL_MS)) {
 			p->recalled_at = jiffies;
 			p->recalls++;
-			todo->recall[todo->nr++] = pool;
+			look->recall[look->nr++] = pool;
 		}
 		/* Who holds on to idle memory is asked again. */
-		look_again(todo, RECALL_MS);
+		look_again(look, RECALL_MS);
 	}
 	if (rose && level == BMEM_PRESSURE_CRITICAL) {
 		p->compactions++;
@@ -297,7 +298,7 @@ static void act(struct bmem_pool *pool, u32 level, u64 held, struct todo *todo)
 
 static void look_at(struct bmem_pool *pool, void *arg)
 {
-	struct todo *todo = arg;
+	struct look *look = arg;
 	u64 held;
 	u32 level;
 
@@ -306,19 +307,19 @@ static void look_at(struct bmem_pool *pool, void *arg)
 	level = pool->pressure.level;
 	held = bmem_pool_out(pool);
 	spin_unlock(&pool->lock);
-	tell_level(pool, level, held, todo);
-	act(pool, level, held, todo);
+	tell_level(pool, level, held, look);
+	act(pool, level, held, look);
 	if (level)
-		look_again(todo, SAMPLE_MS);
+		look_again(look, SAMPLE_MS);
 }
 
-static void ask_all(struct todo *todo)
+static void ask_all(struct look *look)
 {
 	if (!xchg(&system_asked, false))
 		return;
 	if (!passed(system_recalled, RECALL_MS)) {
 		WRITE_ONCE(system_asked, true);
-		look_again(todo, RECALL_MS);
+		look_again(look, RECALL_MS);
 		return;
 	}
 	system_recalled = jiffies;
@@ -329,18 +330,18 @@ static void ask_all(struct todo *todo)
 static void pressure_run(struct work_struct *work)
 {
 	/* Of one work: never twice at a time. */
-	static struct todo todo;
+	static struct look look;
 	unsigned int i;
 
-	todo.again = 0;
-	todo.nr = 0;
-	bmem_pools_each(look_at, &todo);
-	for (i = 0; i < todo.nr; i++)
-		bmem_clients_recall(todo.recall[i]);
-	ask_all(&todo);
-	if (todo.again)
+	look.again = 0;
+	look.nr = 0;
+	bmem_pools_each(look_at, &look);
+	for (i = 0; i < look.nr; i++)
+		bmem_clients_recall(look.recall[i]);
+	ask_all(&look);
+	if (look.again)
 		queue_delayed_work(pressure_wq, &pressure_work,
-				   msecs_to_jiffies(todo.again));
+				   msecs_to_jiffies(look.again));
 }
 
 /**
