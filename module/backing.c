@@ -258,11 +258,13 @@ struct bmem_chunk *bmem_chunk_add(struct bmem_client *client, u32 index)
 	return chunk;
 }
 
-static void count_surplus(struct bmem_chunk *chunk, long sign)
+static void count_surplus(struct bmem_client *client,
+			  const struct bmem_chunk *chunk, long sign)
 {
-	if (chunk->surplus)
-		atomic_long_add(sign * (long)BMEM_HUGE_PAGES,
-				&bmem_surplus_pages);
+	if (!chunk->surplus)
+		return;
+	client->nr_surplus += sign;
+	atomic_long_add(sign * (long)BMEM_HUGE_PAGES, &bmem_surplus_pages);
 }
 
 /* An empty chunk stays, for good or until cleanup comes. */
@@ -272,13 +274,15 @@ static void chunk_keep(struct bmem_client *client, struct bmem_chunk *chunk,
 	chunk->queued = queue;
 	/* What the reservation lent out does not help the system. */
 	chunk->surplus = !bmem_pool_owns(chunk->huge);
-	count_surplus(chunk, 1);
+	count_surplus(client, chunk, 1);
 	if (queue) {
+		atomic_long_inc(&client->pool->pressure.queued);
 		list_add_tail(&chunk->cached, &client->queued);
 		if (!client->nr_queued++)
 			client->queued_ns = ktime_get_ns();
 		client->queued_at = jiffies;
 	} else {
+		atomic_long_inc(&client->pool->pressure.cached);
 		list_add_tail(&chunk->cached, &client->cached);
 		client->nr_cached++;
 		client->cached_at = jiffies;
@@ -291,10 +295,12 @@ static void chunk_uncache(struct bmem_client *client, struct bmem_chunk *chunk)
 	if (list_empty(&chunk->cached))
 		return;
 	list_del_init(&chunk->cached);
-	count_surplus(chunk, -1);
+	count_surplus(client, chunk, -1);
 	if (chunk->queued) {
+		atomic_long_dec(&client->pool->pressure.queued);
 		client->nr_queued--;
 	} else {
+		atomic_long_dec(&client->pool->pressure.cached);
 		client->nr_cached--;
 		client->cached_at = jiffies;
 	}

@@ -141,6 +141,10 @@ struct bmem_node {
  * @events: PRESSURE events raised
  * @recalls: times that clients were asked for idle memory
  * @compactions: times that compaction was asked for
+ * @urged: by level, the number of the last time that cleanup was asked to take
+ *	what clients hold without a tensor; under cleanup's lock
+ * @queued: chunks that its clients have queued
+ * @cached: chunks that they have cached
  * @gains: pages regained, by enum bmem_gain
  *
  * Under the pool's lock where nothing else is said.
@@ -162,6 +166,9 @@ struct pool_pressure {
 	u64 events;
 	u64 recalls;
 	u64 compactions;
+	u64 urged[BMEM_PRESSURE_LEVELS];
+	atomic_long_t queued;
+	atomic_long_t cached;
 	atomic64_t gains[BMEM_GAINS];
 };
 
@@ -550,6 +557,16 @@ struct scan_skips {
 };
 
 /**
+ * struct giver - a place in the line of clients that reclaim takes from
+ * @link: in the line
+ * @walker: it is no client's: somebody who walks along it has come so far
+ */
+struct giver {
+	struct list_head link;
+	bool walker;
+};
+
+/**
  * struct bmem_client - one open of the device and all that belongs to it
  * @ref: the open file's, and those who look at it through the registry
  * @who: identity
@@ -589,15 +606,17 @@ struct scan_skips {
  * @nr_queued: length of @queued
  * @queued_at: when one was queued last, in jiffies
  * @queued_ns: when the oldest since it was empty was, by ktime_get_ns()
+ * @nr_surplus: chunks in both whose pages would go to the system
  * @full: so many are queued that cleanup was told
  * @kick: cleanup has something to do that cannot wait
  * @recalled_at: when the client was asked for idle memory last, in jiffies
  * @holder: link in cleanup's list, under its lock and @lock
+ * @giver: place in the line of those that reclaim takes from, likewise
  * @urgency: enum cleanup_urgency, under cleanup's lock
  * @drop_cache: what is cached has to leave, too, likewise
+ * @urged: the last time that its pool was asked and it knows of, likewise
  * @pass: cleanup's pass that saw the client last, likewise
- * @walk: the last one for others that saw it, likewise
- * @busy: times in a row that cleanup found the client busy, likewise
+ * @busy: times in a row that cleanup found the client busy; of its worker
  * @cache_max: most that @nr_cached may be
  * @cache_fixed: the client chose @cache_max; else it may be less
  * @nr_chunks: entries in @chunks
@@ -668,14 +687,16 @@ struct bmem_client {
 	unsigned long nr_queued;
 	unsigned long queued_at;
 	u64 queued_ns;
+	unsigned long nr_surplus;
 	bool full;
 	bool kick;
 	unsigned long recalled_at;
 	struct list_head holder;
+	struct giver giver;
 	u8 urgency;
 	bool drop_cache;
+	u64 urged;
 	u64 pass;
-	u64 walk;
 	unsigned int busy;
 	unsigned long cache_max;
 	bool cache_fixed;
@@ -1107,7 +1128,6 @@ void bmem_cleanup_gain(struct bmem_pool *pool, enum bmem_gain gain,
 		       unsigned long pages);
 void bmem_cleanup_flush(void);
 unsigned long bmem_cleanup_reclaim(unsigned long pages, enum bmem_gain gain);
-void bmem_cleanup_idle(struct bmem_pool *pool, u64 *queued, u64 *cached);
 void bmem_cleanup_show(struct seq_file *m);
 
 /* The client's lock has been let go: what its holder could not do under it. */

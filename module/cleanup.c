@@ -36,7 +36,10 @@
 /* Chunks that go back in one hold of a client's lock. */
 #define SLICE_CHUNKS	16
 
-/* Clients that are looked at to find the one that has the most. */
+/*
+ * Clients that are looked at to find the one that has the most: for so long the
+ * lock is held that FREE may have to wait for.
+ */
 #define PICK_MAX	64
 
 /* Times that a client may be busy before it is more urgent. */
@@ -74,10 +77,14 @@ unsigned int bmem_cleanup_cache_ms = 1000;
 /* Cached or queued pages that would go to the system. */
 atomic_long_t bmem_surplus_pages = ATOMIC_LONG_INIT(0);
 
-/* Guards the list, and what of a client is said to be under cleanup's lock. */
+/* Guards both lists, and what is said to be under cleanup's lock. */
 static DEFINE_SPINLOCK(cleanup_lock);
-/* Clients that have chunks cached or queued. */
+/* Clients that have chunks cached or queued; the last pass saw the last. */
 static LIST_HEAD(holders);
+/* Those that reclaim may find something with. */
+static LIST_HEAD(givers);
+/* Times that a pool's clients were asked for all they can do without. */
+static u64 urgings;
 
 static void deferred_run(struct work_struct *work);
 static void urgent_run(struct work_struct *work);
@@ -177,7 +184,26 @@ static void holder_add(struct bmem_client *client)
 {
 	spin_lock(&cleanup_lock);
 	list_add_tail(&client->holder, &holders);
+	/* What its pool was asked before is no business of what it has now. */
+	client->urged = urgings;
 	spin_unlock(&cleanup_lock);
+}
+
+static void giver_add(struct bmem_client *client)
+{
+	spin_lock(&cleanup_lock);
+	list_add_tail(&client->giver.link, &givers);
+	spin_unlock(&cleanup_lock);
+}
+
+/* It holds nothing any more that there would be something to say about. */
+static void leave_locked(struct bmem_client *client)
+{
+	lockdep_assert_held(&cleanup_lock);
+	list_del_init(&client->holder);
+	list_del_init(&client->giver.link);
+	client->urgency = URGENCY_DEFERRED;
+	client->drop_cache = false;
 }
 
 static void holder_urge(struct bmem_client *client, u32 level)
@@ -189,6 +215,20 @@ static void holder_urge(struct bmem_client *client, u32 level)
 	client->urgency = max(client->urgency, urgency);
 	if (level >= BMEM_PRESSURE_HIGH)
 		client->drop_cache = true;
+}
+
+/* A pool is asked once, and each of its clients when it is looked at. */
+static void catch_up(struct bmem_client *client)
+{
+	const u64 *urged = READ_ONCE(client->pool)->pressure.urged;
+	u32 level = BMEM_PRESSURE_CRITICAL;
+
+	lockdep_assert_held(&cleanup_lock);
+	while (level > BMEM_PRESSURE_NONE && urged[level] <= client->urged)
+		level--;
+	client->urged = urgings;
+	if (level > BMEM_PRESSURE_NONE)
+		holder_urge(client, level);
 }
 
 /*
@@ -224,6 +264,8 @@ void bmem_cleanup_note(struct bmem_client *client, bool queued)
 	lockdep_assert_held(&client->lock);
 	if (list_empty(&client->holder))
 		holder_add(client);
+	if (client->nr_surplus && list_empty(&client->giver.link))
+		giver_add(client);
 	if (unlikely(level >= BMEM_PRESSURE_HIGH)) {
 		spin_lock(&cleanup_lock);
 		holder_urge(client, level);
@@ -245,32 +287,28 @@ void bmem_cleanup_now(void)
 }
 
 /**
- * bmem_cleanup_forget() - a client dies
+ * bmem_cleanup_forget() - a client dies, or leaves its pool
  * @client: client, locked
  */
 void bmem_cleanup_forget(struct bmem_client *client)
 {
 	lockdep_assert_held(&client->lock);
 	spin_lock(&cleanup_lock);
-	list_del_init(&client->holder);
+	leave_locked(client);
 	spin_unlock(&cleanup_lock);
 }
 
 /* All that a pool's clients hold without a tensor has to go now. */
 static void urge_all(struct bmem_pool *pool, u32 level)
 {
-	struct bmem_client *client;
-
 	spin_lock(&cleanup_lock);
-	list_for_each_entry(client, &holders, holder)
-		if (READ_ONCE(client->pool) == pool)
-			holder_urge(client, level);
+	pool->pressure.urged[level] = ++urgings;
 	spin_unlock(&cleanup_lock);
 }
 
 /**
  * bmem_cleanup_urge() - a pool is under pressure
- * @pool: pool; it need not be there any more
+ * @pool: pool
  * @level: enum bmem_pressure_level
  */
 void bmem_cleanup_urge(struct bmem_pool *pool, u32 level)
@@ -292,6 +330,8 @@ void bmem_cleanup_urge(struct bmem_pool *pool, u32 level)
  * @uid: that client's user
  * @worst: the most urgent queue that was looked at
  * @missed: some were busy
+ * @dated: of what waits something is due by itself,
+ * @next: at this time first, in jiffies
  */
 struct pass {
 	u64 nr;
@@ -303,6 +343,8 @@ struct pass {
 	kuid_t uid;
 	u8 worst;
 	bool missed;
+	bool dated;
+	unsigned long next;
 };
 
 static bool time_up(const struct pass *pass)
@@ -347,28 +389,77 @@ static bool more_urgent(const struct bmem_client *a,
 	       READ_ONCE(b->nr_queued) + READ_ONCE(b->nr_cached);
 }
 
+/* When what a client holds is due by itself, for who looks next. */
+static void note_date(struct pass *pass, const struct bmem_client *client)
+{
+	unsigned long at;
+
+	if (READ_ONCE(client->nr_queued))
+		at = READ_ONCE(client->queued_at) + idle_jiffies();
+	else if (READ_ONCE(client->nr_cached) &&
+		 !READ_ONCE(client->cache_fixed))
+		at = READ_ONCE(client->cached_at) + cache_jiffies();
+	else
+		return;
+	if (pass->dated && time_after_eq(at, pass->next))
+		return;
+	pass->dated = true;
+	pass->next = at;
+}
+
+/* The pass is through with it: it is the last now, and the next are before. */
+static void seen(struct pass *pass, struct bmem_client *client)
+{
+	lockdep_assert_held(&cleanup_lock);
+	client->pass = pass->nr;
+	list_move_tail(&client->holder, &holders);
+}
+
+/*
+ * The best of those at the head, NULL when none is due.  True when some have
+ * not been looked at yet: who comes meanwhile is behind those who have been,
+ * and sees to it himself that there is another pass.
+ */
+static bool pick_some(struct pass *pass, struct bmem_client **best)
+{
+	struct bmem_client *client, *next;
+	unsigned int nr = 0;
+
+	lockdep_assert_held(&cleanup_lock);
+	*best = NULL;
+	list_for_each_entry_safe(client, next, &holders, holder) {
+		if (client->pass >= pass->nr)
+			return false;
+		if (nr++ == PICK_MAX)
+			return true;
+		catch_up(client);
+		if (!client_due(client, pass->urgent)) {
+			note_date(pass, client);
+			seen(pass, client);
+		} else if (!*best || more_urgent(client, *best)) {
+			*best = client;
+		}
+	}
+	return false;
+}
+
 /* The next for this pass, for bmem_client_put(), or NULL. */
 static struct bmem_client *pick(struct pass *pass, u8 *urgency)
 {
-	struct bmem_client *client, *best = NULL;
-	unsigned int seen = 0;
+	struct bmem_client *best;
+	bool more;
 
-	spin_lock(&cleanup_lock);
-	list_for_each_entry(client, &holders, holder) {
-		if (client->pass >= pass->nr ||
-		    !client_due(client, pass->urgent))
-			continue;
-		if (!best || more_urgent(client, best))
-			best = client;
-		if (++seen == PICK_MAX)
-			break;
-	}
-	if (best) {
-		best->pass = pass->nr;
-		*urgency = best->urgency;
-		kref_get(&best->ref);
-	}
-	spin_unlock(&cleanup_lock);
+	do {
+		cond_resched();
+		spin_lock(&cleanup_lock);
+		more = pick_some(pass, &best);
+		if (best) {
+			*urgency = best->urgency;
+			kref_get(&best->ref);
+			seen(pass, best);
+		}
+		spin_unlock(&cleanup_lock);
+	} while (!best && more);
 	return best;
 }
 
@@ -436,7 +527,7 @@ static void settle_locked(struct bmem_client *client, u8 urgency,
 		client->drop_cache = false;
 	}
 	if (!client->nr_queued && !client->nr_cached)
-		list_del_init(&client->holder);
+		leave_locked(client);
 	spin_unlock(&cleanup_lock);
 }
 
@@ -557,6 +648,7 @@ static bool run_pass(struct pass *pass, u64 cause)
 	pass->nr = atomic64_inc_return(&passes);
 	while (through && (client = pick(pass, &urgency))) {
 		through = clean(pass, client, urgency);
+		note_date(pass, client);
 		bmem_client_put(client);
 	}
 	ns = ktime_get_ns() - pass->start;
@@ -578,37 +670,14 @@ static void urgent_run(struct work_struct *work)
 		WRITE_ONCE(urgent_cause, 0);
 }
 
-/* How long until a client is due; false when it never is by itself. */
-static bool due_in(const struct bmem_client *client, unsigned long *in)
+static void deferred_again(const struct pass *pass, bool soon)
 {
-	unsigned long at;
+	unsigned long now = jiffies;
 
-	if (READ_ONCE(client->nr_queued))
-		at = READ_ONCE(client->queued_at) + idle_jiffies();
-	else if (READ_ONCE(client->nr_cached) &&
-		 !READ_ONCE(client->cache_fixed))
-		at = READ_ONCE(client->cached_at) + cache_jiffies();
-	else
-		return false;
-	*in = time_after(at, jiffies) ? at - jiffies : 1;
-	return true;
-}
-
-static void deferred_again(bool soon)
-{
-	unsigned long in, first = MAX_JIFFY_OFFSET;
-	struct bmem_client *client;
-
-	spin_lock(&cleanup_lock);
-	list_for_each_entry(client, &holders, holder)
-		if (due_in(client, &in))
-			first = min(first, in);
 	if (soon)
-		first = 1;
-	/* Before the lock is let go: what is queued after it brings it forward. */
-	if (first != MAX_JIFFY_OFFSET)
-		deferred_by_locked(first);
-	spin_unlock(&cleanup_lock);
+		deferred_by(1);
+	else if (pass->dated)
+		deferred_by(time_after(pass->next, now) ? pass->next - now : 1);
 }
 
 static void deferred_run(struct work_struct *work)
@@ -616,27 +685,45 @@ static void deferred_run(struct work_struct *work)
 	struct pass pass = { 0 };
 	bool through = run_pass(&pass, 0);
 
-	deferred_again(!through || pass.missed);
+	deferred_again(&pass, !through || pass.missed);
 }
 
 /* ---- for others ---------------------------------------------------------------------- */
 
-/* The first client from the head that has not been seen, for a walk. */
-static struct bmem_client *holder_next(u64 nr)
+/*
+ * The next behind @at, for bmem_client_put(), or NULL.  Nobody is missed: who
+ * walks at the same time has a place of his own.
+ */
+static struct bmem_client *giver_next(struct giver *at)
 {
-	struct bmem_client *client, *found = NULL;
+	struct bmem_client *client = NULL;
+	struct giver *next = at;
 
 	spin_lock(&cleanup_lock);
-	list_for_each_entry(client, &holders, holder) {
-		if (client->walk >= nr)
+	list_for_each_entry_continue(next, &givers, link) {
+		if (next->walker)
 			continue;
-		found = client;
-		client->walk = nr;
+		client = container_of(next, struct bmem_client, giver);
 		kref_get(&client->ref);
+		list_move(&at->link, &next->link);
 		break;
 	}
 	spin_unlock(&cleanup_lock);
-	return found;
+	return client;
+}
+
+static void giver_walk(struct giver *at)
+{
+	spin_lock(&cleanup_lock);
+	list_add(&at->link, &givers);
+	spin_unlock(&cleanup_lock);
+}
+
+static void giver_drop(struct giver *at)
+{
+	spin_lock(&cleanup_lock);
+	list_del_init(&at->link);
+	spin_unlock(&cleanup_lock);
 }
 
 /**
@@ -650,7 +737,6 @@ void bmem_cleanup_flush(void)
 	struct bmem_client *client;
 	unsigned long pages;
 
-	/* Not by cleanup's list: reclaim's walks, too, say whom they saw there. */
 	while ((client = bmem_client_next(id, last))) {
 		id = client->who.id;
 		if (!bmem_client_lock(client, NULL)) {
@@ -665,6 +751,18 @@ void bmem_cleanup_flush(void)
 	}
 }
 
+static unsigned long reclaim_from(struct bmem_client *client,
+				  unsigned long pages, enum bmem_gain gain)
+{
+	unsigned long got = bmem_backing_reclaim(client, pages);
+
+	bmem_cleanup_gain(client->pool, gain, got);
+	/* Until it has something again. */
+	if (!client->nr_surplus)
+		giver_drop(&client->giver);
+	return got;
+}
+
 /**
  * bmem_cleanup_reclaim() - give cached and queued pages back to the system
  * @pages: how many are wanted
@@ -676,47 +774,22 @@ void bmem_cleanup_flush(void)
  */
 unsigned long bmem_cleanup_reclaim(unsigned long pages, enum bmem_gain gain)
 {
-	u64 nr = atomic64_inc_return(&passes);
+	struct giver at = { .walker = true };
 	struct bmem_client *client;
-	unsigned long got = 0, now;
+	unsigned long got = 0;
 
-	while (got < pages && (client = holder_next(nr))) {
+	giver_walk(&at);
+	while (got < pages && (client = giver_next(&at))) {
 		if (mutex_trylock(&client->lock)) {
-			if (!client->dead) {
-				now = bmem_backing_reclaim(client, pages - got);
-				bmem_cleanup_gain(client->pool, gain, now);
-				got += now;
-			}
+			if (!client->dead)
+				got += reclaim_from(client, pages - got, gain);
 			mutex_unlock(&client->lock);
 		}
 		bmem_client_put(client);
 		cond_resched();
 	}
+	giver_drop(&at);
 	return got;
-}
-
-/**
- * bmem_cleanup_idle() - what a pool's clients hold without a tensor
- * @pool: pool; only compared with
- * @queued: out, bytes
- * @cached: out, bytes
- *
- * Waits for nobody: figures of busy clients are of the moment.
- */
-void bmem_cleanup_idle(struct bmem_pool *pool, u64 *queued, u64 *cached)
-{
-	struct bmem_client *client;
-
-	*queued = 0;
-	*cached = 0;
-	spin_lock(&cleanup_lock);
-	list_for_each_entry(client, &holders, holder) {
-		if (READ_ONCE(client->pool) != pool)
-			continue;
-		*queued += READ_ONCE(client->nr_queued) * (u64)BMEM_HUGE_SIZE;
-		*cached += READ_ONCE(client->nr_cached) * (u64)BMEM_HUGE_SIZE;
-	}
-	spin_unlock(&cleanup_lock);
 }
 
 /* ---- rules --------------------------------------------------------------------------- */
@@ -798,21 +871,33 @@ struct depth {
 	unsigned long chunks;
 };
 
-static void sum_depths(struct depth *depths, unsigned long *cached)
+static void sum_depth(struct bmem_client *client, struct depth *depths)
 {
-	struct bmem_client *client;
+	unsigned long nr = READ_ONCE(client->nr_queued);
 
+	if (!nr)
+		return;
 	spin_lock(&cleanup_lock);
-	list_for_each_entry(client, &holders, holder) {
-		struct depth *d = &depths[client->urgency];
-
-		*cached += READ_ONCE(client->nr_cached);
-		if (!READ_ONCE(client->nr_queued))
-			continue;
-		d->clients++;
-		d->chunks += READ_ONCE(client->nr_queued);
+	if (!list_empty(&client->holder)) {
+		catch_up(client);
+		depths[client->urgency].clients++;
+		depths[client->urgency].chunks += nr;
 	}
 	spin_unlock(&cleanup_lock);
+}
+
+static void sum_depths(struct depth *depths, unsigned long *cached)
+{
+	u64 id = 0, last = bmem_clients_last();
+	struct bmem_client *client;
+
+	while ((client = bmem_client_next(id, last))) {
+		id = client->who.id;
+		*cached += READ_ONCE(client->nr_cached);
+		sum_depth(client, depths);
+		bmem_client_put(client);
+		cond_resched();
+	}
 }
 
 static void show_queue(struct seq_file *m, unsigned int i,

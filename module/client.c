@@ -104,6 +104,7 @@ static int client_init(struct bmem_client *client)
 	INIT_LIST_HEAD(&client->cached);
 	INIT_LIST_HEAD(&client->queued);
 	INIT_LIST_HEAD(&client->holder);
+	INIT_LIST_HEAD(&client->giver.link);
 	client->extents = RB_ROOT;
 	for (i = 0; i < SLAB_CLASSES; i++)
 		INIT_LIST_HEAD(&client->partial[i]);
@@ -440,6 +441,8 @@ static int bind_pool(struct bmem_client *client, struct bmem_pool **pool)
 	/* Killed: what is left belongs to the old pool. */
 	if (client->nr_cached || client->nr_queued)
 		return -EINTR;
+	/* Who looks through cleanup's list looks at pools, too. */
+	bmem_cleanup_forget(client);
 	swap(*pool, client->pool);
 	WRITE_ONCE(client->reader.pool, client->pool->id);
 	return 0;

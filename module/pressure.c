@@ -378,6 +378,11 @@ static void node_figures(struct bmem_pool *pool, int nid,
 	cmd->level = level_of(held, limit, BMEM_PRESSURE_NONE);
 }
 
+static u64 chunk_bytes(const atomic_long_t *chunks)
+{
+	return (u64)atomic_long_read(chunks) * BMEM_HUGE_SIZE;
+}
+
 static void figures(struct bmem_pool *pool, struct bmem_pressure *cmd)
 {
 	struct pool_pressure *p = &pool->pressure;
@@ -405,7 +410,8 @@ static void figures(struct bmem_pool *pool, struct bmem_pressure *cmd)
 	cmd->compactions = READ_ONCE(p->compactions);
 	for (i = 0; i < BMEM_GAINS; i++)
 		cmd->gained_bytes[i] = bmem_bytes(atomic64_read(&p->gains[i]));
-	bmem_cleanup_idle(pool, &cmd->queued_bytes, &cmd->cached_bytes);
+	cmd->queued_bytes = chunk_bytes(&p->queued);
+	cmd->cached_bytes = chunk_bytes(&p->cached);
 }
 
 /**

@@ -789,6 +789,91 @@ TEST_F_TIMEOUT(cleanup, passes_yield, BT_SLOW)
 	EXPECT_SOUND(fd);
 }
 
+#define CROWD		(bt_debug_kernel() ? 100U : 400U)
+
+/**
+ * struct cost - nanoseconds, when nobody disturbs it
+ * @pressure: of BMEM_PRESSURE
+ * @query: of a call that knows nothing of clients, at the same time: how fast
+ *	the machine is just now
+ */
+struct cost {
+	__u64 pressure;
+	__u64 query;
+};
+
+static int measure(int fd, int pool, struct cost *c)
+{
+	struct bmem_pressure p;
+	struct bmem_query q;
+	__u64 a, b, d;
+	int i, ret = 0;
+
+	*c = (struct cost){ ~0ULL, ~0ULL };
+	for (i = 0; i < 2000 && !ret; i++) {
+		a = bt_now_ns();
+		ret = bt_pressure(fd, pool, &p);
+		b = bt_now_ns();
+		ret = ret ? ret : bt_query(fd, &q);
+		d = bt_now_ns();
+		c->pressure = b - a < c->pressure ? b - a : c->pressure;
+		c->query = d - b < c->query ? d - b : c->query;
+	}
+	return ret;
+}
+
+/*
+ * Anybody may ask, and FREE waits for the same lock: what is asked costs no
+ * more when many clients hold something.  What they hold all goes, and reclaim
+ * finds it with each of them.
+ */
+TEST_F_TIMEOUT(cleanup, a_crowd_costs_nothing, BT_SLOW)
+{
+	const unsigned int nr = CROWD;
+	struct bmem_alloc_entry e;
+	struct bmem_pressure p;
+	struct cost few, many;
+	unsigned int i;
+	int fds[400], pool, fd;
+
+	pool = bt_pool_create(self->admin, "crowd", 1024 * BT_MIB, 0);
+	ASSERT_LE(0, pool);
+	ASSERT_EQ(0, bt_param_set("cleanup_cache_ms", NEVER_MS));
+	ASSERT_EQ(0, measure(self->c.fd, pool, &few));
+	for (i = 0; i < nr; i++) {
+		fd = bt_open();
+		ASSERT_LE(0, fd);
+		ASSERT_EQ(0, bt_bind_pool(fd, pool));
+		ASSERT_EQ(0, bt_alloc1(fd, BT_HUGE, &e));
+		ASSERT_EQ(0, bt_free1(fd, e.handle));
+		fds[i] = fd;
+	}
+	ASSERT_EQ(0, measure(self->c.fd, pool, &many));
+	TH_LOG("BMEM_PRESSURE: %llu ns, with %u clients that hold something %llu ns; BMEM_QUERY: %llu, %llu ns",
+	       few.pressure, nr, many.pressure, few.query, many.query);
+	if (!bt_debug_kernel())
+		EXPECT_GE(few.pressure * many.query * 5 / 4,
+			  many.pressure * few.query);
+	ASSERT_EQ(0, bt_pressure(self->c.fd, pool, &p));
+	EXPECT_EQ(nr * BT_HUGE, p.cached_bytes);
+	EXPECT_EQ(0, p.queued_bytes);
+	/* As many as are wanted, of whomever, and in the end all. */
+	ASSERT_EQ(0, bt_write_file(BT_DEBUGFS "/shrink", "5120"));
+	ASSERT_EQ(0, bt_pressure(self->c.fd, pool, &p));
+	EXPECT_EQ((nr - 10) * BT_HUGE, p.cached_bytes);
+	EXPECT_EQ(10 * BT_HUGE, p.gained_bytes[BMEM_GAIN_SHRINK]);
+	/* High pressure drops caches, of more than one look sees, too. */
+	ASSERT_EQ(0, bt_param_set("pressure_levels", "1,2,98,99"));
+	EXPECT_TRUE(BT_WAIT(!attached(self->c.fd, pool), 10000));
+	ASSERT_EQ(0, bt_param_set("pressure_levels", "70,80,90,95"));
+	ASSERT_EQ(0, bt_pressure(self->c.fd, pool, &p));
+	EXPECT_EQ(0, p.cached_bytes + p.queued_bytes);
+	EXPECT_EQ((nr - 10) * BT_HUGE, p.gained_bytes[BMEM_GAIN_PRESSURE]);
+	for (i = 0; i < nr; i++)
+		close(fds[i]);
+	EXPECT_TRUE(BT_WAIT(!bt_pool_destroy(self->admin, pool), 5000));
+}
+
 /* Queued and cached pages do not keep a client in its pool. */
 TEST_F_TIMEOUT(cleanup, bind_elsewhere, BT_SLOW)
 {
