@@ -15,6 +15,7 @@
 #include <linux/preempt.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include "bmem_private.h"
@@ -57,6 +58,11 @@ static struct workqueue_struct *event_wq;
 static BLOCKING_NOTIFIER_HEAD(chain);
 
 static atomic_t subscribers = ATOMIC_INIT(0);
+
+/* Passes of the readers' worker, under event_lock; who waits for one to end. */
+static u64 readers_begun;
+static u64 readers_ended;
+static DECLARE_WAIT_QUEUE_HEAD(readers_through);
 
 /* Who calls subscribers now, and because of what; only that task reads it. */
 static struct task_struct *chain_task;
@@ -113,10 +119,14 @@ static void readers_run(struct work_struct *work)
 	while (event_queue_pop(q, &batch[nr]))
 		nr++;
 	overrun = q->overrun;
+	readers_begun++;
 	spin_unlock_irqrestore(&event_lock, flags);
 
 	bmem_readers_deliver(batch, nr, overrun - readers_overrun);
 	readers_overrun = overrun;
+	/* Pairs with ended(). */
+	smp_store_release(&readers_ended, readers_begun);
+	wake_up_all(&readers_through);
 }
 
 /* The cause of what a subscriber raises while it is being called, else 0. */
@@ -166,12 +176,29 @@ void bmem_event_raise(const struct bmem_event_note *note)
 		tap_kick(&readers_tap);
 }
 
-/**
- * bmem_events_flush() - hand what has been raised to those who read
- */
-void bmem_events_flush(void)
+static bool ended(u64 pass)
 {
-	flush_delayed_work(&readers_tap.work);
+	/* Pairs with the pass's end: what it delivered is seen. */
+	return smp_load_acquire(&readers_ended) >= pass;
+}
+
+/**
+ * bmem_events_settle() - wait until what has been raised is with those who read
+ *
+ * No longer than that takes by itself, and not at all when nothing waits: who
+ * calls all the time makes nobody work more often.
+ *
+ * Return: 0, or -EINTR when killed.
+ */
+int bmem_events_settle(void)
+{
+	u64 pass;
+
+	spin_lock_irq(&event_lock);
+	/* What waits goes in one that has not begun. */
+	pass = readers_begun + (readers_tap.queue.nr ? 1 : 0);
+	spin_unlock_irq(&event_lock);
+	return wait_event_killable(readers_through, ended(pass)) ? -EINTR : 0;
 }
 
 /**

@@ -202,7 +202,7 @@ void bmem_events_stop(void);
 void bmem_event_raise(const struct bmem_event_note *note);
 int bmem_event_subscribe(struct notifier_block *nb);
 void bmem_event_unsubscribe(struct notifier_block *nb);
-void bmem_events_flush(void);
+int bmem_events_settle(void);
 void bmem_events_show(struct seq_file *m);
 void bmem_events_count(u64 *raised, u64 *merged, u64 *overrun);
 

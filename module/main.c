@@ -327,8 +327,10 @@ static int pool_list(struct bmem_pool_list *cmd)
 /* What happened before the call is not told of because of it. */
 static int events(struct bmem_client *client, struct bmem_events *cmd)
 {
-	bmem_events_flush();
-	return bmem_reader_set(&client->reader, cmd);
+	int rc = bmem_reader_check(cmd);
+
+	rc = rc ?: bmem_events_settle();
+	return rc ?: bmem_reader_set(&client->reader, cmd);
 }
 
 union bmem_cmd {

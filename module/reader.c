@@ -212,9 +212,22 @@ static int want(struct event_reader *r, u64 mask)
 }
 
 /**
+ * bmem_reader_check() - can BMEM_EVENTS be answered?
+ * @cmd: as in the ABI
+ *
+ * Return: 0 or an errno of the ABI.
+ */
+int bmem_reader_check(const struct bmem_events *cmd)
+{
+	if (cmd->flags & ~BMEM_EVENTS_SET || cmd->mask & ~EVENTS_KNOWN)
+		return -EOPNOTSUPP;
+	return !(cmd->flags & BMEM_EVENTS_SET) && cmd->mask ? -EINVAL : 0;
+}
+
+/**
  * bmem_reader_set() - BMEM_EVENTS
  * @r: reader
- * @cmd: as in the ABI
+ * @cmd: as in the ABI, checked
  *
  * Return: 0 or an errno of the ABI.
  */
@@ -222,12 +235,8 @@ int bmem_reader_set(struct event_reader *r, struct bmem_events *cmd)
 {
 	int rc = 0;
 
-	if (cmd->flags & ~BMEM_EVENTS_SET || cmd->mask & ~EVENTS_KNOWN)
-		return -EOPNOTSUPP;
 	if (cmd->flags & BMEM_EVENTS_SET)
 		rc = want(r, cmd->mask);
-	else if (cmd->mask)
-		rc = -EINVAL;
 	if (rc)
 		return rc;
 	spin_lock(&r->lock);

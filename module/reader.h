@@ -55,6 +55,7 @@ struct event_reader {
 void bmem_reader_init(struct event_reader *r);
 void bmem_reader_close(struct event_reader *r);
 size_t bmem_reader_bytes(const struct event_reader *r);
+int bmem_reader_check(const struct bmem_events *cmd);
 int bmem_reader_set(struct event_reader *r, struct bmem_events *cmd);
 ssize_t bmem_reader_read(struct event_reader *r, struct kiocb *iocb,
 			 struct iov_iter *to);

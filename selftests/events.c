@@ -416,6 +416,45 @@ TEST_F_TIMEOUT(events, readers_are_apart, BT_SLOW)
 	EXPECT_EQ(total - BMEM_EVENTS_MAX, st.lost);
 }
 
+#define ASKS		200
+
+/* Nanoseconds for an event and a call of BMEM_EVENTS, ASKS times. */
+static __u64 asks_ns(int fd, __u32 flags, __u64 mask, int answer)
+{
+	__u64 start = bt_now_ns();
+	int i;
+
+	for (i = 0; i < ASKS; i++)
+		if (mark(fd, 4096) ||
+		    events_call(fd, flags, mask, NULL) != answer)
+			return 0;
+	return bt_now_ns() - start;
+}
+
+/*
+ * Events are handed out once a tick, whoever asks how often: a call waits until
+ * its answer is right, and one that is refused for nothing.
+ */
+TEST_F_TIMEOUT(events, asking_makes_nobody_work, BT_SLOW)
+{
+	__u64 asked, queried, refused;
+	struct timespec tick;
+
+	ASSERT_EQ(0, clock_getres(CLOCK_MONOTONIC_COARSE, &tick));
+	ASSERT_EQ(0, want(self->c.fd, FAILED));
+	asked = asks_ns(self->c.fd, BMEM_EVENTS_SET, FAILED, 0);
+	queried = asks_ns(self->c.fd, 0, 0, 0);
+	refused = asks_ns(self->c.fd, 0, FAILED, -EINVAL);
+	TH_LOG("%d calls: %llu us that ask, %llu us that query, %llu us that are refused; a tick is %ld us",
+	       ASKS, asked / 1000, queried / 1000, refused / 1000,
+	       tick.tv_nsec / 1000);
+	EXPECT_LE(ASKS * tick.tv_nsec / 2, asked);
+	EXPECT_LE(ASKS * tick.tv_nsec / 2, queried);
+	EXPECT_LT(0, refused);
+	if (!bt_debug_kernel())
+		EXPECT_GE(asked / 2, refused);
+}
+
 /* ---- wake-ups ---------------------------------------------------------------- */
 
 enum how { BY_READ, BY_POLL, BY_EPOLL_EDGE, HOWS };

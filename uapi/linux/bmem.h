@@ -1387,6 +1387,10 @@ struct bmem_event {
  * A descriptor begins with none.  Events that wait and are not asked for any
  * more are dropped, and not counted as lost.
  *
+ * What happened before the call is not told because of it, and @lost and
+ * @waiting know of it: for that the call may wait some milliseconds, until
+ * events that are on their way have been handed out.
+ *
  * Errors: %EOPNOTSUPP for a type that this kernel does not have; %ENOMEM;
  * %EINTR.
  */
