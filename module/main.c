@@ -48,9 +48,18 @@ module_param(space_gib, uint, 0444);
 MODULE_PARM_DESC(space_gib,
 		 "GiB of address space of a client, power of two; 0 for four times the memory (default 0)");
 
+/* A number that is none of a parameter's is that, also one beyond all numbers. */
+static int set_bounded(const char *val, const struct kernel_param *kp,
+		       unsigned int min, unsigned int max)
+{
+	int rc = param_set_uint_minmax(val, kp, min, max);
+
+	return rc == -ERANGE ? -EINVAL : rc;
+}
+
 static int set_cache_mib(const char *val, const struct kernel_param *kp)
 {
-	return param_set_uint_minmax(val, kp, 0, CACHE_MIB_MAX);
+	return set_bounded(val, kp, 0, CACHE_MIB_MAX);
 }
 
 static const struct kernel_param_ops cache_mib_ops = {
@@ -63,7 +72,7 @@ MODULE_PARM_DESC(cache_mib,
 
 static int set_tombstones(const char *val, const struct kernel_param *kp)
 {
-	return param_set_uint_minmax(val, kp, 0, TOMBSTONES_MAX);
+	return set_bounded(val, kp, 0, TOMBSTONES_MAX);
 }
 
 static const struct kernel_param_ops tombstones_ops = {
@@ -76,7 +85,7 @@ MODULE_PARM_DESC(tombstones,
 
 static int set_promote_ms(const char *val, const struct kernel_param *kp)
 {
-	return param_set_uint_minmax(val, kp, PROMOTE_MS_MIN, PROMOTE_MS_MAX);
+	return set_bounded(val, kp, PROMOTE_MS_MIN, PROMOTE_MS_MAX);
 }
 
 static const struct kernel_param_ops promote_ms_ops = {
@@ -97,7 +106,7 @@ MODULE_PARM_DESC(promote_ms,
 
 static int set_cleanup_batch(const char *val, const struct kernel_param *kp)
 {
-	return param_set_uint_minmax(val, kp, 0, CLEANUP_BATCH_MAX);
+	return set_bounded(val, kp, 0, CLEANUP_BATCH_MAX);
 }
 
 static const struct kernel_param_ops cleanup_batch_ops = {
@@ -110,7 +119,7 @@ MODULE_PARM_DESC(cleanup_batch,
 
 static int set_cleanup_ms(const char *val, const struct kernel_param *kp)
 {
-	return param_set_uint_minmax(val, kp, 1, CLEANUP_MS_MAX);
+	return set_bounded(val, kp, 1, CLEANUP_MS_MAX);
 }
 
 static const struct kernel_param_ops cleanup_ms_ops = {
@@ -127,8 +136,7 @@ MODULE_PARM_DESC(cleanup_cache_ms,
 
 static int set_cleanup_slice(const char *val, const struct kernel_param *kp)
 {
-	return param_set_uint_minmax(val, kp, CLEANUP_SLICE_MIN,
-				     CLEANUP_SLICE_MAX);
+	return set_bounded(val, kp, CLEANUP_SLICE_MIN, CLEANUP_SLICE_MAX);
 }
 
 static const struct kernel_param_ops cleanup_slice_ops = {
@@ -160,7 +168,7 @@ MODULE_PARM_DESC(pressure_levels,
 
 static int set_hysteresis(const char *val, const struct kernel_param *kp)
 {
-	int rc = param_set_uint_minmax(val, kp, 0, HYSTERESIS_MAX);
+	int rc = set_bounded(val, kp, 0, HYSTERESIS_MAX);
 
 	if (!rc)
 		bmem_pressure_changed();
@@ -178,7 +186,7 @@ MODULE_PARM_DESC(pressure_hysteresis,
 
 static int set_cooldown(const char *val, const struct kernel_param *kp)
 {
-	return param_set_uint_minmax(val, kp, 0, COOLDOWN_MAX);
+	return set_bounded(val, kp, 0, COOLDOWN_MAX);
 }
 
 static const struct kernel_param_ops cooldown_ops = {
@@ -241,7 +249,7 @@ MODULE_PARM_DESC(level,
 
 static int set_leak_ms(const char *val, const struct kernel_param *kp)
 {
-	return param_set_uint_minmax(val, kp, 0, LEAK_MS_MAX);
+	return set_bounded(val, kp, 0, LEAK_MS_MAX);
 }
 
 static const struct kernel_param_ops leak_ms_ops = {
@@ -257,7 +265,7 @@ MODULE_PARM_DESC(leak_delay_ms,
 
 static int set_cycle_ms(const char *val, const struct kernel_param *kp)
 {
-	return param_set_uint_minmax(val, kp, CYCLE_MS_MIN, LEAK_MS_MAX);
+	return set_bounded(val, kp, CYCLE_MS_MIN, LEAK_MS_MAX);
 }
 
 static const struct kernel_param_ops cycle_ms_ops = {

@@ -116,6 +116,9 @@ TEST_F_TIMEOUT(pressure, nonsense_is_refused, BT_SLOW)
 		{ "pressure_hysteresis", "2%" },
 		{ "pressure_cooldown_ms", "60001" },
 		{ "pressure_cooldown_ms", "soon" },
+		{ "pressure_cooldown_ms", "-1" },
+		{ "pressure_cooldown_ms", "18446744073709551616" },
+		{ "pressure_hysteresis", "4294967298" },
 	};
 	char now[16], was[16];
 	size_t i;
