@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "kselftest_harness.h"
@@ -328,6 +329,55 @@ TEST_F_TIMEOUT(leaks, are_told_and_measured, BT_SLOW)
 	ASSERT_EQ(0, bt_free1(fd, e[0].handle));
 	ASSERT_EQ(0, lk_scan(fd, LK_UNREF, 0, NULL));
 	EXPECT_EQ(1, told("leak-cleared", self->c.id));
+}
+
+/* Raises an event in the kernel; 0 or -errno, -ENOSYS where that cannot be. */
+static int raise_event(__u32 type, int pool)
+{
+	const char *dir = getenv("BMEM_KUNIT_DIR");
+	char path[128], args[64];
+	int fd, ret = 0;
+
+	snprintf(path, sizeof(path), "%s/bmem_raise.ko", dir ? dir : "");
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		return -ENOSYS;
+	snprintf(args, sizeof(args), "type=%u pool=%d", type, pool);
+	if (syscall(SYS_finit_module, fd, args, 0) ||
+	    syscall(SYS_delete_module, "bmem_raise", 0))
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/*
+ * The rule: what is suspected in a pool is looked at again once that has been
+ * compacted, and not when its time comes; in another pool it is left alone.
+ */
+TEST_F_TIMEOUT(leaks, compaction_looks_again, BT_SLOW)
+{
+	struct bmem_leak_row *rows;
+	__u64 lost;
+	int ret;
+
+	ASSERT_EQ(0, bt_param_set("leak_delay_ms", "60000"));
+	lost = lose(self->c.fd, 1);
+	ASSERT_NE(0, lost);
+	ASSERT_EQ(0, lk_scan(self->c.fd, LK_UNREF, 0, NULL));
+	ASSERT_EQ(BMEM_LEAK_SUSPECTED, state(self->c.fd));
+	ASSERT_EQ(0, lk_link(self->c.fd, 0, lost));
+	ret = raise_event(BMEM_EVENT_COMPACTED, BMEM_POOL_DEFAULT);
+	if (ret == -ENOSYS)
+		SKIP(return, "no bmem_raise.ko for this kernel");
+	ASSERT_EQ(0, ret);
+	usleep(1500000);
+	ASSERT_EQ(1, lk_list(self->c.fd, 0, 0, &rows, NULL));
+	EXPECT_EQ(BMEM_LEAK_SUSPECTED, rows[0].state);
+	EXPECT_LE(1500, rows[0].checked_ms);
+	free(rows);
+	ASSERT_EQ(0, raise_event(BMEM_EVENT_COMPACTED, self->pool));
+	EXPECT_TRUE(BT_WAIT(!state(self->c.fd), 20000));
+	EXPECT_LT(0, told("compacted", 0));
 }
 
 /* ---- the file ---------------------------------------------------------------------- */
