@@ -861,6 +861,60 @@ TEST_F_TIMEOUT(cached, hears_and_waits, BT_SLOW)
 	EXPECT_EQ(0, bt_pool_destroy(self->admin, pool));
 }
 
+#define STOCKED		48
+
+/* Leaves blocks behind that nobody uses. */
+static void *stock_up(void *arg)
+{
+	struct bmem_client *c = arg;
+	void *p[STOCKED];
+	int i;
+
+	for (i = 0; i < STOCKED; i++)
+		p[i] = bmem_alloc(c, 10000, 0, 0, "stock");
+	for (i = 0; i < STOCKED; i++)
+		if (!p[i] || bmem_free(c, p[i]))
+			return NULL;
+	return arg;
+}
+
+static __u64 stock_of(int fd, __u64 id)
+{
+	struct bmem_client_stats st;
+
+	return bt_client_now(fd, id, &st) ? ~0ULL : st.granted_bytes;
+}
+
+/* A process that sleeps is asked for what it does not use: its thread answers. */
+TEST_F_TIMEOUT(cached, sleeper_answers_recall, BT_SLOW)
+{
+	int pool = bt_pool_create(self->admin, "asleep", SMALL_POOL, 0);
+	struct bmem_client_stats st = { .size = sizeof(st) };
+	struct bmem_client *c;
+	void *done = NULL;
+	pthread_t t;
+
+	ASSERT_LE(0, pool);
+	ASSERT_EQ(0, lib_open(&c, pool));
+	ASSERT_EQ(0, bmem_stats(c, &st));
+	ASSERT_EQ(0, bt_bind_pool(self->admin, pool));
+	ASSERT_EQ(0, pthread_create(&t, NULL, stock_up, c));
+	pthread_join(t, &done);
+	ASSERT_EQ(c, done);
+	EXPECT_LT(0, stock_of(self->admin, st.client_id));
+	/* Without the thread nobody hears of it before the next call. */
+	ASSERT_EQ(0, bt_trim(self->admin, BMEM_TRIM_POOL, 0, NULL));
+	usleep(500000);
+	EXPECT_LT(0, stock_of(self->admin, st.client_id));
+	ASSERT_EQ(0, bmem_events_start(c));
+	ASSERT_EQ(0, bt_trim(self->admin, BMEM_TRIM_POOL, 0, NULL));
+	EXPECT_TRUE(BT_WAIT(!stock_of(self->admin, st.client_id), 10000));
+	ASSERT_EQ(0, bmem_events_stop(c));
+	bmem_close(c);
+	ASSERT_EQ(0, bt_bind_pool(self->admin, BMEM_POOL_DEFAULT));
+	EXPECT_EQ(0, bt_pool_destroy(self->admin, pool));
+}
+
 /* ---- ways out --------------------------------------------------------------------- */
 
 static struct bmem_client *leaver;

@@ -761,6 +761,10 @@ int bmem_events_fd(struct bmem_client *client);
  * The thread has all signals blocked, and ends with bmem_events_stop() or
  * bmem_close().  A child of fork() does not have it.
  *
+ * It also answers %BMEM_EVENT_RECALL, without any handler: what the client keeps
+ * for its next allocations goes back although the program sleeps, but for what
+ * other threads have in stock, who give it back when they allocate next.
+ *
  * Return: 0; -EBUSY when there is one; -EAGAIN, or an errno of bmem_on_event().
  */
 int bmem_events_start(struct bmem_client *client);

@@ -40,6 +40,10 @@ static uint64_t mask_of(const struct events *e)
 	uint64_t mask = e->want;
 	unsigned int i;
 
+	/* Answered by who is told, whether or not a handler wants it, too. */
+	if (e->owner == getpid())
+		mask |= BMEM_EVENT_BIT(BMEM_EVENT_RECALL);
+
 	for (i = 0; i < BMEM_HANDLERS_MAX; i++)
 		mask |= e->handlers[i].mask;
 	return mask;
@@ -306,12 +310,9 @@ static int create(struct events *e, struct job *job)
 
 static int start(struct bmem_client *c)
 {
-	struct events *e = &c->events;
 	struct job *job;
 	int ends[2], ret;
 
-	if (e->owner == getpid())
-		return -EBUSY;
 	ret = bmem_events_fd(c);
 	if (ret < 0)
 		return ret;
@@ -324,25 +325,35 @@ static int start(struct bmem_client *c)
 		return ret;
 	}
 	*job = (struct job) { .client = c, .fd = ret, .stop = ends[0] };
-	ret = create(e, job);
+	ret = create(&c->events, job);
 	if (ret) {
 		close(ends[0]);
 		close(ends[1]);
 		scratch_put(job, sizeof(*job));
 		return ret;
 	}
-	e->owner = getpid();
-	e->stop = ends[1];
+	c->events.stop = ends[1];
 	return 0;
 }
 
 int bmem_events_start(struct bmem_client *c)
 {
-	int ret;
+	struct events *e = &c->events;
+	int ret = -EBUSY;
 
-	lock(&c->events);
-	ret = start(c);
-	unlock(&c->events);
+	lock(e);
+	if (e->owner == getpid())
+		goto out;
+	e->owner = getpid();
+	ret = apply(c);
+	if (!ret)
+		ret = start(c);
+	if (ret) {
+		e->owner = 0;
+		(void)apply(c);
+	}
+out:
+	unlock(e);
 	return ret;
 }
 
@@ -362,6 +373,8 @@ int bmem_events_stop(struct bmem_client *c)
 		return -EDEADLK;
 	}
 	e->owner = 0;
+	if (mine)
+		(void)apply(c);
 	unlock(e);
 	if (!mine)
 		return -ENOENT;
