@@ -20,9 +20,11 @@
  *
  * From high on that comes by way of the event, as for every subscriber.
  *
- * Of the system's pressure a module learns from its shrinker alone: PSI's
- * figures and triggers are not exported.  When it has been asked lately, all
- * clients of all pools are asked for idle memory.
+ * Of the system's pressure a module learns from its shrinker alone.  When it has
+ * been asked lately, all clients of all pools are asked for idle memory.  Of PSI
+ * only the means to report stalls are exported, neither figures nor triggers.
+ * They are not used: who waits for a pool's limit is not short of the system's
+ * memory, and what kills by PSI would think so.
  */
 #include <linux/jiffies.h>
 #include <linux/ktime.h>

@@ -129,6 +129,8 @@ save clients "$ctl" clients -j
 save one "$ctl" clients --json --client "$a_id"
 save pools "$ctl" pools --json
 save pressure "$ctl" pressure --json
+check "pressure tells of the system's, too" says '^system: .* of the last 10 s' "$ctl" pressure
+check "but not in JSON" silent_on '^system: ' "$ctl" pressure --json
 save size "$ctl" tensors --client "$a_id" --sort size --json
 save least "$ctl" tensors --client "$a_id" --sort size --reverse --limit 1 --json
 save age "$ctl" tensors --sort age --json --no-symbols

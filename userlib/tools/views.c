@@ -3,6 +3,7 @@
  * The verbs that show something, and the columns of what they show.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -686,12 +687,28 @@ int show_pools(struct ctl *ctl)
 	return status;
 }
 
+/* How short of memory the system is, where its kernel says so. */
+static void print_stalls(void)
+{
+	FILE *psi = fopen("/proc/pressure/memory", "re");
+	double some, full;
+
+	if (!psi)
+		return;
+	if (fscanf(psi, "some avg10=%lf %*[^\n] full avg10=%lf", &some, &full) == 2)
+		printf("\nsystem: tasks waited for memory in %.2f %% of the last 10 s, all of them in %.2f %%\n",
+		       some, full);
+	fclose(psi);
+}
+
 int show_pressure(struct ctl *ctl)
 {
 	struct table t = *view_named("pressure");
 	int status = show(ctl, &t, fetch_pressure(ctl, &t));
 
 	table_free(&t);
+	if (status == STATUS_OK && !ctl->o->json)
+		print_stalls();
 	return status;
 }
 
