@@ -392,6 +392,43 @@ static void removal_waits(void **state)
 	bmem_close(c);
 }
 
+/* Who is in one for long keeps nobody from allocating, nor others from hearing. */
+static void busy_handler_delays_nobody(void **state)
+{
+	struct seen s = { 0 };
+	struct bmem_client *busy;
+	unsigned int i;
+	void *p;
+
+	(void)state;
+	busy = client();
+	c = busy;
+	atomic_store(&let_go, false);
+	EQ(bmem_on_event(busy, FAILED, slow, NULL), 0);
+	EQ(bmem_events_start(busy), 0);
+	happen(1);
+	while (!atomic_load(&in_handler))
+		sched_yield();
+	for (i = 0; i < 1000; i++) {
+		p = bmem_alloc(busy, 1000 + i * 100, 0, 0, NULL);
+		assert_non_null(p);
+		EQ(bmem_free(busy, p), 0);
+	}
+	c = client();
+	EQ(bmem_on_event(c, FAILED, see, &s), 0);
+	EQ(bmem_events_start(c), 0);
+	for (i = 1; i <= 100; i++) {
+		happen(i);
+		while (atomic_load(&s.calls) < i)
+			sched_yield();
+		EQ(mark_of(&s.last), i);
+	}
+	IS(atomic_load(&in_handler));
+	bmem_close(c);
+	atomic_store(&let_go, true);
+	bmem_close(busy);
+}
+
 static int stopped;
 
 static void stops(struct bmem_client *client, const struct bmem_event *e,
@@ -595,6 +632,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(levels_are_exact),
 	TEST(library_has_a_thread),
 	TEST(removal_waits),
+	TEST(busy_handler_delays_nobody),
 	TEST(thread_cannot_stop_itself),
 	TEST(threads_dispatch),
 	TEST(fork_shares_events),
