@@ -869,6 +869,10 @@ static void bundles(void **state)
 	expect_bundles((struct word[WORDS]) {
 		{ "mtfa", 5, 1 }, { "mtga", 7, 1 }, { "mefa", 0, 1 },
 		{ "mega", 0, 1 } }, "12 mt ");
+	/* The same function at the end, called in two ways. */
+	expect_bundles((struct word[WORDS]) {
+		{ "mtfa", 5, 1 }, { "mtfa", 7, 1 }, { "mefa", 0, 1 } },
+		"12 mt ");
 	/* As deep as they go together. */
 	expect_bundles((struct word[WORDS]) {
 		{ "mtxfa", 5, 1 }, { "mtxga", 7, 1 }, { "mefa", 0, 1 } },
@@ -876,7 +880,7 @@ static void bundles(void **state)
 	/* Two ways, the larger first. */
 	expect_bundles((struct word[WORDS]) {
 		{ "mtfa", 5, 1 }, { "mefa", 0, 1 }, { "mdfa", 90, 1 } },
-		"90 mdfa 5 mtfa ");
+		"90 md 5 mt ");
 	/* One that leaks and one that does not have the same stack. */
 	expect_bundles((struct word[WORDS]) {
 		{ "mtfa", 5, 1 }, { "mtfa", 0, 1 } }, "5 mtfa* ");

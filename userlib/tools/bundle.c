@@ -5,9 +5,11 @@
  * Stacks are put in order from the outermost frame on, so that those that have
  * come through the same calls stand together.  A run of them in which all leak
  * is a bundle; the frame that names it is the innermost one that all of it have
- * in common, which is then in no stack that does not leak.
+ * in common and that is in no stack that does not leak.  A function that is
+ * called from both sides does not tell them apart.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "ctl.h"
 
@@ -46,12 +48,56 @@ static int compare(const void *a, const void *b)
  * @paths: sorted
  * @bundles: out
  * @nr: entries in @bundles
+ * @innocent: frames of the client's stacks that do not leak, sorted
+ * @nr_innocent: entries in @innocent
  */
 struct bundling {
 	const struct path *paths;
 	struct bundle *bundles;
 	size_t nr;
+	struct bmem_frame *innocent;
+	size_t nr_innocent;
 };
+
+static int by_frame(const void *a, const void *b)
+{
+	return frame_compare(a, b);
+}
+
+/* Takes down what the stacks of a client that do not leak come through. */
+static void innocent_find(struct bundling *g, size_t first, size_t end)
+{
+	const struct path *p;
+	size_t i, room = 0;
+
+	for (i = first; i < end; i++)
+		room += g->paths[i].leaks ? 0 : g->paths[i].nr;
+	free(g->innocent);
+	g->innocent = must(calloc(room + 1, sizeof(*g->innocent)));
+	g->nr_innocent = room;
+	for (i = first, room = 0; i < end; i++) {
+		p = &g->paths[i];
+		if (p->leaks || !p->nr)
+			continue;
+		memcpy(&g->innocent[room], p->frames,
+		       p->nr * sizeof(*p->frames));
+		room += p->nr;
+	}
+	qsort(g->innocent, room, sizeof(*g->innocent), by_frame);
+}
+
+/* The deepest of @depth frames that none of those has; @depth if all are there. */
+static uint32_t telling_depth(const struct bundling *g, const struct path *p,
+			      uint32_t depth)
+{
+	uint32_t d;
+
+	for (d = depth; d; d--)
+		if (!bsearch(frame_at(p, d - 1), g->innocent, g->nr_innocent,
+			     sizeof(*g->innocent), by_frame))
+			return d;
+	return depth;
+}
 
 static void bundle_add(struct bundling *g, size_t first, size_t end,
 		      uint32_t depth, bool parted)
@@ -60,7 +106,8 @@ static void bundle_add(struct bundling *g, size_t first, size_t end,
 	size_t i;
 
 	*b = (struct bundle) {
-		.path = &g->paths[first], .nr = end - first, .depth = depth,
+		.path = &g->paths[first], .nr = end - first,
+		.depth = telling_depth(g, &g->paths[first], depth),
 		.parted = parted,
 	};
 	for (i = first; i < end; i++) {
@@ -144,8 +191,10 @@ size_t paths_bundle(struct path *paths, size_t nr, struct bundle **bundles)
 		end = first + 1;
 		while (end < nr && paths[end].client == paths[first].client)
 			end++;
+		innocent_find(&g, first, end);
 		split(&g, first, end, 0, false);
 	}
+	free(g.innocent);
 	if (g.nr)
 		qsort(g.bundles, g.nr, sizeof(*g.bundles), by_bytes);
 	*bundles = g.bundles;

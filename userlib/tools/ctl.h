@@ -575,7 +575,8 @@ struct path {
  * struct bundle - leaking stacks that have come the same way
  * @path: the first of them, the others follow
  * @nr: how many
- * @depth: frames that they have in common, from the outermost on
+ * @depth: where the frame that names it is, of those that they have in common,
+ *	counted from the outermost on; 0 for none
  * @parted: no stack that does not leak has all of these
  * @bytes: sum
  * @tensors: sum
