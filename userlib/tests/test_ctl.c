@@ -293,19 +293,19 @@ static void table_for_programs(void **state)
 
 /* ---- names of addresses --------------------------------------------------------- */
 
-static char dir[4096];
+static char here[4096];
 
 static char *beside(const char *name)
 {
 	ssize_t n;
 
-	if (!dir[0]) {
-		n = readlink("/proc/self/exe", dir, sizeof(dir) - 1);
+	if (!here[0]) {
+		n = readlink("/proc/self/exe", here, sizeof(here) - 1);
 		assert_true(n > 0);
-		dir[n] = 0;
-		*strrchr(dir, '/') = 0;
+		here[n] = 0;
+		*strrchr(here, '/') = 0;
 	}
-	return text_format("%s/%s", dir, name);
+	return text_format("%s/%s", here, name);
 }
 
 struct truth {
