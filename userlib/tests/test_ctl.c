@@ -11,6 +11,8 @@
 
 #include <jansson.h>
 
+#include "../src/internal.h"
+#undef ARRAY_SIZE
 #include "../tools/ctl.h"
 #undef ARRAY_SIZE
 #include "test.h"
@@ -667,6 +669,15 @@ __attribute__((noinline)) static void *test_ctl_allocates(size_t size)
 	return p;
 }
 
+__attribute__((noinline)) static void *test_ctl_loses(size_t size,
+							const char *label)
+{
+	void *p = bmem_alloc(c, size, 0, 0, label);
+
+	__asm__ volatile("" ::: "memory");
+	return p;
+}
+
 static void own_tensors(void **state)
 {
 	static const size_t bytes[] = { 5000, 3000000, 70000 };
@@ -910,6 +921,226 @@ static void folded_names(void **state)
 	TEXT(folded_name("abcdef", 3), "abc");
 }
 
+/* ---- findings ------------------------------------------------------------------- */
+
+#define LOST_SITES	500
+#define LOST_TENSORS	200
+#define LOST_BYTES	64
+
+static struct table found;
+
+/* As the module would tell of it, had all of it leaked. */
+static void find_all(struct table *t)
+{
+	struct table sites = *view_named("sites");
+	struct client who = {
+		.who = { .client_id = ctl.self, .pid = (uint32_t)getpid() },
+	};
+	const struct site *s;
+	struct leak *l;
+	size_t i;
+
+	*t = *view_named("leaks");
+	EQ(fetch_sites(&ctl, &who, &sites), 0);
+	for (s = sites.rows, i = 0; i < sites.nr; i++, s++) {
+		if (!s->row.live_tensors)
+			continue;
+		l = table_add(t);
+		l->kind = "unreachable";
+		l->state = "confirmed";
+		l->stack = s->stack;
+		l->row = (struct bmem_leak_row) {
+			.client_id = ctl.self, .pid = who.who.pid,
+			.state = BMEM_LEAK_CONFIRMED, .site = s->row.site,
+			.tensors = LOST_TENSORS,
+			.bytes = LOST_TENSORS * s->row.live_bytes,
+			.confirmed_tensors = LOST_TENSORS,
+			.confirmed_bytes = LOST_TENSORS * s->row.live_bytes,
+		};
+		memcpy(l->row.label, s->row.label, sizeof(l->row.label));
+	}
+	table_free(&sites);
+}
+
+static int print_found(struct ctl *run)
+{
+	struct leak_sums sums = { .confirmed = 0 };
+
+	return leaks_print(run, &found, &sums);
+}
+
+static uint64_t cpu_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* What one report takes, names of functions included, is under a tenth of a second. */
+static char *reported(const char *what)
+{
+	uint64_t begun = cpu_us(), took;
+	char *text = output(print_found, STATUS_OK);
+
+	took = cpu_us() - begun;
+	print_message("%s of %d sites: %llu us\n", what, LOST_SITES,
+		      (unsigned long long)took);
+	assert_true(took < 100000 || getenv("BMEM_TEST_SAN"));
+	return text;
+}
+
+static void expect_people(void)
+{
+	size_t rows = 0;
+	char *text, *at;
+
+	text = reported("for people");
+	for (at = text; (at = strstr(at, " unreachable ")); at++)
+		rows++;
+	EQ(rows, 50);
+	assert_non_null(strstr(text, "\n450 more findings of 5.4MiB are not shown: --limit 500\n"));
+	assert_non_null(strstr(text, "test_ctl_loses (test_ctl.c:"));
+	assert_non_null(strstr(text, "\nconfirmed: 500 findings, 6.1MiB; "));
+	free(text);
+}
+
+/* As flame graph tools take a line apart: at its last blank, and semicolons. */
+static void expect_folded(void)
+{
+	char *text = reported("folded"), *line, *save = NULL, *blank, *end;
+	unsigned long long sum = 0;
+	size_t lines = 0;
+
+	for (line = strtok_r(text, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save), lines++) {
+		blank = strrchr(line, ' ');
+		assert_non_null(blank);
+		sum += strtoull(blank + 1, &end, 10);
+		assert_true(end > blank + 1 && !*end);
+		*blank = 0;
+		assert_true(!strncmp(line, "pid ", 4));
+		assert_non_null(strstr(line, ";test_ctl_loses"));
+		assert_null(strstr(line, ";;"));
+	}
+	EQ(lines, LOST_SITES);
+	EQ(sum, LOST_SITES * LOST_TENSORS * LOST_BYTES);
+	free(text);
+}
+
+/* One site for each label: 100000 tensors of 500 sites leak. */
+static void many_findings(void **state)
+{
+	static void *lost[LOST_SITES];
+	char label[32];
+	size_t i;
+
+	(void)state;
+	o.json = false;
+	for (i = 0; i < LOST_SITES; i++) {
+		snprintf(label, sizeof(label), "site-%zu", i);
+		lost[i] = test_ctl_loses(LOST_BYTES, label);
+		assert_non_null(lost[i]);
+	}
+	find_all(&found);
+	EQ(found.nr, LOST_SITES);
+	expect_people();
+	o.folded = true;
+	expect_folded();
+	o.folded = false;
+	o.pprof = true;
+	free(reported("pprof"));
+	o.pprof = false;
+	o.json = true;
+	free(reported("JSON"));
+	table_free(&found);
+	for (i = 0; i < LOST_SITES; i++)
+		EQ(bmem_free(c, lost[i]), 0);
+}
+
+/* pprof wants the path to be the file's own. */
+static char *copy_of(const char *name)
+{
+	char *to = text_format("/tmp/ctl.%d.%s", getpid(), name);
+	char *from = beside(name);
+	char *command = text_format("cp '%s' %s", from, to);
+
+	EQ(system(command), 0);
+	free(command);
+	free(from);
+	return to;
+}
+
+/* pprof's own words for a profile of @program: lines, of bytes. */
+static char *pprof_says(const char *profile, const char *program)
+{
+	char *path = text_format("/tmp/ctl.%d.heap", getpid());
+	char *command = text_format("google-pprof --text --lines '%s' %s 2>&1",
+				    program, path);
+	char *text = must(calloc(1, 1 << 16));
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	fputs(profile, f);
+	EQ(fclose(f), 0);
+	f = popen(command, "r");
+	assert_non_null(f);
+	(void)!fread(text, 1, (1 << 16) - 1, f);
+	pclose(f);
+	free(command);
+	end_path(path);
+	return text;
+}
+
+/* Whatever a program is linked to: at any address, or at one of its own. */
+static void pprof_reads_it(void **state)
+{
+	static const char *const victims[] = { "victim", "victim.fixed" };
+	char *profile, *text, *want, *path;
+	struct bmem_module module = { .size = sizeof(module) };
+	struct truth t;
+	struct leak *l;
+	size_t i;
+
+	(void)state;
+	if (system("command -v google-pprof >/dev/null"))
+		skip();
+	o.json = false;
+	o.pprof = true;
+	for (i = 0; i < 2; i++) {
+		path = copy_of(victims[i]);
+		ask(victims[i], path, &t);
+		/* In this client's books it is a program file of its own. */
+		module.module = BMEM_MODULES_MAX - (uint32_t)i;
+		module.build_id_len = t.program.build_id_len;
+		memcpy(module.build_id, t.program.build_id,
+		       sizeof(module.build_id));
+		snprintf(module.path, sizeof(module.path), "%s", path);
+		EQ(call(c, BMEM_MODULE, &module), 0);
+		found = *view_named("leaks");
+		l = table_add(&found);
+		l->kind = "unreachable";
+		l->row.client_id = ctl.self;
+		l->row.tensors = 3;
+		l->row.bytes = 3 << 20;
+		l->stack.nr = 1;
+		l->stack.frames[0].module = module.module;
+		l->stack.frames[0].offset = t.address;
+		profile = output(print_found, STATUS_OK);
+		text = pprof_says(profile, path);
+		want = text_format("victim.c:%d", t.line);
+		if (!strstr(text, "Total: 3.0 MB") || !strstr(text, want) ||
+		    !strstr(text, "victim_"))
+			fail_msg("no %s in %s of %s", want, text, profile);
+		free(want);
+		free(text);
+		free(profile);
+		end_path(path);
+		table_free(&found);
+	}
+	o.pprof = false;
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(sizes),
 	TEST(times),
@@ -932,6 +1163,8 @@ static const struct CMUnitTest tests[] = {
 	TEST(advice_names_what_to_do),
 	TEST(bundles),
 	TEST(folded_names),
+	SHOW_TEST(many_findings),
+	SHOW_TEST(pprof_reads_it),
 };
 
 TEST_MAIN(tests)

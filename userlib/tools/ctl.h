@@ -528,6 +528,7 @@ struct spot {
 
 struct symbols *symbols_open(const char *debug_dir);
 void symbols_close(struct symbols *s);
+uint64_t symbols_gap(struct symbols *s, const struct program *p);
 unsigned int symbols_find(struct symbols *s, const struct program *p,
 			  uint64_t address, struct spot *spots);
 char *symbols_text(struct symbols *s, const struct program *p,
@@ -614,6 +615,7 @@ void leak_details(struct ctl *ctl, const void *row, FILE *out);
 void leak_more(struct ctl *ctl, const void *row, void *object);
 void leak_drop(void *row);
 void sum_leaks(struct leak_sums *sums, const struct table *t);
+int leaks_print(struct ctl *ctl, struct table *t, struct leak_sums *sums);
 int print_json(struct ctl *ctl, const struct table *t);
 const struct table *view_named(const char *name);
 

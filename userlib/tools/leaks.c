@@ -503,9 +503,9 @@ static void print_folded(struct ctl *ctl, const struct table *t)
 /* ---- pprof --------------------------------------------------------------------------- */
 
 /*
- * The heap profile of gperftools as text, which pprof reads.  Frames are known
- * as offsets in files, so each file gets a place of its own to be mapped at,
- * which the list at the end tells.
+ * The heap profile of gperftools as text, which pprof reads.  Each program file
+ * gets a place of its own to be mapped at, from its beginning on, which the list
+ * at the end tells.
  */
 #define PLACE_BASE	0x100000000000ULL
 #define PLACE_SIZE	0x100000000ULL
@@ -515,12 +515,14 @@ static void print_folded(struct ctl *ctl, const struct table *t)
  * @client: whose number @module is
  * @grave: or of which tombstone's client
  * @module: number
+ * @gap: what its addresses are ahead of its offsets
  * @path: where the file is
  */
 struct place {
 	uint64_t client;
 	uint64_t grave;
 	uint32_t module;
+	uint64_t gap;
 	char path[BMEM_PATH_LEN];
 };
 
@@ -544,8 +546,24 @@ static size_t place_of(struct ctl *ctl, struct table *places,
 	p->client = l->row.client_id;
 	p->grave = l->grave;
 	p->module = module;
+	p->gap = symbols_gap(ctl->symbols, &file);
 	memcpy(p->path, file.path, sizeof(p->path));
 	return i;
+}
+
+/*
+ * Frames are return addresses.  pprof looks one before them, where the call is,
+ * in all of a stack or in all but the innermost.
+ */
+static uint64_t placed(struct ctl *ctl, struct table *places,
+		       const struct leak *l, uint32_t frame)
+{
+	const struct bmem_frame *f = &l->stack.frames[frame];
+	size_t i = place_of(ctl, places, l, f->module);
+	const struct place *p = (struct place *)places->rows + i;
+
+	return PLACE_BASE + PLACE_SIZE * i +
+	       (f->offset - p->gap - !frame) % PLACE_SIZE;
 }
 
 static void print_pprof(struct ctl *ctl, const struct table *t)
@@ -575,10 +593,7 @@ static void print_pprof(struct ctl *ctl, const struct table *t)
 		       (unsigned long long)l->row.bytes);
 		for (k = 0; k < l->stack.nr; k++)
 			printf(" 0x%llx", (unsigned long long)
-			       (PLACE_BASE + PLACE_SIZE *
-				place_of(ctl, &places, l,
-					 l->stack.frames[k].module) +
-				l->stack.frames[k].offset % PLACE_SIZE));
+			       placed(ctl, &places, l, k));
 		putchar('\n');
 	}
 	puts("\nMAPPED_LIBRARIES:");
@@ -633,7 +648,15 @@ static int scan(struct ctl *ctl)
 	return ret;
 }
 
-static int leaks_print(struct ctl *ctl, struct table *t, struct leak_sums *sums)
+/**
+ * leaks_print() - all that is to be said of findings
+ * @ctl: run
+ * @t: table of struct leak; is sorted
+ * @sums: what the module said of them; they are added up here
+ *
+ * Return: an enum status.
+ */
+int leaks_print(struct ctl *ctl, struct table *t, struct leak_sums *sums)
 {
 	struct analysis a = { .nr = 0 };
 	int status = STATUS_OK;

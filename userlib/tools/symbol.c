@@ -25,6 +25,24 @@
 
 #define DEBUG_DIR	"/usr/lib/debug"
 
+/* Lists of looked-up addresses in each file. */
+#define LOOKED_LISTS	256
+
+/**
+ * struct looked - an address that was looked up: call sites have most of their
+ * frames in common, and debug information is read from end to end
+ * @next: the next in the list
+ * @address: in its file
+ * @nr: entries in @spots
+ * @spots: what it is in
+ */
+struct looked {
+	struct looked *next;
+	uint64_t address;
+	unsigned int nr;
+	struct spot spots[];
+};
+
 /**
  * struct loaded - a program file that was looked for
  * @next: the next in the list
@@ -32,6 +50,7 @@
  * @dwfl: libdwfl's session, or NULL when it was not found
  * @module: the file in it
  * @bias: what libdwfl adds to the file's own addresses
+ * @looked: by address
  */
 struct loaded {
 	struct loaded *next;
@@ -39,6 +58,7 @@ struct loaded {
 	Dwfl *dwfl;
 	Dwfl_Module *module;
 	GElf_Addr bias;
+	struct looked *looked[LOOKED_LISTS];
 };
 
 /**
@@ -102,6 +122,22 @@ struct symbols *symbols_open(const char *debug_dir)
 	return s;
 }
 
+static void loaded_free(struct loaded *l)
+{
+	struct looked *at;
+	size_t i;
+
+	for (i = 0; i < LOOKED_LISTS; i++) {
+		while ((at = l->looked[i])) {
+			l->looked[i] = at->next;
+			free(at);
+		}
+	}
+	if (l->dwfl)
+		dwfl_end(l->dwfl);
+	free(l);
+}
+
 /**
  * symbols_close() - forget it all
  * @s: from symbols_open(), or NULL
@@ -115,9 +151,7 @@ void symbols_close(struct symbols *s)
 		return;
 	while ((l = s->loaded)) {
 		s->loaded = l->next;
-		if (l->dwfl)
-			dwfl_end(l->dwfl);
-		free(l);
+		loaded_free(l);
 	}
 	while ((name = s->names)) {
 		s->names = name->next;
@@ -258,6 +292,32 @@ static struct loaded *loaded(struct symbols *s, const struct program *p)
 	return l;
 }
 
+/**
+ * symbols_gap() - how far a file's addresses are from its offsets
+ * @s: from symbols_open(), or NULL
+ * @p: the file
+ *
+ * Return: the address of its code less where that is in the file; 0 when that is
+ * not known.
+ */
+uint64_t symbols_gap(struct symbols *s, const struct program *p)
+{
+	struct loaded *l = s ? loaded(s, p) : NULL;
+	GElf_Addr bias;
+	GElf_Phdr ph;
+	size_t nr, i;
+	Elf *elf;
+
+	elf = l && l->module ? dwfl_module_getelf(l->module, &bias) : NULL;
+	if (!elf || elf_getphdrnum(elf, &nr))
+		return 0;
+	for (i = 0; i < nr; i++)
+		if (gelf_getphdr(elf, (int)i, &ph) && ph.p_type == PT_LOAD &&
+		    ph.p_flags & PF_X)
+			return ph.p_vaddr - ph.p_offset;
+	return 0;
+}
+
 /* ---- names --------------------------------------------------------------------- */
 
 static const char *readable(struct symbols *s, const char *name)
@@ -373,6 +433,49 @@ static bool from_symbols(struct symbols *s, struct loaded *l, GElf_Addr addr,
 	return true;
 }
 
+static unsigned int look_up(struct symbols *s, struct loaded *l,
+			    uint64_t address, struct spot *spots)
+{
+	/* The call is before the address that it returns to. */
+	GElf_Addr addr = address - 1 + l->bias;
+	unsigned int n = from_scopes(s, l, addr, spots);
+
+	if (n && spots[0].function) {
+		line_of(l, addr, &spots[0]);
+		return n;
+	}
+	memset(spots, 0, INLINED_MAX * sizeof(*spots));
+	if (!from_symbols(s, l, addr, &spots[0]))
+		return 0;
+	line_of(l, addr, &spots[0]);
+	if (spots[0].file)
+		spots[0].delta = 0;
+	else
+		spots[0].delta++;
+	return 1;
+}
+
+static struct looked *looked(struct symbols *s, struct loaded *l,
+			     uint64_t address)
+{
+	struct looked **list = &l->looked[(address ^ address >> 8) %
+					  LOOKED_LISTS], *at;
+	struct spot spots[INLINED_MAX] = { { 0 } };
+	unsigned int n;
+
+	for (at = *list; at; at = at->next)
+		if (at->address == address)
+			return at;
+	n = look_up(s, l, address, spots);
+	at = must(malloc(sizeof(*at) + n * sizeof(*spots)));
+	at->next = *list;
+	at->address = address;
+	at->nr = n;
+	memcpy(at->spots, spots, n * sizeof(*spots));
+	*list = at;
+	return at;
+}
+
 /**
  * symbols_find() - which function is an address in?
  * @s: from symbols_open()
@@ -387,28 +490,14 @@ unsigned int symbols_find(struct symbols *s, const struct program *p,
 			  uint64_t address, struct spot *spots)
 {
 	struct loaded *l = loaded(s, p);
-	GElf_Addr addr;
-	unsigned int n;
+	struct looked *at;
 
 	memset(spots, 0, INLINED_MAX * sizeof(*spots));
 	if (!l->module || !address)
 		return 0;
-	/* The call is before the address that it returns to. */
-	addr = address - 1 + l->bias;
-	n = from_scopes(s, l, addr, spots);
-	if (n && spots[0].function) {
-		line_of(l, addr, &spots[0]);
-		return n;
-	}
-	memset(spots, 0, INLINED_MAX * sizeof(*spots));
-	if (!from_symbols(s, l, addr, &spots[0]))
-		return 0;
-	line_of(l, addr, &spots[0]);
-	if (spots[0].file)
-		spots[0].delta = 0;
-	else
-		spots[0].delta++;
-	return 1;
+	at = looked(s, l, address);
+	memcpy(spots, at->spots, at->nr * sizeof(*spots));
+	return at->nr;
 }
 
 static const char *base_name(const char *path)
