@@ -8,6 +8,11 @@
  * of the round, unless the round was cut short.  A suspect that is still one
  * after a delay is confirmed.
  *
+ * No tensor is told of twice: it is of the kind that suspected it first, and
+ * what other kinds have to say of it is evidence there.  When the first does not
+ * find it any more, another has it from its next round on.  A finding of a whole
+ * site counts what the findings of the site's tensors do not.
+ *
  * Rounds are run by whoever asks for one, and by a worker: for suspects that
  * are to be looked at again, for kinds that something happened to, and
  * periodically.  Figures of findings are made anew at the end of each round,
@@ -129,13 +134,30 @@ static const struct leak_detector *detector_of(u32 kind)
 
 /* ---- findings --------------------------------------------------------------- */
 
-static int key_cmp(u32 kind, u64 key, u32 of_kind, u64 of_key)
+static int key_cmp(u64 first, u64 second, u64 of_first, u64 of_second)
 {
-	if (kind != of_kind)
-		return kind < of_kind ? -1 : 1;
-	if (key != of_key)
-		return key < of_key ? -1 : 1;
+	if (first != of_first)
+		return first < of_first ? -1 : 1;
+	if (second != of_second)
+		return second < of_second ? -1 : 1;
 	return 0;
+}
+
+static struct leak_finding *finding_find(const struct leak_table *table,
+					 u32 kind, u32 site)
+{
+	struct rb_node *node = table->by_site.rb_node;
+	struct leak_finding *f;
+	int cmp;
+
+	while (node) {
+		f = rb_entry(node, struct leak_finding, node);
+		cmp = key_cmp(kind, site, f->kind, f->site);
+		if (!cmp)
+			return f;
+		node = cmp < 0 ? node->rb_left : node->rb_right;
+	}
+	return NULL;
 }
 
 static struct leak_finding *finding_make(struct leak_table *table, u32 kind,
@@ -189,6 +211,28 @@ static void finding_remove(struct leak_table *table, struct leak_finding *f)
 	kfree(f);
 }
 
+/* What is published of a finding, but for what others tell of. */
+static void finding_own(const struct leak_table *table,
+			const struct leak_finding *f, struct leak_sums *own)
+{
+	const struct leak_finding *other;
+	unsigned int i;
+
+	*own = f->sums;
+	if (!detector_of(f->kind)->sites)
+		return;
+	for (i = 0; i < ARRAY_SIZE(detectors); i++) {
+		other = detectors[i]->sites ? NULL :
+			finding_find(table, detectors[i]->kind, f->site);
+		if (!other || !other->state)
+			continue;
+		own->tensors -= min(own->tensors, other->sums.tensors);
+		own->bytes -= min(own->bytes, other->sums.bytes);
+	}
+	own->confirmed_tensors = min(own->confirmed_tensors, own->tensors);
+	own->confirmed_bytes = min(own->confirmed_bytes, own->bytes);
+}
+
 /* What a ledger, or nobody, made up is of no site. */
 static u32 known_site(struct bmem_client *client, u32 site)
 {
@@ -212,9 +256,8 @@ static struct leak_suspect *suspect_of(struct rb_node *node)
 	return rb_entry_safe(node, struct leak_suspect, node);
 }
 
-/* The first suspect of a kind from a handle on, or what comes after those. */
-static struct leak_suspect *suspect_from(struct leak_table *table, u32 kind,
-					 u64 handle)
+/* The first suspect from a handle on. */
+static struct leak_suspect *suspect_from(struct leak_table *table, u64 handle)
 {
 	struct rb_node *node = table->suspects.rb_node;
 	struct leak_suspect *best = NULL;
@@ -222,7 +265,7 @@ static struct leak_suspect *suspect_from(struct leak_table *table, u32 kind,
 	while (node) {
 		struct leak_suspect *s = suspect_of(node);
 
-		if (key_cmp(s->kind, s->handle, kind, handle) >= 0) {
+		if (s->handle >= handle) {
 			best = s;
 			node = node->rb_left;
 		} else {
@@ -250,7 +293,7 @@ static struct leak_suspect *suspect_get(struct leak_table *table, u32 kind,
 	while (*link) {
 		parent = *link;
 		s = suspect_of(parent);
-		cmp = key_cmp(kind, handle, s->kind, s->handle);
+		cmp = key_cmp(handle, kind, s->handle, s->kind);
 		if (!cmp)
 			return s;
 		link = cmp < 0 ? &parent->rb_left : &parent->rb_right;
@@ -268,6 +311,48 @@ static struct leak_suspect *suspect_get(struct leak_table *table, u32 kind,
 	return s;
 }
 
+/* Suspects of one tensor, which stand together, by kind. */
+static struct leak_suspect *suspect_first(struct leak_suspect *s)
+{
+	struct leak_suspect *before = suspect_of(rb_prev(&s->node));
+
+	while (before && before->handle == s->handle) {
+		s = before;
+		before = suspect_of(rb_prev(&s->node));
+	}
+	return s;
+}
+
+static struct leak_suspect *suspect_next(struct leak_suspect *s)
+{
+	struct leak_suspect *next = suspect_of(rb_next(&s->node));
+
+	return next && next->handle == s->handle ? next : NULL;
+}
+
+/* Does another kind tell of the tensor, or is nobody to? */
+static bool is_told(struct leak_suspect *s)
+{
+	struct leak_suspect *other;
+
+	for (other = suspect_first(s); other; other = suspect_next(other))
+		if (other != s && (other->finding || other->ignored))
+			return true;
+	return false;
+}
+
+/* What other kinds have seen of a tensor that this one tells of. */
+static u32 more_evidence(struct leak_suspect *s)
+{
+	struct leak_suspect *other;
+	u32 evidence = 0;
+
+	for (other = suspect_first(s); other; other = suspect_next(other))
+		if (other->shadowed)
+			evidence |= other->evidence;
+	return evidence;
+}
+
 /* The same tensor, but what was seen of it before was something else. */
 static void suspect_restart(struct leak_suspect *s)
 {
@@ -277,6 +362,7 @@ static void suspect_restart(struct leak_suspect *s)
 	s->finding = NULL;
 	s->confirmed = false;
 	s->ignored = false;
+	s->shadowed = false;
 }
 
 static void suspect_seen(struct leak_round *round, struct leak_suspect *s,
@@ -295,6 +381,9 @@ static void suspect_seen(struct leak_round *round, struct leak_suspect *s,
 			s->confirmed = true;
 		return;
 	}
+	s->shadowed = is_told(s);
+	if (s->shadowed)
+		return;
 	s->finding = finding_get(table, s->kind,
 				 known_site(round->client, site), round->now);
 	s->since = round->now;
@@ -390,7 +479,7 @@ int bmem_leak_lock(struct leak_round *round)
 
 /* ---- the end of a round ---------------------------------------------------------- */
 
-static void sums_add(struct leak_round *round, const struct leak_suspect *s)
+static void sums_add(struct leak_round *round, struct leak_suspect *s)
 {
 	struct leak_sums *sums = next_sums(round, s->finding);
 
@@ -400,7 +489,7 @@ static void sums_add(struct leak_round *round, const struct leak_suspect *s)
 		sums->confidence = s->confidence;
 	sums->tensors++;
 	sums->bytes += s->bytes;
-	sums->evidence |= s->evidence;
+	sums->evidence |= s->evidence | more_evidence(s);
 	if (s->confirmed) {
 		sums->confirmed_tensors++;
 		sums->confirmed_bytes += s->bytes;
@@ -409,10 +498,11 @@ static void sums_add(struct leak_round *round, const struct leak_suspect *s)
 		sums->samples[sums->nr_samples++] = s->handle;
 }
 
-/* One whose content changes all the time is not worth another look. */
+/* Not what others look at, nor one whose content changes all the time. */
 static bool worth_a_look(const struct leak_suspect *s)
 {
-	return !s->confirmed && !s->ignored && (s->finding || !s->changed);
+	return !s->confirmed && !s->ignored && !s->shadowed &&
+	       (s->finding || !s->changed);
 }
 
 /* @state: enum bmem_leak_state, 0 for cleared. */
@@ -424,19 +514,21 @@ static void finding_tell(struct bmem_client *client,
 		[BMEM_LEAK_SUSPECTED] = BMEM_EVENT_LEAK_SUSPECTED,
 		[BMEM_LEAK_CONFIRMED] = BMEM_EVENT_LEAK_CONFIRMED,
 	};
-	const struct bmem_event_note note = {
+	struct bmem_event_note note = {
 		.type = types[state],
 		.pool = client->pool->id,
 		.level = f->kind,
 		.client = client->who.id,
 		.uid = client->who.uid,
-		.bytes = f->sums.bytes,
 		.arg = f->site,
 	};
+	struct leak_sums own;
 
+	finding_own(&client->leaks, f, &own);
+	note.bytes = own.bytes;
 	bmem_event_raise(&note);
 	trace_bmem_leak(client->who.id, client->who.tgid, f->id, f->kind,
-			state, f->site, f->sums.tensors, f->sums.bytes);
+			state, f->site, own.tensors, own.bytes);
 }
 
 static void finding_clear(struct bmem_client *client, struct leak_finding *f)
@@ -498,12 +590,15 @@ static bool settle_slice(struct leak_round *round, u64 *from, u32 *waiting)
 {
 	struct leak_table *table = &round->client->leaks;
 	u32 kind = round->detector->kind;
-	struct leak_suspect *s = suspect_from(table, kind, *from), *next;
+	struct leak_suspect *s = suspect_from(table, *from), *next;
 	unsigned int i;
 
-	for (i = 0; s && s->kind == kind && i < SLICE_SUSPECTS; i++) {
+	for (i = 0; s && i < SLICE_SUSPECTS; i++, s = next) {
 		next = suspect_of(rb_next(&s->node));
-		*from = s->handle + 1;
+		/* Once for each tensor, of which other kinds may follow. */
+		*from = max(*from, s->handle + (s->kind == kind));
+		if (s->kind != kind)
+			continue;
 		if (s->serial != round->serial && !round->cut_short) {
 			suspect_remove(table, s);
 		} else {
@@ -511,9 +606,8 @@ static bool settle_slice(struct leak_round *round, u64 *from, u32 *waiting)
 			if (s->finding)
 				sums_add(round, s);
 		}
-		s = next;
 	}
-	return !s || s->kind != kind;
+	return !s;
 }
 
 static int round_settle(struct leak_round *round)
@@ -574,18 +668,19 @@ static bool again_slice(struct leak_round *round, u64 *from)
 {
 	const struct leak_detector *d = round->detector;
 	struct leak_table *table = &round->client->leaks;
-	struct leak_suspect *s = suspect_from(table, d->kind, *from);
+	struct leak_suspect *s = suspect_from(table, *from);
 	struct bmem_tensor t;
 	unsigned int i;
 
-	for (i = 0; s && s->kind == d->kind && i < SLICE_SUSPECTS; i++) {
-		*from = s->handle + 1;
-		if (bmem_tensor_find(round->client, s->handle, &t) &&
+	for (i = 0; s && i < SLICE_SUSPECTS; i++) {
+		*from = max(*from, s->handle + (s->kind == d->kind));
+		if (s->kind == d->kind &&
+		    bmem_tensor_find(round->client, s->handle, &t) &&
 		    d->still(round->client, s))
 			suspect_seen(round, s, t.site);
 		s = suspect_of(rb_next(&s->node));
 	}
-	return !s || s->kind != d->kind;
+	return !s;
 }
 
 static int look_again(struct leak_round *round)
@@ -726,17 +821,18 @@ static void sums_tell(struct bmem_client *client, struct bmem_leak_scan *cmd,
 		      u32 kinds)
 {
 	struct leak_finding *f;
+	struct leak_sums own;
 
 	list_for_each_entry(f, &client->leaks.findings, link) {
 		if (!f->state || !(kinds & BMEM_LEAK_KIND(f->kind)))
 			continue;
+		finding_own(&client->leaks, f, &own);
 		if (f->state == BMEM_LEAK_CONFIRMED)
 			cmd->confirmed++;
 		else
 			cmd->suspected++;
-		cmd->confirmed_bytes += f->sums.confirmed_bytes;
-		cmd->suspected_bytes += f->sums.bytes -
-					f->sums.confirmed_bytes;
+		cmd->confirmed_bytes += own.confirmed_bytes;
+		cmd->suspected_bytes += own.bytes - own.confirmed_bytes;
 	}
 	cmd->cleared = client->leaks.cleared;
 }
@@ -975,8 +1071,9 @@ static void suspects_forget(struct leak_table *table, bool ignore)
 
 	for (s = suspect_of(rb_first(&table->suspects)); s; s = next) {
 		next = suspect_of(rb_next(&s->node));
-		if (ignore && s->finding) {
+		if (ignore && (s->finding || s->shadowed)) {
 			s->finding = NULL;
+			s->shadowed = false;
 			s->ignored = true;
 		} else if (!ignore) {
 			suspect_remove(table, s);
@@ -1051,17 +1148,19 @@ static void row_fill(struct bmem_client *client, const struct leak_finding *f,
 		     u64 now, struct bmem_leak_row *row)
 {
 	const struct site *site = bmem_site_find(client, f->site);
+	struct leak_sums own;
 
+	finding_own(&client->leaks, f, &own);
 	memset(row, 0, sizeof(*row));
 	row->id = f->id;
 	row->client_id = client->who.id;
 	row->kind = f->kind;
 	row->state = f->state;
 	row->site = f->site;
-	row->tensors = f->sums.tensors;
-	row->bytes = f->sums.bytes;
-	row->confirmed_tensors = f->sums.confirmed_tensors;
-	row->confirmed_bytes = f->sums.confirmed_bytes;
+	row->tensors = own.tensors;
+	row->bytes = own.bytes;
+	row->confirmed_tensors = own.confirmed_tensors;
+	row->confirmed_bytes = own.confirmed_bytes;
 	row->oldest_ms = ms_ago(now, f->sums.oldest);
 	row->first_seen_ms = ms_ago(now, f->first_seen);
 	row->checked_ms = ms_ago(now, f->checked);

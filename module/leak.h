@@ -34,7 +34,7 @@ struct leak_finding;
 /**
  * struct leak_table - what is known of a client's leaks
  * @round_lock: one round at a time; outside of the client's lock
- * @suspects: struct leak_suspect by kind and handle
+ * @suspects: struct leak_suspect by handle and kind
  * @by_site: struct leak_finding by kind and site
  * @findings: the same by number
  * @nr_suspects: entries in @suspects
@@ -87,6 +87,7 @@ struct leak_table {
  * @confirmed: it is
  * @changed: it was found with another cookie before
  * @ignored: the user does not want to be told of it again
+ * @shadowed: not told of, since another kind tells of the tensor
  */
 struct leak_suspect {
 	struct rb_node node;
@@ -104,6 +105,7 @@ struct leak_suspect {
 	bool confirmed : 1;
 	bool changed : 1;
 	bool ignored : 1;
+	bool shadowed : 1;
 };
 
 struct leak_round;

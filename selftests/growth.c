@@ -8,6 +8,7 @@
 #include "kselftest_harness.h"
 
 #include "calls.h"
+#include "leak_calls.h"
 
 #define POOL_LIMIT	(256 * BT_MIB)
 #define BLOCK		(64 * BT_KIB)
@@ -238,6 +239,20 @@ TEST_F_TIMEOUT(growth, programs, 240)
 		EXPECT_LE(99, found[k].confidence);
 		EXPECT_LT(0, found[k].slope);
 	}
+
+	/* What is told of tensor by tensor is not told of its site once more. */
+	ASSERT_EQ(0, put(fd, LEAK, &h));
+	ASSERT_EQ(0, lk_link(fd, 0, h));
+	ASSERT_EQ(0, lk_unlink(fd, 0, h));
+	ASSERT_EQ(0, lk_scan(fd, LK_UNREF | scan.kinds, 10, &scan));
+	EXPECT_EQ(4, scan.confirmed);
+	ASSERT_EQ(0, row_of(fd, LEAK, &row));
+	nr = ARRAY_SIZE(found);
+	ASSERT_EQ(0, findings(fd, found, &nr));
+	ASSERT_EQ(3, nr);
+	for (k = 0; k < nr; k++)
+		if (found[k].site == LEAK)
+			EXPECT_EQ(row.live_bytes - BLOCK, found[k].confirmed_bytes);
 
 	/* The file says the same. */
 	ASSERT_EQ(0, bt_table_text("growth", "site", "300", "trend", text, sizeof(text)));

@@ -380,6 +380,84 @@ TEST_F_TIMEOUT(leaks, compaction_looks_again, BT_SLOW)
 	EXPECT_LT(0, told("compacted", 0));
 }
 
+/* ---- several kinds --------------------------------------------------------------- */
+
+#define UNREACHED	BMEM_LEAK_KIND(BMEM_LEAK_UNREACHABLE)
+
+/* What all rows of a site say together, and what one kind's says, or zeroes. */
+static __u64 of_site(int fd, __u32 site, __u32 kind, struct bmem_leak_row *row)
+{
+	struct bmem_leak_row *rows;
+	int nr = lk_list(fd, 0, 0, &rows, NULL), i;
+	__u64 bytes = 0;
+
+	memset(row, 0, sizeof(*row));
+	for (i = 0; i < nr; i++) {
+		if (rows[i].site != site)
+			continue;
+		bytes += rows[i].bytes;
+		if (rows[i].kind == kind)
+			*row = rows[i];
+	}
+	free(rows);
+	return bytes;
+}
+
+/* The sums of the findings of a site are those of its tensors. */
+TEST_F_TIMEOUT(leaks, no_tensor_is_told_of_twice, BT_SLOW)
+{
+	struct bmem_alloc_entry e[3] = {
+		{ .bytes = 4096, .flags = BMEM_ALLOC_RECORD },
+		{ .bytes = 1005, .site = 5, .flags = BMEM_ALLOC_RECORD },
+		{ .bytes = 1005, .site = 5, .flags = BMEM_ALLOC_RECORD },
+	};
+	struct bmem_leak_scan scan;
+	struct bmem_leak_row row;
+	int fd = self->c.fd;
+	__u64 a;
+
+	/* Where the client is mapped is a pointer, and leads to the first. */
+	ASSERT_EQ(0, bt_alloc(fd, e, 3, NULL));
+	a = e[1].handle;
+	ASSERT_EQ(0, lk_link(fd, 0, a));
+	ASSERT_EQ(0, lk_unlink(fd, 0, a));
+	ASSERT_EQ(0, lk_scan(fd, LK_UNREF, 1, &scan));
+	EXPECT_EQ(1005, scan.confirmed_bytes);
+	ASSERT_EQ(0, lk_scan(fd, UNREACHED, 1, &scan));
+	/* That nothing leads to either is seen; one has been told of. */
+	EXPECT_EQ(1005, scan.confirmed_bytes);
+	EXPECT_EQ(2010, of_site(fd, 5, BMEM_LEAK_UNREACHABLE, &row));
+	EXPECT_EQ(1, row.tensors);
+	EXPECT_EQ(e[2].handle, row.samples[0]);
+	ASSERT_EQ(0, lk_scan(fd, 0, 1, &scan));
+	EXPECT_EQ(2010, scan.confirmed_bytes + scan.suspected_bytes);
+	EXPECT_EQ(2010, of_site(fd, 5, BMEM_LEAK_UNREFERENCED, &row));
+	EXPECT_EQ(1, row.tensors);
+	EXPECT_EQ(a, row.samples[0]);
+	EXPECT_EQ(BMEM_LEAK_NO_REFERENCE | BMEM_LEAK_NO_POINTER | BMEM_LEAK_UNCHANGED,
+		  row.evidence);
+	EXPECT_EQ(2, told("leak-confirmed", self->c.id));
+	/* One kind lets it go: the other has it. */
+	ASSERT_EQ(0, lk_link(fd, 0, a));
+	ASSERT_EQ(0, lk_scan(fd, 0, 1, &scan));
+	EXPECT_EQ(2010, scan.confirmed_bytes);
+	EXPECT_EQ(2010, of_site(fd, 5, BMEM_LEAK_UNREACHABLE, &row));
+	EXPECT_EQ(2, row.tensors);
+	EXPECT_EQ(BMEM_LEAK_NO_POINTER | BMEM_LEAK_UNCHANGED, row.evidence);
+	/* And keeps it. */
+	ASSERT_EQ(0, lk_unlink(fd, 0, a));
+	ASSERT_EQ(0, lk_scan(fd, 0, 1, &scan));
+	EXPECT_EQ(2010, of_site(fd, 5, BMEM_LEAK_UNREACHABLE, &row));
+	EXPECT_EQ(2, row.tensors);
+	EXPECT_EQ(BMEM_LEAK_NO_REFERENCE | BMEM_LEAK_NO_POINTER | BMEM_LEAK_UNCHANGED,
+		  row.evidence);
+	/* What is not to be told of is not told of as another kind either. */
+	ASSERT_EQ(0, bt_write_file(LEAKS, "clear"));
+	ASSERT_EQ(0, lk_scan(fd, 0, 1, &scan));
+	EXPECT_EQ(0, of_site(fd, 5, 0, &row));
+	EXPECT_EQ(0, scan.confirmed + scan.suspected);
+}
+
 /* ---- the file ---------------------------------------------------------------------- */
 
 static int shown(__u64 client)

@@ -1410,6 +1410,11 @@ struct bmem_events {
  * @BMEM_LEAK_UNREACHABLE: no word of its process leads to it
  * @BMEM_LEAK_CYCLE: it is referred to from within a cycle of links only
  * @BMEM_LEAK_GROWTH: what is live of its call site grows without bound
+ *
+ * A tensor is told of once, as of the kind that suspected it first; what others
+ * have seen of it stands in the evidence there.  When that kind does not find it
+ * any more, another that does has it from its next scan on.  So figures of
+ * findings, of whatever kinds, may be added up.
  */
 enum bmem_leak_kind {
 	BMEM_LEAK_UNREFERENCED = 1,
@@ -1510,7 +1515,8 @@ struct bmem_leak_scan {
  * @kind: enum bmem_leak_kind
  * @state: enum bmem_leak_state; confirmed when one of its tensors is
  * @site: number of the call site, 0 for all tensors without one
- * @tensors: tensors that are suspected or confirmed
+ * @tensors: tensors that are suspected or confirmed; of growth, all that are
+ *	live of the site but for those that other findings tell of
  * @bytes: what they asked for
  * @confirmed_tensors: those that are confirmed
  * @confirmed_bytes: what those asked for
@@ -1520,7 +1526,8 @@ struct bmem_leak_scan {
  *	of then
  * @slope: of growth: bytes per minute, else 0
  * @confidence: in percent
- * @evidence: BMEM_LEAK_NO_REFERENCE to BMEM_LEAK_TREND
+ * @evidence: BMEM_LEAK_NO_REFERENCE to BMEM_LEAK_TREND, of all kinds that found
+ *	any of the tensors
  * @nr_samples: entries in @samples
  * @nr_frames: frames of the site, see SITE_FRAMES
  * @samples: handles of some of its tensors, for TENSOR_INFO
