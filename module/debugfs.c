@@ -15,6 +15,7 @@
 
 #include "bmem_private.h"
 #include "event.h"
+#include "seqlist.h"
 
 static struct dentry *dir;
 
@@ -308,99 +309,45 @@ static const struct file_operations clients_fops = {
 
 /**
  * struct tensors_iter - where a reader of "tensors" is
- * @pos: number of the entry that @rec[@at] is, 1 for the first
- * @client: id of the client that @cursor is in
- * @cursor: where its next batch begins
- * @at: entry of the batch
- * @nr: entries in the batch
- * @last: id of the last client
- * @tries: patience that is left
+ * @list: where in the batch
+ * @cursor: where the client's next batch begins
  * @rec: the batch
  */
 struct tensors_iter {
-	loff_t pos;
-	u64 client;
-	u64 last;
-	unsigned int tries;
+	struct seqlist list;
 	u64 cursor;
-	unsigned int at;
-	unsigned int nr;
 	struct tensor_record rec[TENSORS_BATCH];
 };
 
-/* The next batch, of this client or of the next one that has tensors. */
-static bool tensors_fetch(struct tensors_iter *iter)
+static void tensors_fill(struct seqlist *list, struct bmem_client *client,
+			 bool begin)
 {
-	struct bmem_client *client = bmem_client_get(iter->client);
+	struct tensors_iter *iter = container_of(list, struct tensors_iter,
+						 list);
 
-	iter->at = 0;
-	for (;;) {
-		iter->nr = 0;
-		if (client) {
-			iter->nr = bmem_tensor_records(client, &iter->cursor,
-						       iter->rec, TENSORS_BATCH,
-						       &iter->tries);
-			bmem_client_put(client);
-		}
-		if (iter->nr)
-			return true;
-		client = bmem_client_next(iter->client, iter->last);
-		if (!client)
-			return false;
-		iter->client = client->who.id;
+	if (begin)
 		iter->cursor = 0;
-	}
+	list->nr = bmem_tensor_records(client, &iter->cursor, iter->rec,
+				       TENSORS_BATCH, &list->tries);
 }
 
-static struct tensor_record *tensors_advance(struct tensors_iter *iter)
-{
-	iter->pos++;
-	if (iter->at + 1 < iter->nr) {
-		iter->at++;
-		return &iter->rec[iter->at];
-	}
-	return tensors_fetch(iter) ? iter->rec : NULL;
-}
-
-static void *tensors_start(struct seq_file *m, loff_t *pos)
-{
-	struct tensors_iter *iter = m->private;
-	struct tensor_record *rec;
-
-	if (!*pos || *pos < iter->pos) {
-		memset(iter, 0, sizeof(*iter));
-		iter->last = bmem_clients_last();
-		iter->tries = BMEM_REPORT_TRIES;
-	}
-	if (!*pos)
-		return SEQ_START_TOKEN;
-	if (*pos == iter->pos)
-		return iter->at < iter->nr ? &iter->rec[iter->at] : NULL;
-	do {
-		rec = tensors_advance(iter);
-	} while (rec && iter->pos < *pos);
-	return rec;
-}
-
-static void *tensors_next(struct seq_file *m, void *v, loff_t *pos)
-{
-	++*pos;
-	return tensors_advance(m->private);
-}
-
-static void tensors_stop(struct seq_file *m, void *v)
-{
-}
+static const struct seqlist_type tensors_type = {
+	.size = sizeof(struct tensors_iter),
+	.fill = tensors_fill,
+};
 
 static int tensors_show(struct seq_file *m, void *v)
 {
-	const struct tensor_record *rec = v;
-	const struct bmem_tensor *t = &rec->tensor;
+	const struct tensors_iter *iter = v;
+	const struct tensor_record *rec;
+	const struct bmem_tensor *t;
 
 	if (v == SEQ_START_TOKEN) {
 		seq_puts(m, "# client tgid handle offset bytes granted age_ms site flags label\n");
 		return 0;
 	}
+	rec = &iter->rec[iter->list.at];
+	t = &rec->tensor;
 	seq_printf(m, "%llu %d %#llx %#llx %llu %llu %llu %u %#x ", rec->client,
 		   rec->tgid, t->handle, t->offset, t->bytes, t->granted,
 		   t->age_ms, t->site, t->flags);
@@ -409,26 +356,7 @@ static int tensors_show(struct seq_file *m, void *v)
 	return 0;
 }
 
-static const struct seq_operations tensors_sops = {
-	.start = tensors_start,
-	.next = tensors_next,
-	.stop = tensors_stop,
-	.show = tensors_show,
-};
-
-static int tensors_open(struct inode *inode, struct file *file)
-{
-	return seq_open_private(file, &tensors_sops,
-				sizeof(struct tensors_iter));
-}
-
-static const struct file_operations tensors_fops = {
-	.owner = THIS_MODULE,
-	.open = tensors_open,
-	.read = seq_read,
-	.llseek = seq_lseek,
-	.release = seq_release_private,
-};
+DEFINE_SEQLIST(tensors);
 
 /* ---- tombstones -------------------------------------------------------------------- */
 

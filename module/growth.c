@@ -13,6 +13,7 @@
 #include <linux/uaccess.h>
 
 #include "bmem_private.h"
+#include "seqlist.h"
 
 static unsigned int growth_ms = 60000;
 module_param(growth_ms, uint, 0644);
@@ -322,102 +323,45 @@ static const char * const trends[] = {
 
 /**
  * struct growth_iter - where a reader of "growth" is
- * @pos: number of the entry that @row is, 1 for the first
- * @client: id of the client that @cursor is of
+ * @list: a batch is one row
  * @cursor: as for rows_fill()
  * @end: there is no more of that client
- * @last: id of the last client
- * @tries: patience that is left
- * @there: @row is to be shown; else the reader is at the end
- * @row: the entry
+ * @row: the row
  */
 struct growth_iter {
-	loff_t pos;
-	u64 client;
+	struct seqlist list;
 	u64 cursor;
 	bool end;
-	u64 last;
-	unsigned int tries;
-	bool there;
 	struct bmem_growth_row row;
 };
 
 /* The next row of a client, unless there is none or it stays busy. */
-static bool growth_fetch(struct bmem_client *client, struct growth_iter *iter)
+static void growth_fill(struct seqlist *list, struct bmem_client *client,
+			bool begin)
 {
-	u32 n = 0;
+	struct growth_iter *iter = container_of(list, struct growth_iter, list);
 
-	while (!n && !iter->end) {
-		if (bmem_client_lock(client, &iter->tries)) {
-			iter->end = true;
-			break;
-		}
-		n = rows_fill(client, 0, &iter->cursor, &iter->row, 1,
-			      &iter->end);
-		mutex_unlock(&client->lock);
-		cond_resched();
-	}
-	return n;
-}
-
-static struct growth_iter *growth_advance(struct growth_iter *iter)
-{
-	struct bmem_client *client = NULL;
-
-	iter->pos++;
-	iter->there = false;
-	if (iter->client && !iter->end)
-		client = bmem_client_get(iter->client);
-	for (;;) {
-		if (client) {
-			iter->there = growth_fetch(client, iter);
-			bmem_client_put(client);
-		}
-		if (iter->there)
-			return iter;
-		client = bmem_client_next(iter->client, iter->last);
-		if (!client)
-			return NULL;
-		if (fatal_signal_pending(current))
-			break;
-		iter->client = client->who.id;
+	if (begin) {
 		iter->cursor = 0;
 		iter->end = false;
 		bmem_sweep(client, false);
 	}
-	bmem_client_put(client);
-	return NULL;
-}
-
-static void *growth_start(struct seq_file *m, loff_t *pos)
-{
-	struct growth_iter *iter = m->private, *row;
-
-	if (!*pos || *pos < iter->pos) {
-		memset(iter, 0, sizeof(*iter));
-		iter->last = bmem_clients_last();
-		iter->tries = BMEM_REPORT_TRIES;
+	while (!list->nr && !iter->end) {
+		if (bmem_client_lock(client, &list->tries)) {
+			iter->end = true;
+			break;
+		}
+		list->nr = rows_fill(client, 0, &iter->cursor, &iter->row, 1,
+				     &iter->end);
+		mutex_unlock(&client->lock);
+		cond_resched();
 	}
-	if (!*pos)
-		return SEQ_START_TOKEN;
-	/* The row was fetched, but there was no room to print it. */
-	if (*pos == iter->pos)
-		return iter->there ? iter : NULL;
-	do {
-		row = growth_advance(iter);
-	} while (row && iter->pos < *pos);
-	return row;
 }
 
-static void *growth_next(struct seq_file *m, void *v, loff_t *pos)
-{
-	++*pos;
-	return growth_advance(m->private);
-}
-
-static void growth_stop(struct seq_file *m, void *v)
-{
-}
+static const struct seqlist_type growth_type = {
+	.size = sizeof(struct growth_iter),
+	.fill = growth_fill,
+};
 
 static int growth_show(struct seq_file *m, void *v)
 {
@@ -428,7 +372,7 @@ static int growth_show(struct seq_file *m, void *v)
 		seq_puts(m, "# client site trend lasts confidence slope since_ms rise live peak tensors last_ms label\n");
 		return 0;
 	}
-	seq_printf(m, "%llu ", iter->client);
+	seq_printf(m, "%llu ", iter->list.client);
 	if (row->flags & BMEM_GROWTH_WHOLE)
 		seq_puts(m, "all");
 	else
@@ -443,26 +387,7 @@ static int growth_show(struct seq_file *m, void *v)
 	return 0;
 }
 
-static const struct seq_operations growth_sops = {
-	.start = growth_start,
-	.next = growth_next,
-	.stop = growth_stop,
-	.show = growth_show,
-};
-
-static int growth_open(struct inode *inode, struct file *file)
-{
-	return seq_open_private(file, &growth_sops,
-				sizeof(struct growth_iter));
-}
-
-static const struct file_operations growth_fops = {
-	.owner = THIS_MODULE,
-	.open = growth_open,
-	.read = seq_read,
-	.llseek = seq_lseek,
-	.release = seq_release_private,
-};
+DEFINE_SEQLIST(growth);
 
 /**
  * bmem_growth_debugfs() - make the file

@@ -12,6 +12,7 @@
 #include <linux/uaccess.h>
 
 #include "bmem_private.h"
+#include "seqlist.h"
 
 /* Rows that are made in one hold of a client's lock. */
 #define ROWS_BATCH	32
@@ -178,15 +179,8 @@ int bmem_leak_list(struct bmem_client *self, struct bmem_leak_list *cmd)
 
 /**
  * struct leaks_iter - where a reader of "leaks" is
- * @pos: number of the entry that @row[@at] is, 1 for the first
- * @client: id of the client that the batch is of
- * @last: id of the last client
+ * @list: where in the batch
  * @after: number of the last finding of the batch
- * @tries: patience that is left
- * @end: the entry is the line of totals
- * @over: that has been passed
- * @at: entry of the batch
- * @nr: entries in the batch
  * @suspected: findings shown that are suspected
  * @confirmed: findings shown that are confirmed
  * @cleared: as in struct bmem_leak_list, of the clients so far
@@ -197,15 +191,8 @@ int bmem_leak_list(struct bmem_client *self, struct bmem_leak_list *cmd)
  * @row: the batch
  */
 struct leaks_iter {
-	loff_t pos;
-	u64 client;
-	u64 last;
+	struct seqlist list;
 	u64 after;
-	unsigned int tries;
-	bool end;
-	bool over;
-	u32 at;
-	u32 nr;
 	u64 suspected;
 	u64 confirmed;
 	u64 cleared;
@@ -216,7 +203,7 @@ struct leaks_iter {
 	struct bmem_leak_row row[ROWS_BATCH];
 };
 
-static void iter_count(struct leaks_iter *iter, struct bmem_client *client)
+static void iter_begin(struct leaks_iter *iter, struct bmem_client *client)
 {
 	const struct leak_table *table = &client->leaks;
 	u32 kind;
@@ -229,100 +216,43 @@ static void iter_count(struct leaks_iter *iter, struct bmem_client *client)
 		iter->dropped += table->dropped[kind];
 }
 
-static void iter_fill(struct leaks_iter *iter, struct bmem_client *client,
-		      bool begin)
+/* All of a batch is shown before the totals are. */
+static void iter_count(struct leaks_iter *iter)
 {
-	iter->nr = 0;
-	if (bmem_client_lock(client, &iter->tries))
+	u32 i;
+
+	for (i = 0; i < iter->list.nr; i++) {
+		if (iter->row[i].state == BMEM_LEAK_CONFIRMED)
+			iter->confirmed++;
+		else
+			iter->suspected++;
+	}
+}
+
+static void leaks_fill(struct seqlist *list, struct bmem_client *client,
+		       bool begin)
+{
+	struct leaks_iter *iter = container_of(list, struct leaks_iter, list);
+
+	if (begin)
+		iter->after = 0;
+	if (bmem_client_lock(client, &list->tries))
 		return;
 	if (begin)
-		iter_count(iter, client);
-	iter->nr = bmem_leak_rows(client, iter->after, LEAK_ALL, iter->row,
+		iter_begin(iter, client);
+	list->nr = bmem_leak_rows(client, iter->after, LEAK_ALL, iter->row,
 				  ROWS_BATCH);
 	mutex_unlock(&client->lock);
-	if (iter->nr)
-		iter->after = iter->row[iter->nr - 1].id;
+	iter_count(iter);
+	if (list->nr)
+		iter->after = iter->row[list->nr - 1].id;
 }
 
-/* The next batch, of this client or of the next one that has findings. */
-static bool leaks_fetch(struct leaks_iter *iter)
-{
-	struct bmem_client *client = bmem_client_get(iter->client);
-	bool begin = false;
-
-	iter->at = 0;
-	iter->nr = 0;
-	do {
-		if (client) {
-			iter_fill(iter, client, begin);
-			bmem_client_put(client);
-		}
-		if (iter->nr)
-			return true;
-		if (fatal_signal_pending(current))
-			return false;
-		client = bmem_client_next(iter->client, iter->last);
-		if (client) {
-			iter->client = client->who.id;
-			iter->after = 0;
-			begin = true;
-		}
-	} while (client);
-	return false;
-}
-
-/* What is counted is what has been shown, once. */
-static void row_count(struct leaks_iter *iter)
-{
-	if (iter->row[iter->at].state == BMEM_LEAK_CONFIRMED)
-		iter->confirmed++;
-	else
-		iter->suspected++;
-}
-
-static struct leaks_iter *leaks_advance(struct leaks_iter *iter)
-{
-	iter->pos++;
-	iter->over = iter->end;
-	if (iter->over)
-		return NULL;
-	if (iter->at + 1 < iter->nr)
-		iter->at++;
-	else
-		iter->end = !leaks_fetch(iter);
-	if (!iter->end)
-		row_count(iter);
-	return iter;
-}
-
-static void *leaks_start(struct seq_file *m, loff_t *pos)
-{
-	struct leaks_iter *iter = m->private, *row;
-
-	if (!*pos || *pos < iter->pos) {
-		memset(iter, 0, sizeof(*iter));
-		iter->last = bmem_clients_last();
-		iter->tries = BMEM_REPORT_TRIES;
-	}
-	if (!*pos)
-		return SEQ_START_TOKEN;
-	if (*pos == iter->pos)
-		return iter->over ? NULL : iter;
-	do {
-		row = leaks_advance(iter);
-	} while (row && iter->pos < *pos);
-	return row;
-}
-
-static void *leaks_next(struct seq_file *m, void *v, loff_t *pos)
-{
-	++*pos;
-	return leaks_advance(m->private);
-}
-
-static void leaks_stop(struct seq_file *m, void *v)
-{
-}
+static const struct seqlist_type leaks_type = {
+	.size = sizeof(struct leaks_iter),
+	.totals = true,
+	.fill = leaks_fill,
+};
 
 static const char * const evidences[] = {
 	"no-reference", "in-cycle", "behind", "no-pointer", "unchanged",
@@ -377,11 +307,11 @@ static int leaks_show(struct seq_file *m, void *v)
 		seq_puts(m, "# id client tgid comm kind state site tensors bytes confirmed_tensors confirmed_bytes oldest_ms first_seen_ms checked_ms slope confidence evidence frames fragmentation label\n");
 		return 0;
 	}
-	if (iter->end) {
+	if (iter->list.end) {
 		show_totals(m, iter);
 		return 0;
 	}
-	row = &iter->row[iter->at];
+	row = &iter->row[iter->list.at];
 	seq_printf(m, "%llu %llu %d ", row->id, row->client_id, iter->tgid);
 	bmem_show_name(m, iter->comm);
 	seq_printf(m, " %s %s %u %llu %llu %llu %llu %llu %llu %llu %llu %u ",
@@ -394,18 +324,6 @@ static int leaks_show(struct seq_file *m, void *v)
 	bmem_show_name(m, row->label);
 	seq_putc(m, '\n');
 	return 0;
-}
-
-static const struct seq_operations leaks_sops = {
-	.start = leaks_start,
-	.next = leaks_next,
-	.stop = leaks_stop,
-	.show = leaks_show,
-};
-
-static int leaks_open(struct inode *inode, struct file *file)
-{
-	return seq_open_private(file, &leaks_sops, sizeof(struct leaks_iter));
 }
 
 /* ---- the file: writing ---------------------------------------------------------------- */
@@ -557,14 +475,7 @@ static ssize_t leaks_write(struct file *file, const char __user *from,
 	return rc ?: nr;
 }
 
-static const struct file_operations leaks_fops = {
-	.owner = THIS_MODULE,
-	.open = leaks_open,
-	.read = seq_read,
-	.write = leaks_write,
-	.llseek = seq_lseek,
-	.release = seq_release_private,
-};
+DEFINE_SEQLIST(leaks, .write = leaks_write);
 
 /**
  * bmem_leaklist_debugfs() - make the file
