@@ -1168,6 +1168,8 @@ void bmem_leak_skips_release(struct bmem_client *client);
 bool bmem_sees_all(void);
 bool bmem_sees(const struct bmem_identity *who, bool all);
 int bmem_row_tell(u64 rows, u32 at, u32 row_size, const void *row, size_t size);
+int bmem_rows_tell(u64 rows, u32 at, u32 row_size, const void *row,
+		   size_t size, u32 nr);
 int bmem_client_rows(struct bmem_client_list *cmd);
 int bmem_tombstone_rows(struct bmem_tombstone_list *cmd);
 int bmem_tombstone_sites(struct bmem_tombstone_sites *cmd);

@@ -232,18 +232,6 @@ const struct leak_detector bmem_leak_growth = {
 
 /* ---- GROWTH_LIST -------------------------------------------------------------------- */
 
-static int rows_tell(const struct bmem_growth_list *cmd, u32 at,
-		     const struct bmem_growth_row *rows, u32 nr)
-{
-	int rc = 0;
-	u32 i;
-
-	for (i = 0; i < nr && !rc; i++)
-		rc = bmem_row_tell(cmd->rows, at + i, cmd->row_size, &rows[i],
-				   sizeof(*rows));
-	return rc;
-}
-
 static int list_run(struct bmem_client *client, struct bmem_growth_list *cmd,
 		    struct bmem_growth_row *rows)
 {
@@ -258,7 +246,8 @@ static int list_run(struct bmem_client *client, struct bmem_growth_list *cmd,
 		n = rows_fill(client, cmd->flags, &cmd->cursor, rows,
 			      min_t(u32, cmd->nr - told, ROWS_BATCH), &end);
 		mutex_unlock(&client->lock);
-		rc = rows_tell(cmd, told, rows, n);
+		rc = bmem_rows_tell(cmd->rows, told, cmd->row_size, rows,
+				    sizeof(*rows), n);
 		if (rc)
 			return rc;
 		told += n;

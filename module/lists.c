@@ -58,6 +58,28 @@ int bmem_row_tell(u64 rows, u32 at, u32 row_size, const void *row,
 	return 0;
 }
 
+/**
+ * bmem_rows_tell() - copy several rows to the caller
+ * @rows: as for bmem_row_tell()
+ * @at: number of the first row
+ * @row_size: as for bmem_row_tell()
+ * @row: rows, one behind the other
+ * @size: size of each
+ * @nr: how many
+ *
+ * Return: 0 or -EFAULT.
+ */
+int bmem_rows_tell(u64 rows, u32 at, u32 row_size, const void *row,
+		   size_t size, u32 nr)
+{
+	int rc = 0;
+	u32 i;
+
+	for (i = 0; i < nr && !rc; i++)
+		rc = bmem_row_tell(rows, at + i, row_size, row + i * size, size);
+	return rc;
+}
+
 /* ---- clients -------------------------------------------------------------------- */
 
 static void client_row(struct bmem_client *client,

@@ -40,18 +40,6 @@ static int rows_by_number(struct bmem_client *client, u64 *cursor,
 	return n;
 }
 
-static int rows_tell(const struct bmem_site_list *cmd, u32 at,
-		     const struct bmem_site_row *rows, u32 nr)
-{
-	int rc = 0;
-	u32 i;
-
-	for (i = 0; i < nr && !rc; i++)
-		rc = bmem_row_tell(cmd->rows, at + i, cmd->row_size, &rows[i],
-				   sizeof(*rows));
-	return rc;
-}
-
 static int list_run(struct bmem_client *client, struct bmem_site_list *cmd,
 		    struct bmem_site_row *rows)
 {
@@ -63,7 +51,8 @@ static int list_run(struct bmem_client *client, struct bmem_site_list *cmd,
 		n = rows_by_number(client, &cmd->cursor, rows, want);
 		if (n < 0)
 			return n;
-		rc = rows_tell(cmd, told, rows, n);
+		rc = bmem_rows_tell(cmd->rows, told, cmd->row_size, rows,
+				    sizeof(*rows), n);
 		if (rc)
 			return rc;
 		told += n;
