@@ -707,123 +707,83 @@ static int pools_init(void)
 	return rc;
 }
 
-static int __init bmem_init(void)
+static void pools_exit(void)
 {
-	int rc;
-
-	rc = space_init();
-	if (rc)
-		return rc;
-	rc = bmem_events_start();
-	if (rc)
-		return rc;
-	rc = bmem_tensors_init();
-	if (rc)
-		goto err_events;
-	rc = bmem_slots_init();
-	if (rc)
-		goto err_tensors;
-	rc = bmem_sites_start();
-	if (rc)
-		goto err_slots;
-	rc = bmem_sweep_start();
-	if (rc)
-		goto err_sites;
-	rc = bmem_leak_start();
-	if (rc)
-		goto err_sweep;
-	rc = bmem_leak_rules_start();
-	if (rc)
-		goto err_leak;
-	rc = bmem_control_start();
-	if (rc)
-		goto err_leak_rules;
-	rc = bmem_tombstones_init();
-	if (rc)
-		goto err_control;
-	rc = bmem_vm_init();
-	if (rc)
-		goto err_tombstones;
-	rc = bmem_promote_init();
-	if (rc)
-		goto err_vm;
-	bmem_poison_start();
-	rc = bmem_cleanup_start();
-	if (rc)
-		goto err_poison;
-	rc = bmem_pressure_start();
-	if (rc)
-		goto err_cleanup;
-	rc = pools_init();
-	if (rc)
-		goto err_pressure;
-	rc = bmem_shrink_start();
-	if (rc)
-		goto err_pools;
-	bmem_overhead_start();
-	bmem_debugfs_init();
-	rc = misc_register(&bmem_misc);
-	if (rc)
-		goto err_debugfs;
-	return 0;
-
-err_debugfs:
-	bmem_debugfs_exit();
-	bmem_shrink_stop();
-err_pools:
 	bmem_keeper_stop();
 	bmem_pools_exit();
-err_pressure:
-	bmem_pressure_stop();
-err_cleanup:
-	bmem_cleanup_stop();
-err_poison:
-	bmem_poison_stop();
-	bmem_promote_exit();
-err_vm:
-	bmem_vm_exit();
-err_tombstones:
-	bmem_tombstones_exit();
-err_control:
-	bmem_control_stop();
-err_leak_rules:
-	bmem_leak_rules_stop();
-err_leak:
-	bmem_leak_stop();
-err_sweep:
-	bmem_sweep_stop();
-err_sites:
-	bmem_sites_stop();
-err_slots:
-	bmem_slots_exit();
-err_tensors:
-	bmem_tensors_exit();
-err_events:
-	bmem_events_stop();
+}
+
+static int poison_init(void)
+{
+	bmem_poison_start();
+	return 0;
+}
+
+static int views_init(void)
+{
+	bmem_overhead_start();
+	bmem_debugfs_init();
+	return 0;
+}
+
+static int device_init(void)
+{
+	return misc_register(&bmem_misc);
+}
+
+static void device_exit(void)
+{
+	misc_deregister(&bmem_misc);
+}
+
+/* In the order in which they start; they stop in the opposite one. */
+static const struct part {
+	int (*start)(void);
+	void (*stop)(void);
+} parts[] = {
+	{ bmem_events_start, bmem_events_stop },
+	{ bmem_tensors_init, bmem_tensors_exit },
+	{ bmem_slots_init, bmem_slots_exit },
+	{ bmem_sites_start, bmem_sites_stop },
+	{ bmem_control_start, bmem_control_stop },
+	{ bmem_tombstones_init, bmem_tombstones_exit },
+	{ bmem_vm_init, bmem_vm_exit },
+	{ poison_init, bmem_poison_stop },
+	{ bmem_cleanup_start, bmem_cleanup_stop },
+	{ bmem_pressure_start, bmem_pressure_stop },
+	{ pools_init, pools_exit },
+	{ bmem_shrink_start, bmem_shrink_stop },
+	/* Workers that look at clients, and through these at pools. */
+	{ bmem_promote_init, bmem_promote_exit },
+	{ bmem_sweep_start, bmem_sweep_stop },
+	{ bmem_leak_start, bmem_leak_stop },
+	{ bmem_leak_rules_start, bmem_leak_rules_stop },
+	{ views_init, bmem_debugfs_exit },
+	{ device_init, device_exit },
+};
+
+static void parts_stop(size_t nr)
+{
+	while (nr--)
+		parts[nr].stop();
+}
+
+static int __init bmem_init(void)
+{
+	int rc = space_init();
+	size_t i;
+
+	for (i = 0; !rc && i < ARRAY_SIZE(parts); i++) {
+		rc = parts[i].start();
+		if (rc)
+			parts_stop(i);
+	}
 	return rc;
 }
 
 static void __exit bmem_exit(void)
 {
-	misc_deregister(&bmem_misc);
-	bmem_debugfs_exit();
-	bmem_leak_rules_stop();
-	bmem_leak_stop();
-	bmem_sweep_stop();
-	bmem_promote_exit();
-	bmem_shrink_stop();
-	bmem_keeper_stop();
-	bmem_pools_exit();
-	bmem_pressure_stop();
-	bmem_cleanup_stop();
-	bmem_poison_stop();
-	bmem_vm_exit();
-	bmem_tombstones_exit();
-	bmem_control_stop();
-	bmem_sites_stop();
-	bmem_slots_exit();
-	bmem_tensors_exit();
-	bmem_events_stop();
+	parts_stop(ARRAY_SIZE(parts));
 }
 
 module_init(bmem_init);
