@@ -252,7 +252,7 @@ static void client_free(struct kref *ref)
 	mem_cgroup_put(client->memcg);
 	put_pid(client->pid);
 	mutex_destroy(&client->lock);
-	mutex_destroy(&client->leaks.round_lock);
+	bmem_leaks_free(client);
 	bmem_links_free(client);
 	kfree(client);
 }

@@ -6,7 +6,8 @@
  * The device is opened once more, and what came of that is filled: so there is
  * one way to make a client, and one to unmake it.  What is known of the first
  * one's arena is taken from its extents alone, since an ALLOC that has yet to
- * tell its caller has places and pages without one.
+ * tell its caller has places and pages without one.  Slots of a SLOTS_GET that
+ * has yet to tell are out in the clone: nobody there has them, until it ends.
  */
 #include <linux/cred.h>
 #include <linux/file.h>

@@ -15,7 +15,6 @@
 
 /* What is done in one hold of a client's lock. */
 #define SLICE_STEPS	2048
-#define SLICE_NODES	256
 
 /* Tables begin with room for so many nodes, and twice as many links. */
 #define ROOM_MIN	1024U
@@ -201,34 +200,10 @@ static void hit(struct leak_round *round, u32 node)
 
 static int cycle_scan(struct bmem_client *client, struct leak_round *round)
 {
-	struct graph_list *lost;
-	bool begun = false;
-	u32 node = 0;
-	int rc, i;
-
 	if (!READ_ONCE(client->links))
 		return 0;
-	rc = bmem_links_sweep(round) ?: look(round);
-	if (rc)
-		return rc;
-	while (node != GRAPH_NONE) {
-		rc = bmem_leak_lock(round);
-		if (rc)
-			return rc;
-		lost = &client->links->graph.lost;
-		if (!begun)
-			graph_walk_begin(lost);
-		begun = true;
-		for (i = 0; i < SLICE_NODES; i++) {
-			node = graph_walk_next(&client->links->graph, lost);
-			if (node == GRAPH_NONE)
-				break;
-			hit(round, node);
-		}
-		mutex_unlock(&client->lock);
-		cond_resched();
-	}
-	return 0;
+	return bmem_links_sweep(round) ?: look(round) ?:
+	       bmem_links_walk(round, true, hit);
 }
 
 /* Unasked for whoever wants to know all, and pays for it. */

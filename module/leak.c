@@ -1230,6 +1230,15 @@ void bmem_leaks_release(struct bmem_client *client)
 }
 
 /**
+ * bmem_leaks_free() - the end of what bmem_leaks_init() began
+ * @client: client that is freed
+ */
+void bmem_leaks_free(struct bmem_client *client)
+{
+	mutex_destroy(&client->leaks.round_lock);
+}
+
+/**
  * bmem_leaks_bytes() - kernel memory for what was found of a client
  * @client: client
  *

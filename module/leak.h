@@ -232,6 +232,7 @@ void bmem_leak_rules_stop(void);
 void bmem_leak_recheck(struct bmem_client *client);
 void bmem_leaks_init(struct bmem_client *client);
 void bmem_leaks_release(struct bmem_client *client);
+void bmem_leaks_free(struct bmem_client *client);
 u64 bmem_leaks_bytes(const struct bmem_client *client);
 int bmem_leak_scan(struct bmem_client *self, struct bmem_leak_scan *cmd);
 int bmem_leak_list(struct bmem_client *self, struct bmem_leak_list *cmd);

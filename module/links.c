@@ -22,7 +22,7 @@
 /* Unreferenced tensors are looked for when so many have been allocated. */
 #define ALLOCS_PERIOD	1000
 
-/* Nodes that a round of the worker checks, and in one hold of the lock. */
+/* Nodes that a round of the worker checks, and that are looked at in one hold. */
 #define SWEEP_NODES	2048
 #define SWEEP_SLICE	256
 
@@ -351,6 +351,46 @@ int bmem_links_sweep(struct leak_round *round)
 		bmem_links_purge(client, nr);
 		if (!client->links->purged)
 			left = nr;
+		mutex_unlock(&client->lock);
+		cond_resched();
+	}
+	return 0;
+}
+
+/**
+ * bmem_links_walk() - go over a list of what nobody refers to
+ * @round: round of a detector, its client not locked, and it has links
+ * @lost: what only what is lost itself refers to; else what nothing does
+ * @hit: is told of each node, with the client locked
+ *
+ * In slices, so that the client goes on meanwhile.
+ *
+ * Return: 0 or an error of bmem_leak_lock().
+ */
+int bmem_links_walk(struct leak_round *round, bool lost,
+		    void (*hit)(struct leak_round *round, u32 node))
+{
+	struct bmem_client *client = round->client;
+	struct graph_list *list;
+	bool begun = false;
+	u32 node = 0;
+	int rc, i;
+
+	while (node != GRAPH_NONE) {
+		rc = bmem_leak_lock(round);
+		if (rc)
+			return rc;
+		list = lost ? &client->links->graph.lost :
+			      &client->links->graph.idle;
+		if (!begun)
+			graph_walk_begin(list);
+		begun = true;
+		for (i = 0; i < SWEEP_SLICE; i++) {
+			node = graph_walk_next(&client->links->graph, list);
+			if (node == GRAPH_NONE)
+				break;
+			hit(round, node);
+		}
 		mutex_unlock(&client->lock);
 		cond_resched();
 	}

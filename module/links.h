@@ -57,6 +57,8 @@ void bmem_links_forget(struct bmem_client *client, u64 handle);
 void bmem_links_allocated(struct bmem_client *client, u32 nr);
 void bmem_links_purge(struct bmem_client *client, u32 max);
 int bmem_links_sweep(struct leak_round *round);
+int bmem_links_walk(struct leak_round *round, bool lost,
+		    void (*hit)(struct leak_round *round, u32 node));
 bool bmem_links_check(struct bmem_client *client, u32 node,
 		      struct bmem_tensor *out);
 void bmem_links_count(struct bmem_client *client, u64 handle, u32 *holds,

@@ -9,9 +9,6 @@
  */
 #include "bmem_private.h"
 
-/* What is done in one hold of a client's lock. */
-#define SLICE_NODES	256
-
 static void hit(struct leak_round *round, u32 node)
 {
 	struct bmem_tensor t;
@@ -29,34 +26,9 @@ static void hit(struct leak_round *round, u32 node)
 
 static int unref_scan(struct bmem_client *client, struct leak_round *round)
 {
-	struct graph_list *idle;
-	bool begun = false;
-	u32 node = 0;
-	int rc, i;
-
 	if (!READ_ONCE(client->links))
 		return 0;
-	rc = bmem_links_sweep(round);
-	if (rc)
-		return rc;
-	while (node != GRAPH_NONE) {
-		rc = bmem_leak_lock(round);
-		if (rc)
-			return rc;
-		idle = &client->links->graph.idle;
-		if (!begun)
-			graph_walk_begin(idle);
-		begun = true;
-		for (i = 0; i < SLICE_NODES; i++) {
-			node = graph_walk_next(&client->links->graph, idle);
-			if (node == GRAPH_NONE)
-				break;
-			hit(round, node);
-		}
-		mutex_unlock(&client->lock);
-		cond_resched();
-	}
-	return 0;
+	return bmem_links_sweep(round) ?: bmem_links_walk(round, false, hit);
 }
 
 static bool unref_still(struct bmem_client *client,
