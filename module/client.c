@@ -10,6 +10,7 @@
 #include <linux/slab.h>
 #include <linux/ktime.h>
 
+#include "backing.h"
 #include "bmem_private.h"
 #include "trace.h"
 
@@ -585,11 +586,15 @@ void bmem_client_meta(struct bmem_client *client, u64 *meta)
 	meta[META_SITES] = bmem_sites_bytes(client);
 	meta[META_TENSORS] = client->live * bmem_tensor_size();
 	meta[META_SPANS] = client->nr_spans * bmem_span_size();
-	/* The client itself, and its page of the control window. */
+	/*
+	 * The client itself, its page of the control window, and what says who
+	 * shares pages: with each of the clients that do.
+	 */
 	meta[META_TABLES] = sizeof(*client) + PAGE_SIZE +
 			    bmem_placement_bytes(client) +
 			    bmem_reader_bytes(&client->reader) +
 			    client->nr_chunks * sizeof(struct bmem_chunk) +
+			    client->nr_shares * sizeof(struct share) +
 			    client->nr_base_chunks * BMEM_HUGE_PAGES *
 			    sizeof(void *);
 	meta[META_LEAKS] = bmem_leaks_bytes(client);
