@@ -121,7 +121,7 @@ static struct queue_figures {
 static atomic64_t gains[BMEM_GAINS];
 static atomic64_t passes = ATOMIC64_INIT(0);
 
-/* The event of memory that the next urgent pass is because of. */
+/* The event of memory that the next urgent pass is because of: of several the last. */
 static u64 urgent_cause;
 
 /**
@@ -950,16 +950,20 @@ void bmem_cleanup_show(struct seq_file *m)
 /**
  * bmem_cleanup_start() - make the workers
  *
- * Return: 0 or -ENOMEM.
+ * Return: 0 or a negative errno.
  */
 int bmem_cleanup_start(void)
 {
+	int rc;
+
 	/* One pass at a time: both look at the same clients. */
 	cleanup_wq = alloc_ordered_workqueue("bmem_cleanup", WQ_MEM_RECLAIM);
 	if (!cleanup_wq)
 		return -ENOMEM;
-	bmem_event_subscribe(&cleanup_nb);
-	return 0;
+	rc = bmem_event_subscribe(&cleanup_nb);
+	if (rc)
+		destroy_workqueue(cleanup_wq);
+	return rc;
 }
 
 /**

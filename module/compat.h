@@ -14,6 +14,7 @@
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/shrinker.h>
+#include <linux/slab.h>
 #include <linux/swap.h>
 #include <linux/swapops.h>
 
@@ -76,16 +77,23 @@ static inline void bmem_shrinker_remove(struct shrinker *shrinker)
 static inline struct shrinker *bmem_shrinker_add(bmem_shrink_fn count,
 						 bmem_shrink_fn scan)
 {
-	static struct shrinker shrinker = { .seeks = DEFAULT_SEEKS };
+	struct shrinker *shrinker = kzalloc(sizeof(*shrinker), GFP_KERNEL);
 
-	shrinker.count_objects = count;
-	shrinker.scan_objects = scan;
-	return register_shrinker(&shrinker, "bmem") ? NULL : &shrinker;
+	if (!shrinker)
+		return NULL;
+	shrinker->seeks = DEFAULT_SEEKS;
+	shrinker->count_objects = count;
+	shrinker->scan_objects = scan;
+	if (!register_shrinker(shrinker, "bmem"))
+		return shrinker;
+	kfree(shrinker);
+	return NULL;
 }
 
 static inline void bmem_shrinker_remove(struct shrinker *shrinker)
 {
 	unregister_shrinker(shrinker);
+	kfree(shrinker);
 }
 #endif
 
