@@ -192,8 +192,9 @@ static void leaks_name(struct ctl *ctl, struct table *t)
 	size_t i;
 
 	for (i = 0; i < t->nr; i++, l++)
-		l->where = stack_where(ctl, l->stack.frames, l->stack.nr,
-				       leak_program, l);
+		if (!l->where)
+			l->where = stack_where(ctl, l->stack.frames,
+					       l->stack.nr, leak_program, l);
 }
 
 /* ---- what leaking stacks have in common -------------------------------------------- */
