@@ -4,12 +4,14 @@
  *
  *	life_cycle		a tensor from ALLOC until its page is the pool's
  *	memory_pressure		two clients that must share, and who is told
+ *	leak_detection		what leaks is found, told, measured and named, in
+ *				a process that runs and when it is gone
  *	performance_impact	what all that costs those who do not need it
  *	concurrent_safety	everything at once, contents and sums in the end
- *	soak			two replays, pressure and kills, counters against
- *				the truth every second
+ *	soak			replays of two programs, pressure and kills,
+ *				counters against the truth every second
  *
- * BMEM_SOAK_S is how many seconds the soak takes (20).
+ * BMEM_SOAK_S is how many seconds the soak takes (12).
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -21,6 +23,7 @@
 
 #include "kselftest_harness.h"
 
+#include "leak_calls.h"
 #include "player.h"
 
 #define POOL_LIMIT	(256 * BT_MIB)
@@ -218,6 +221,291 @@ TEST_F_TIMEOUT(validate, memory_pressure, BT_SLOW)
 	EXPECT_SOUND(b.fd);
 	bt_client_close(&a);
 	bt_client_close(&b);
+}
+
+/* Killed: the child; when it has ended by itself before, that was a failure. */
+static bool end(pid_t pid)
+{
+	int status;
+
+	kill(pid, SIGKILL);
+	return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) &&
+	       WTERMSIG(status) == SIGKILL;
+}
+
+/* ---- leaks -------------------------------------------------------------------------- */
+
+enum { KEPT = 10, LOST, RELEASED, GROWING, HELD };
+
+static const char *const labels[] = {
+	"kept", "lost", "released", "growing", "held",
+};
+
+#define TENSORS		8
+#define LEAKED		20000
+/* Growth of less than that is not told. */
+#define GROWTH_MS	"5000"
+
+/**
+ * struct leaky - a process that leaks, in shared memory
+ * @pool: to bind to
+ * @id: its client; set when all is as it shall be
+ * @repent: it is to hold again what it has let go of
+ * @repented: it does
+ * @at: where its tensors are, but for those of LOST
+ */
+struct leaky {
+	int pool;
+	volatile __u64 id;
+	volatile int repent;
+	volatile int repented;
+	void *volatile at[3 * TENSORS];
+};
+
+/* Tensors of a site; pointers to them in @at, unless that is NULL. */
+static int put_some(struct bt_client *c, __u32 site, void *volatile *at,
+		    __u64 *handles)
+{
+	struct bmem_alloc_entry e;
+	int i, ret = 0;
+
+	for (i = 0; i < TENSORS && !ret; i++) {
+		e = (struct bmem_alloc_entry){
+			.bytes = LEAKED, .site = site,
+			.flags = BMEM_ALLOC_RECORD,
+		};
+		ret = bt_alloc(c->fd, &e, 1, NULL);
+		if (at)
+			at[i] = c->map + e.offset;
+		if (handles)
+			handles[i] = e.handle;
+	}
+	return ret;
+}
+
+#define HOLE	(32 * BT_MIB)
+
+/* A hole between two tensors, for who measures; what grows begins to fill it. */
+static int put_hole(struct bt_client *c, void *volatile *at)
+{
+	struct bmem_alloc_entry e[3] = {
+		{ .bytes = BT_MIB, .site = HELD },
+		{ .bytes = HOLE, .site = HELD },
+		{ .bytes = BT_MIB, .site = HELD },
+	};
+	int ret = bt_alloc(c->fd, e, 3, NULL);
+
+	at[0] = c->map + e[0].offset;
+	at[1] = c->map + e[2].offset;
+	return ret ? ret : bt_free1(c->fd, e[1].handle);
+}
+
+static int leak(void *arg)
+{
+	struct leaky *l = arg;
+	__u64 released[TENSORS];
+	struct bmem_alloc_entry e;
+	struct bt_client c;
+	int i, ret;
+
+	ret = bt_client_open(&c, l->pool);
+	for (i = KEPT; i <= HELD && !ret; i++)
+		ret = bt_site(c.fd, i, labels[i - KEPT]);
+	ret = ret ? ret : put_some(&c, KEPT, l->at + TENSORS, NULL);
+	ret = ret ? ret : put_some(&c, RELEASED, l->at + 2 * TENSORS, released);
+	ret = ret ? ret : put_some(&c, LOST, NULL, NULL);
+	ret = ret ? ret : put_hole(&c, l->at);
+	for (i = 0; i < TENSORS && !ret; i++) {
+		ret = lk_link(c.fd, 0, released[i]);
+		ret = ret ? ret : lk_unlink(c.fd, 0, released[i]);
+	}
+	if (ret)
+		return 1;
+	l->id = c.id;
+	for (;;) {
+		e = (struct bmem_alloc_entry){
+			.bytes = 64 * BT_KIB, .site = GROWING,
+		};
+		if (bt_alloc(c.fd, &e, 1, NULL))
+			return 2;
+		usleep(50000);
+		if (!l->repent || l->repented)
+			continue;
+		for (i = 0; i < TENSORS; i++)
+			if (lk_link(c.fd, 0, released[i]))
+				return 3;
+		l->repented = 1;
+	}
+}
+
+static int scan_of(int fd, __u64 id, __u32 kinds, struct bmem_leak_scan *scan)
+{
+	*scan = (struct bmem_leak_scan){
+		.size = sizeof(*scan), .client_id = id, .kinds = kinds,
+		.flags = BMEM_LEAK_SCAN_AGE | BMEM_LEAK_SCAN_CONFIRM,
+		.delay_ms = 50,
+	};
+	return bt_call(fd, BMEM_LEAK_SCAN, scan);
+}
+
+/* Is this kind of leak of this site found, and in which state?  0 if not. */
+static int found(int fd, __u64 id, __u32 kind, __u32 site,
+		 struct bmem_leak_row *row)
+{
+	const struct bmem_leak_row *r = NULL;
+	struct bmem_leak_row *rows;
+	int nr = lk_list(fd, id, 0, &rows, NULL), state = nr < 0 ? nr : 0;
+
+	if (nr > 0)
+		r = lk_row(rows, nr, kind, site);
+	if (r) {
+		state = r->state;
+		*row = *r;
+	}
+	free(rows);
+	return state;
+}
+
+/* Which of the events are of this type and client: the first, or NULL. */
+static const struct bmem_event *event_of(const struct bmem_event *e, int nr,
+					 __u32 type, __u64 client)
+{
+	int i;
+
+	for (i = 0; i < nr; i++)
+		if (e[i].type == type && e[i].client_id == client)
+			return &e[i];
+	return NULL;
+}
+
+/* Bytes that a tombstone names under a label; 0 when it does not. */
+static __u64 buried(__u64 client, const char *label)
+{
+	char *text = bt_read_file(BT_DEBUGFS "/tombstones"), *line, *save;
+	unsigned long long bytes = 0, b, n;
+	bool in = false;
+	char want[32];
+
+	snprintf(want, sizeof(want), " client=%llu ", client);
+	for (line = text ? strtok_r(text, "\n", &save) : NULL; line;
+	     line = strtok_r(NULL, "\n", &save)) {
+		if (*line != ' ')
+			in = strstr(line, want);
+		else if (in && strstr(line, label) &&
+			 sscanf(line, " %llu bytes in %llu tensors", &b, &n) == 2)
+			bytes += b;
+	}
+	free(text);
+	return bytes;
+}
+
+static void expect_evidence(struct __test_metadata *_metadata, int fd,
+			    __u64 id)
+{
+	struct bmem_leak_row row;
+
+	/* Each is found by what shows it, and what is held is not accused. */
+	ASSERT_EQ(BMEM_LEAK_CONFIRMED,
+		  found(fd, id, BMEM_LEAK_UNREACHABLE, LOST, &row));
+	EXPECT_EQ(TENSORS, row.confirmed_tensors);
+	EXPECT_EQ(TENSORS * LEAKED, row.confirmed_bytes);
+	EXPECT_TRUE(row.evidence & BMEM_LEAK_NO_POINTER);
+	EXPECT_STREQ("lost", row.label);
+	ASSERT_EQ(BMEM_LEAK_CONFIRMED,
+		  found(fd, id, BMEM_LEAK_UNREFERENCED, RELEASED, &row));
+	EXPECT_EQ(TENSORS, row.confirmed_tensors);
+	EXPECT_TRUE(row.evidence & BMEM_LEAK_NO_REFERENCE);
+	EXPECT_EQ(0, found(fd, id, BMEM_LEAK_UNREACHABLE, RELEASED, &row));
+	EXPECT_EQ(0, found(fd, id, BMEM_LEAK_UNREACHABLE, KEPT, &row));
+	EXPECT_EQ(0, found(fd, id, BMEM_LEAK_UNREFERENCED, KEPT, &row));
+	EXPECT_EQ(0, found(fd, id, BMEM_LEAK_GROWTH, KEPT, &row));
+	/* The rule: who leaks has his space looked at. */
+	EXPECT_TRUE(BT_WAIT(found(fd, id, BMEM_LEAK_UNREACHABLE, LOST, &row) &&
+			    row.largest_hole_bytes >= HOLE / 4, 5000));
+	EXPECT_LE(row.largest_hole_bytes, row.hole_bytes);
+	EXPECT_GT(1000, row.fragmentation);
+}
+
+static void expect_told(struct __test_metadata *_metadata,
+			const struct bmem_event *e, int nr, __u64 id)
+{
+	static const __u32 order[] = {
+		BMEM_EVENT_LEAK_SUSPECTED, BMEM_EVENT_LEAK_CONFIRMED,
+		BMEM_EVENT_LEAK_CLEARED, BMEM_EVENT_CLIENT_GONE,
+	};
+	const struct bmem_event *was = NULL, *is;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(order); i++) {
+		is = event_of(e, nr, order[i], id);
+		ASSERT_NE(NULL, is) {
+			TH_LOG("no event of type %u among %d", order[i], nr);
+		}
+		if (was)
+			EXPECT_LT(was->serial, is->serial);
+		was = is;
+	}
+}
+
+TEST_F_TIMEOUT(validate, leak_detection, BT_SLOW)
+{
+	struct bmem_events want = {
+		.size = sizeof(want), .flags = BMEM_EVENTS_SET,
+		.mask = BMEM_EVENT_BIT(BMEM_EVENT_LEAK_SUSPECTED) |
+			BMEM_EVENT_BIT(BMEM_EVENT_LEAK_CONFIRMED) |
+			BMEM_EVENT_BIT(BMEM_EVENT_LEAK_CLEARED) |
+			BMEM_EVENT_BIT(BMEM_EVENT_CLIENT_GONE),
+	};
+	int fd = self->admin, nr = 0, got;
+	struct bmem_leak_scan scan;
+	struct bmem_event e[128];
+	struct bmem_leak_row row;
+	char age[16], growth[16];
+	struct leaky *l;
+	pid_t pid;
+
+	l = mmap(NULL, sizeof(*l), PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, l);
+	l->pool = self->pool;
+	ASSERT_EQ(0, bt_param("leak_age_ms", age, sizeof(age)));
+	ASSERT_EQ(0, bt_param("growth_ms", growth, sizeof(growth)));
+	ASSERT_EQ(0, bt_param_set("leak_age_ms", "1"));
+	ASSERT_EQ(0, bt_param_set("growth_ms", GROWTH_MS));
+	ASSERT_EQ(0, fcntl(fd, F_SETFL, O_NONBLOCK));
+	ASSERT_EQ(0, bt_call(fd, BMEM_EVENTS, &want));
+	pid = bt_spawn(leak, l);
+	ASSERT_TRUE(BT_WAIT(l->id, 20000));
+	ASSERT_EQ(0, scan_of(fd, l->id, LK_UNREF |
+			     BMEM_LEAK_KIND(BMEM_LEAK_UNREACHABLE), &scan));
+	EXPECT_EQ(2, scan.confirmed);
+	EXPECT_EQ(2 * TENSORS * LEAKED, scan.confirmed_bytes);
+	expect_evidence(_metadata, fd, l->id);
+	/* What grows is found by itself, whatever leads to it. */
+	EXPECT_TRUE(BT_WAIT(found(fd, l->id, BMEM_LEAK_GROWTH, GROWING, &row) > 0,
+			    60000));
+	EXPECT_TRUE(row.evidence & BMEM_LEAK_TREND);
+	EXPECT_LT(0, row.slope);
+	/* What is held again is no leak any more. */
+	l->repent = 1;
+	ASSERT_TRUE(BT_WAIT(l->repented, 10000));
+	ASSERT_EQ(0, scan_of(fd, l->id, LK_UNREF, &scan));
+	EXPECT_EQ(0, scan.confirmed + scan.suspected);
+	EXPECT_LE(1, scan.cleared);
+	/* Killed: all is back, and what it leaked has a name yet. */
+	EXPECT_TRUE(end(pid));
+	EXPECT_TRUE(BT_WAIT(!attached(fd, self->pool), 5000));
+	EXPECT_EQ(-ENOENT, scan_of(fd, l->id, LK_UNREF, &scan));
+	EXPECT_TRUE(BT_WAIT(buried(l->id, "lost") == TENSORS * LEAKED, 5000));
+	EXPECT_EQ(TENSORS * LEAKED, buried(l->id, "kept"));
+	EXPECT_LT(0, buried(l->id, "growing"));
+	ASSERT_EQ(0, bt_call(fd, BMEM_EVENTS, &want));
+	while (nr < 64 && (got = read_events(fd, e + nr, 64)) > 0)
+		nr += got;
+	expect_told(_metadata, e, nr, l->id);
+	EXPECT_EQ(0, bt_param_set("leak_age_ms", age));
+	EXPECT_EQ(0, bt_param_set("growth_ms", growth));
+	munmap(l, sizeof(*l));
 }
 
 /* ---- cost --------------------------------------------------------------------------- */
@@ -476,8 +764,8 @@ TEST_F_TIMEOUT(validate, concurrent_safety, BT_SLOW)
 
 /* ---- soak --------------------------------------------------------------------------- */
 
-/* A replay of this trace holds up to 76 MiB, and 62 nearly always. */
-#define SOAK_LIMIT	(190 * BT_MIB)
+/* Replays of the two traces hold up to 76 MiB and 110 MiB. */
+#define SOAK_LIMIT	(224 * BT_MIB)
 #define SOAK_TAKE	(36 * BT_MIB)
 
 struct soak {
@@ -537,17 +825,7 @@ static unsigned int soak_seconds(void)
 {
 	const char *s = getenv("BMEM_SOAK_S");
 
-	return s ? strtoul(s, NULL, 10) : 20;
-}
-
-/* Killed: the child; when it has ended by itself before, that was a failure. */
-static bool end(pid_t pid)
-{
-	int status;
-
-	kill(pid, SIGKILL);
-	return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) &&
-	       WTERMSIG(status) == SIGKILL;
+	return s ? strtoul(s, NULL, 10) : 12;
 }
 
 TEST_F_TIMEOUT(validate, soak, 4000)
@@ -555,7 +833,7 @@ TEST_F_TIMEOUT(validate, soak, 4000)
 	static int (*const roles[])(void *) = { replayer, replayer, presser };
 	struct soak as[3] = {
 		{ self->pool, "kv-tensor.trace.zst" },
-		{ self->pool, "kv-tensor.trace.zst" },
+		{ self->pool, "cnn-tensor.trace.zst" },
 		{ self->pool, "" },
 	};
 	unsigned int s, i, seconds = soak_seconds();
