@@ -735,7 +735,7 @@ static void massacre(int fd, struct death *d, struct massacre *m)
 /*
  * All is back within a second.  The clock is the guest's, but runs on while the
  * host is busy with others: a machine on which as many ordinary processes take
- * half of what these do is too slow to say; of three rounds one has to do.
+ * even longer is too slow to say; of five rounds one has to do.
  */
 TEST_F_TIMEOUT(cleanup, a_hundred_are_killed, BT_SLOW)
 {
@@ -753,14 +753,14 @@ TEST_F_TIMEOUT(cleanup, a_hundred_are_killed, BT_SLOW)
 	d->pool = pool;
 	ASSERT_EQ(0, bt_bind_pool(fd, pool));
 	ASSERT_EQ(0, bt_bind_cache(fd, 4 * BT_HUGE));
-	for (i = 0; i < 3 && !fast; i++) {
+	for (i = 0; i < 5 && !fast; i++) {
 		massacre(fd, d, &m);
 		ASSERT_TRUE(m.ok);
 		TH_LOG("%d clients, %llu MiB back after %llu ms, ordinary processes %llu ms; p99 of ALLOC %llu us, meanwhile %llu us",
 		       m.nr, m.nr * 2 * BT_HUGE / BT_MIB, m.took / 1000000,
 		       m.plain / 1000000, m.quiet / 1000, m.during / 1000);
 		fast = !strict || ((m.took <= 1000000000ULL ||
-				    m.took <= 2 * m.plain) &&
+				    m.took <= m.plain) &&
 				   m.during <= 3 * m.quiet);
 	}
 	EXPECT_TRUE(fast);
