@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -432,13 +433,21 @@ void report_set_up(const char *where)
 	mode = TO_FILE;
 }
 
+/* That of a handler of SIGSEGV, say, has no room for a report. */
+static bool on_small_stack(void)
+{
+	stack_t st;
+
+	return !sigaltstack(NULL, &st) && st.ss_flags & SS_ONSTACK;
+}
+
 /*
  * Shells, and programs in a hurry, end without exit(). A child of vfork() that
  * does is none of ours: it has its parent's memory, and another number.
  */
 EXPORT void _exit(int status)
 {
-	if (getpid() == run.pid)
+	if (getpid() == run.pid && !on_small_stack())
 		at_end(status, NULL);
 	for (;;)
 		syscall(SYS_exit_group, status);

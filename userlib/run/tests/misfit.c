@@ -9,6 +9,8 @@
  * misfit quiet BYTES     closes all descriptors with a block in hand, then ends
  * misfit killed BYTES    gets a block, then kills itself
  * misfit hasty BYTES     gets a block, then ends without exit()
+ * misfit crash BYTES     gets a block, then ends without exit() in a handler of
+ *			  SIGSEGV, on the least stack there is
  * misfit forks BYTES     forks three children with a block each: one is killed,
  *			  one ends by _exit(), one by exit()
  */
@@ -16,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -65,6 +68,28 @@ static int as_daemon(const char *path)
 	return fclose(f);
 }
 
+static void on_crash(int sig)
+{
+	_exit(sig);
+}
+
+/* What lies below the handler's stack cannot be written to. */
+static int crash(void)
+{
+	struct sigaction sa = { .sa_handler = on_crash, .sa_flags = SA_ONSTACK };
+	size_t size = (size_t)sysconf(_SC_MINSIGSTKSZ);
+	size_t len = (size + 4095) & ~4095UL;
+	char *low = mmap(NULL, 4096 + len, PROT_NONE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	stack_t st = { .ss_sp = low + 4096, .ss_size = len };
+
+	if (low == MAP_FAILED || mprotect(low + 4096, len, PROT_READ | PROT_WRITE) ||
+	    sigaltstack(&st, NULL) || sigaction(SIGSEGV, &sa, NULL))
+		return 1;
+	*(volatile char *)low = 1;
+	return 1;
+}
+
 static void child(unsigned int how, size_t size)
 {
 	if (!leak_here(size))
@@ -102,6 +127,8 @@ static int with_block(const char *what, size_t size)
 		return close_range(0, ~0U, 0);
 	if (!strcmp(what, "killed"))
 		raise(SIGKILL);
+	if (!strcmp(what, "crash"))
+		return crash();
 	if (!strcmp(what, "hasty"))
 		_exit(0);
 	return 2;
