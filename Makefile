@@ -49,6 +49,7 @@ lib:
 
 tests: lib
 	$(MAKE) -C $(TOP)userlib O=$(O) run-tests
+	$(MAKE) -C $(TOP)userlib/python O=$(O) tests
 	$(MAKE) -C $(TOP)selftests O=$(O)
 
 demo:
