@@ -79,6 +79,17 @@ says no_pool_of_that_number 125 'no such pool: 77' "$run" --pool 77 -- true
 says closed_descriptor 0 'has closed bmem.s file descriptor' "$run" -- perl -e \
 	'use POSIX; $a = "a" x 1e6; POSIX::close($_) for 3 .. 2000; @b = map { "b" x 1e6 } 1 .. 9; $a eq "a" x 1e6 or die'
 
+# ---- with children ---------------------------------------------------------------
+
+says tree 0 '^bmem-run: 3 processes in all had blocks' "$run" -- "$misfit" forks 3145728
+check tree_killed grep -q '^bmem-run:     at least 3.0 MiB in misfit' "$tmp/err"
+check tree_ended grep -q '^bmem-run:     3.0 MiB in misfit' "$tmp/err"
+says tree_unfreed 0 'never freed by all that have ended: 6.0 MiB in 2 blocks' "$run" -- \
+	bash -c "$misfit leak 1 3145728; $misfit killed 3145728; $misfit leak 1 3145728; exit 0"
+# It cannot be asked any more, so that what is known is what was noted.
+says tree_closed 0 '^bmem-run:     at least 3.0 MiB in misfit' "$run" -- \
+	sh -c "$misfit quiet 3145728; exit 0"
+
 # ---- permission -----------------------------------------------------------------
 
 chgrp tty /dev/bmem
@@ -99,8 +110,9 @@ fi
 # ---- no room ---------------------------------------------------------------------
 
 if [ -n "$ko" ] && rmmod bmem && insmod "$ko" limit_mib=64; then
-	says full_libc 0 'served by libc' "$run" -- "$misfit" fill 2 40000000
-	check full_libc_has_both grep -qx 'got 2 of 2' "$tmp/out"
+	says full_libc 0 'served by libc' "$run" -- "$misfit" fill 3 40000000
+	check full_libc_has_all grep -qx 'got 3 of 3' "$tmp/out"
+	check full_is_said_once test "$(grep -c 'this is said once' "$tmp/err")" = 1
 	says full_fails 0 'failed with ENOMEM' "$run" --full fail -- "$misfit" fill 2 40000000
 	check full_fails_has_one grep -qx 'got 1 of 2' "$tmp/out"
 	rmmod bmem
