@@ -5,6 +5,12 @@
  * Those of the C++ library call malloc(), and all blocks would seem to come from
  * there.  So what is for bmem is taken here, for who called; all else, with new
  * handlers and exceptions, is left to the operators behind these.
+ *
+ * There may be none that can be found: a C program, Python say, has the C++
+ * library among what it loads later, for these libraries alone.  Then small
+ * blocks are malloc()'s, which is where that library's operators would get them.
+ * Whether it is so is found out once, for all of the operators alike, since what
+ * one has allocated another frees; and looking takes long.
  */
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -15,20 +21,54 @@
 #define EXPORT	__attribute__((visibility("default")))
 #define CALLER	__builtin_return_address(0)
 
+/* What is looked for and is not there. */
+#define NONE		((void *)-1)
+
+static void *find(const char *name)
+{
+	static _Atomic(void *) any;
+	void *at = atomic_load(&any);
+
+	if (!at) {
+		at = dlsym(RTLD_NEXT, "_Znwm");
+		if (!at)
+			at = NONE;
+		atomic_store(&any, at);
+	}
+	if (at != NONE)
+		at = dlsym(RTLD_NEXT, name);
+	return at ? at : NONE;
+}
+
+/* For those who fail: of the C++ library that is there for some alone. */
+static void *find_hidden(const char *name)
+{
+	void *library = dlopen("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD);
+
+	return library ? dlsym(library, name) : NULL;
+}
+
+static void *get(size_t size, size_t align)
+{
+	return align ? aligned_alloc(align, size) : malloc(size);
+}
+
 /* ISO C has no cast from data to function. */
 #define NEXT(function, name) do {					\
 	void *at_ = atomic_load_explicit(&(function), memory_order_acquire); \
 	if (unlikely(!at_)) {						\
-		at_ = dlsym(RTLD_NEXT, name);				\
+		at_ = find(name);					\
 		atomic_store_explicit(&(function), at_,			\
 				      memory_order_release);		\
 	}								\
+	if (at_ == NONE)						\
+		at_ = NULL;						\
 	memcpy(&call, &at_, sizeof(call));				\
 } while (0)
 
 /*
  * An operator that is asked for a size, and for an alignment or what says that
- * it does not throw.  A program without a C++ library calls none of them.
+ * it does not throw.
  */
 #define NEW(name, parameters, arguments, align)				\
 	EXPORT void *name parameters;					\
@@ -36,12 +76,19 @@
 	{								\
 		static _Atomic(void *) found;				\
 		void *(*call) parameters;				\
-		void *p = new_here(size, align, CALLER);		\
+		void *p = new_here(size, align, CALLER), *at;		\
 									\
 		if (p)							\
 			return p;					\
 		NEXT(found, #name);					\
-		return call ? call arguments : malloc(size);		\
+		if (call)						\
+			return call arguments;				\
+		p = get(size, align);					\
+		if (likely(p))						\
+			return p;					\
+		at = find_hidden(#name);				\
+		memcpy(&call, &at, sizeof(call));			\
+		return call ? call arguments : NULL;			\
 	}
 
 #define DELETE(name, parameters, arguments)				\

@@ -7,7 +7,7 @@ BINDIR ?= $(PREFIX)/bin
 run_dir    := $(here)/run
 run_lib    := client.o malloc.o new.o next.o report.o say.o space.o tree.o
 run_cmd    := bmem-run.o device.o program.o
-run_tests  := family misfit newer plugin.so
+run_tests  := family misfit newer newer.so plugin.so
 
 all: $(B)/bmem-run $(B)/libbmem-run.so
 
@@ -43,6 +43,11 @@ run-tests: $(addprefix $(B)/run/tests/,$(run_tests))
 $(B)/run/tests/%.so: $(run_dir)/tests/%.c
 	@mkdir -p $(@D)
 	$(CC) $(cflags) -fno-builtin -fPIC -shared -o $@ $<
+
+$(B)/run/tests/%.so: $(run_dir)/tests/%.cpp
+	@mkdir -p $(@D)
+	$(CXX) $(CXXFLAGS) -std=c++17 -Wall -Wextra -fno-builtin \
+		-fPIC -shared -o $@ $<
 
 $(B)/run/tests/%: $(run_dir)/tests/%.c
 	@mkdir -p $(@D)

@@ -2,6 +2,7 @@
 /*
  * A program for tests of bmem-run: does what it is told, and says how it went.
  *
+ * misfit library FILE    loads a library for itself alone, calls newer() in it
  * misfit leak N BYTES    never frees N blocks
  * misfit fill N BYTES    keeps N blocks, all written to; prints how many it got
  * misfit daemon FILE     becomes a daemon with a block in hand; writes to FILE
@@ -14,6 +15,7 @@
  * misfit forks BYTES     forks three children with a block each: one is killed,
  *			  one ends by _exit(), one by exit()
  */
+#include <dlfcn.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,6 +136,16 @@ static int with_block(const char *what, size_t size)
 	return 2;
 }
 
+static int library(const char *path)
+{
+	void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	int (*newer)(void) = NULL;
+
+	if (handle)
+		*(void **)&newer = dlsym(handle, "newer");
+	return newer ? newer() : 1;
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -146,6 +158,8 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(what, "fill") && argc > 3)
 		return fill(atoi(argv[2]), strtoul(argv[3], NULL, 10));
+	if (!strcmp(what, "library") && argc > 2)
+		return library(argv[2]);
 	if (!strcmp(what, "daemon") && argc > 2)
 		return as_daemon(argv[2]);
 	if (!strcmp(what, "twice")) {

@@ -5,7 +5,7 @@
  * usage: newer
  *
  * Leaks two blocks of 100 000 bytes in leak_by_new(); ends with the number of
- * what went wrong.
+ * what went wrong.  It is built as a library, too, for misfit: a C program.
  */
 #include <climits>
 #include <cstdint>
@@ -16,6 +16,10 @@ namespace {
 
 struct alignas(256) wide {
 	char bytes[80000];
+};
+
+struct alignas(128) narrow {
+	char bytes[128];
 };
 
 struct plain {
@@ -84,17 +88,26 @@ void leak_by_new()
 	kept[0] = 1;
 }
 
-int main()
+extern "C" int newer();
+
+int newer()
 {
 	int bad = round<plain>(3);
 
 	if (!bad)
 		bad = round<wide>(2);
 	if (!bad)
+		bad = round<narrow>(5);
+	for (int i = 0; i < 20000 && !bad; i++)
 		bad = round<int>(5);
 	if (!bad)
 		bad = refused();
 	leak_by_new();
 	leak_by_new();
 	return bad;
+}
+
+int main()
+{
+	return newer();
 }
