@@ -5,7 +5,7 @@
  * Calls go one way: main, debugfs, fdinfo -> clone -> client, promote,
  * tombstone -> leak -> tensor, slots -> site, failure -> placement, ledger,
  * span map, extent, control -> selector, place -> vm, backing and share ->
- * around, window -> cleanup -> pool -> pressure, room, poison.  Whoever has
+ * around, window -> cleanup -> pool -> pressure, room, poison, quota.  Whoever has
  * something to tell calls event, which calls reader.  Workers of cleanup,
  * pressure and shrink call from above: client and backing.
  *
@@ -26,6 +26,7 @@
  *	cleanup_lock			who has pages that no tensor needs
  *	bmem_pool.lock			free lists and figures of a pool
  *	bmem_pool.room.lock		who waits for memory of a pool
+ *	quotas_lock			what users have taken; taken last
  *	event_lock			events that have been raised; taken last,
  *					whatever else is held
  *
@@ -33,7 +34,8 @@
  * it nests in bmem_client.lock and with bmem_pool.lock and cleanup_lock alone.
  * Nobody waits for a client under it, since a client may be busy for long.
  *
- * readers_lock and a reader's own lock, in this order, are taken with no other.
+ * readers_lock and a reader's own lock, in this order, are taken with no other
+ * but quotas_lock.
  *
  * Reclaim comes with locks of its caller's, who may be one of ours and hold
  * bmem_client.lock or a page's: there both are tried for, never waited for.
@@ -410,6 +412,8 @@ vm_fault_t bmem_window_fault(struct window *w, struct vm_fault *vmf);
  * @frozen: whoever faults waits for the client's lock; under it and the chunks'
  *	xa_lock
  * @share: with whom its huge page is shared, or was; NULL for nobody
+ * @quota: while it is shared, of whom it counts against that it is one more to be
+ *	copied; NULL for nobody, as in the client that had the page first
  * @unsure: it has been shared, and who had it may have pinned it to read from it:
  *	not to be written to before that has been looked at
  *
@@ -428,6 +432,7 @@ struct bmem_chunk {
 	bool touched;
 	bool frozen;
 	struct share *share;
+	struct quota *quota;
 	bool unsure;
 	DECLARE_BITMAP(soiled, BMEM_HUGE_PAGES);
 };
@@ -1076,6 +1081,8 @@ int bmem_backing_prepare(struct bmem_client *client, u32 page, u32 pages,
 			 u64 *need);
 int bmem_backing_attach(struct bmem_client *client, u32 page, u32 pages);
 int bmem_backing_zero(struct bmem_client *client, u32 page, u32 pages);
+extern unsigned int bmem_clone_share;
+
 int bmem_backing_unshare(struct bmem_client *client, pgoff_t page, bool write);
 int bmem_backing_clone(struct bmem_client *to, struct bmem_client *from);
 void bmem_shares_settle(struct bmem_client *client);

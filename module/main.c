@@ -276,6 +276,19 @@ module_param_cb(cycle_ms, &cycle_ms_ops, &bmem_cycle_ms, 0644);
 MODULE_PARM_DESC(cycle_ms,
 		 "milliseconds between looks for cycles of links, in clients with level full (default 10000)");
 
+static int set_clone_share(const char *val, const struct kernel_param *kp)
+{
+	return param_set_uint_minmax(val, kp, 0, 100);
+}
+
+static const struct kernel_param_ops clone_share_ops = {
+	.set = set_clone_share,
+	.get = param_get_uint,
+};
+module_param_cb(clone_share, &clone_share_ops, &bmem_clone_share, 0644);
+MODULE_PARM_DESC(clone_share,
+		 "percentage of a pool's limit that is kept for copies of what clones of one user share, at the most (default 50)");
+
 module_param_named(huge, bmem_huge, bool, 0644);
 MODULE_PARM_DESC(huge,
 		 "take huge pages from the system; N for base pages only (default Y)");

@@ -4,7 +4,8 @@
  *
  * Nobody writes to such a page: it is mapped for reading only, and whoever wants
  * to write takes a copy first.  That it can be copied the pool has promised: it
- * keeps room below its limit for each owner but one.
+ * keeps room below its limit for each owner but one.  Nobody's memory cgroup is
+ * charged for that, so a user may have a part of the limit promised at the most.
  *
  * A page gets its second owner while it is mapped nowhere and nobody has a
  * reference but the pool.  So nobody can write to it through a pin either; one
@@ -20,7 +21,10 @@
 
 #include "backing.h"
 #include "bmem_private.h"
+#include "quota.h"
 #include "trace.h"
+
+unsigned int bmem_clone_share = 50;
 
 static struct share *share_make(void)
 {
@@ -63,12 +67,36 @@ static void chunk_set_share(struct bmem_client *client,
 	xa_unlock(&client->chunks);
 }
 
+/* Its page is one more to be copied, on behalf of a user. */
+static bool chunk_charge(struct bmem_client *client, struct bmem_chunk *chunk,
+			 struct quota *quota)
+{
+	unsigned long max = READ_ONCE(client->pool->limit) *
+			    READ_ONCE(bmem_clone_share) / 100;
+
+	if (!bmem_quota_take(quota, BMEM_HUGE_PAGES, max))
+		return false;
+	chunk->quota = bmem_quota_hold(quota);
+	return true;
+}
+
+/* It is not, for it is not shared any more. */
+static void chunk_uncharge(struct bmem_chunk *chunk)
+{
+	if (!chunk->quota)
+		return;
+	bmem_quota_give(chunk->quota, BMEM_HUGE_PAGES);
+	bmem_quota_put(chunk->quota);
+	chunk->quota = NULL;
+}
+
 /* The others are gone. */
 static void share_forget(struct bmem_client *client, struct bmem_chunk *chunk)
 {
 	struct share *s = chunk->share;
 
 	chunk_set_share(client, chunk, NULL);
+	chunk_uncharge(chunk);
 	share_put(s);
 }
 
@@ -106,6 +134,7 @@ static void chunk_replace(struct bmem_client *client, struct bmem_chunk *chunk,
 	chunk->base = base;
 	chunk->touched = true;
 	xa_unlock(&client->chunks);
+	chunk_uncharge(chunk);
 	bmem_page_settle(old);
 	bmem_chunk_unmap(client, chunk, 0, BMEM_HUGE_PAGES);
 }
@@ -326,6 +355,7 @@ bool bmem_chunk_leave(struct bmem_client *client, struct bmem_chunk *chunk)
 	}
 	client->nr_shares--;
 	client->attached -= BMEM_HUGE_PAGES;
+	chunk_uncharge(chunk);
 	bmem_chunk_remove(client, chunk);
 	bmem_page_settle(p);
 	unmap_mapping_range(client->inode->i_mapping,
@@ -374,12 +404,14 @@ void bmem_shares_settle(struct bmem_client *client)
  * struct cloning - a client's memory being cloned
  * @from: client, locked
  * @to: clone, locked; has all its extents, but nothing behind them
+ * @quota: of the caller's user
  * @promised: pages that the pool has promised and that no share accounts for
  * @tries: how often pages that seem to be pinned are waited for yet
  */
 struct cloning {
 	struct bmem_client *from;
 	struct bmem_client *to;
+	struct quota *quota;
 	unsigned long promised;
 	unsigned int tries;
 };
@@ -401,6 +433,7 @@ static int clone_prepare(struct cloning *c)
 			continue;
 		if (!bmem_chunk_add(c->to, index))
 			return -ENOMEM;
+		bmem_chunk_settle(c->from, chunk);
 		if (chunk->huge && !chunk->share) {
 			struct share *s = share_make();
 
@@ -452,9 +485,11 @@ static void clone_thaw(struct cloning *c)
 	}
 }
 
-static void chunk_share(struct cloning *c, struct bmem_chunk *own,
-			struct bmem_chunk *chunk)
+static int chunk_share(struct cloning *c, struct bmem_chunk *own,
+		       struct bmem_chunk *chunk)
 {
+	if (!chunk_charge(c->to, own, c->quota))
+		return -ENOSPC;
 	atomic_inc(&chunk->share->owners);
 	kref_get(&chunk->share->ref);
 	bmem_chunk_set_huge(c->to, own, chunk->huge);
@@ -464,6 +499,7 @@ static void chunk_share(struct cloning *c, struct bmem_chunk *own,
 	chunk_set_unsure(c->to, own, true);
 	bmem_count_attached(c->to, BMEM_HUGE_PAGES, false);
 	c->promised -= BMEM_HUGE_PAGES;
+	return 0;
 }
 
 static int clone_page(struct bmem_client *to, struct bmem_chunk *own, u32 i,
@@ -514,15 +550,34 @@ static int chunk_clone(struct cloning *c, struct bmem_chunk *own,
 		       struct bmem_chunk *chunk)
 {
 	bitmap_copy(own->soiled, chunk->soiled, BMEM_HUGE_PAGES);
-	if (chunk_may_share(c, chunk)) {
-		chunk_share(c, own, chunk);
-		return 0;
-	}
+	if (chunk_may_share(c, chunk))
+		return chunk_share(c, own, chunk);
 	if (chunk->huge) {
 		bmem_pool_unpromise(c->to->pool, BMEM_HUGE_PAGES);
 		c->promised -= BMEM_HUGE_PAGES;
 	}
 	return chunk_copy(c, own, chunk);
+}
+
+/* With bookkeeping for all of it, and room promised. */
+static int clone_chunks(struct cloning *c)
+{
+	struct bmem_chunk *own;
+	unsigned long index;
+	int rc = 0;
+
+	clone_freeze(c);
+	xa_for_each(&c->to->chunks, index, own) {
+		rc = chunk_clone(c, own, chunk_from(c, index));
+		if (!rc && fatal_signal_pending(current))
+			rc = -EINTR;
+		if (rc)
+			break;
+		cond_resched();
+	}
+	clone_thaw(c);
+	bmem_pool_unpromise(c->to->pool, c->promised);
+	return rc;
 }
 
 /**
@@ -538,27 +593,18 @@ int bmem_backing_clone(struct bmem_client *to, struct bmem_client *from)
 	struct cloning c = {
 		.from = from,
 		.to = to,
+		.quota = bmem_quota_get(to->pool),
 		.tries = BMEM_IDLE_TRIES,
 	};
-	struct bmem_chunk *own;
-	unsigned long index;
 	int rc;
 
 	lockdep_assert_held(&from->lock);
 	lockdep_assert_held(&to->lock);
+	if (!c.quota)
+		return -ENOMEM;
 	rc = clone_prepare(&c);
-	if (rc)
-		return rc;
-	clone_freeze(&c);
-	xa_for_each(&to->chunks, index, own) {
-		rc = chunk_clone(&c, own, chunk_from(&c, index));
-		if (!rc && fatal_signal_pending(current))
-			rc = -EINTR;
-		if (rc)
-			break;
-		cond_resched();
-	}
-	clone_thaw(&c);
-	bmem_pool_unpromise(to->pool, c.promised);
+	if (!rc)
+		rc = clone_chunks(&c);
+	bmem_quota_put(c.quota);
 	return rc;
 }

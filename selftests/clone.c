@@ -873,6 +873,153 @@ TEST_F_TIMEOUT(clone, by_every_way, BT_SLOW)
 	}
 }
 
+/* ---- what one user may have promised -------------------------------------------------- */
+
+/**
+ * struct promised - what somebody clones as another user
+ * @c: of what
+ * @uid: as whom
+ * @ns: in a user namespace, where he has another's number
+ * @most: how many clones he wants
+ * @step: how far he is
+ * @made: clones that he holds until he is killed
+ * @err: of the last one
+ */
+struct promised {
+	struct bt_client c;
+	uid_t uid;
+	bool ns;
+	int most;
+	volatile int step;
+	volatile int made;
+	volatile int err;
+};
+
+static int promise_user(struct promised *p)
+{
+	int ret = p->uid ? bt_become(p->uid, BT_NOBODY, -1) : 0;
+
+	if (ret || !p->ns)
+		return ret;
+	if (unshare(CLONE_NEWUSER))
+		return -errno;
+	p->step = 1;
+	/* Somebody maps it. */
+	if (!BT_WAIT(p->step == 2, 10000))
+		return -ETIME;
+	return setresuid(1, 1, 1) ? -errno : 0;
+}
+
+static int promise(void *arg)
+{
+	struct promised *p = arg;
+	struct bt_client d;
+
+	p->err = promise_user(p);
+	while (!p->err && p->made < p->most) {
+		p->err = bt_client_clone(&p->c, &d);
+		p->made += !p->err;
+	}
+	p->step = 3;
+	pause();
+	return 0;
+}
+
+static int map_ids(pid_t pid)
+{
+	char path[64];
+	int fd, ret;
+
+	snprintf(path, sizeof(path), "/proc/%d/uid_map", pid);
+	fd = open(path, O_WRONLY);
+	if (fd < 0)
+		return -errno;
+	ret = write(fd, "0 100000 10", 11) == 11 ? 0 : -errno;
+	close(fd);
+	return ret;
+}
+
+/* Answers his process, which holds what he made. */
+static pid_t promise_as(struct promised *p)
+{
+	pid_t pid = bt_spawn(promise, p);
+
+	if (pid > 0 && p->ns && BT_WAIT(p->step, 10000) && !map_ids(pid))
+		p->step = 2;
+	BT_WAIT(p->step == 3, 20000);
+	return pid;
+}
+
+static void let_go(const pid_t *pids, unsigned int nr)
+{
+	while (nr--) {
+		kill(pids[nr], SIGKILL);
+		waitpid(pids[nr], NULL, 0);
+	}
+}
+
+#define HALF	((int)(POOL_LIMIT / 2 / BYTES))
+
+/* Who clones all that he may leaves others room, whatever he calls himself. */
+TEST_F_TIMEOUT(clone, a_users_share, BT_SLOW)
+{
+	static const struct {
+		uid_t uid;
+		bool ns;
+		int most, made, err;
+	} rounds[] = {
+		{ 1000, false, 9, HALF, -ENOSPC },
+		{ 1000, false, 1, 0, -ENOSPC },
+		{ 1000, true, 1, 0, -ENOSPC },
+		{ 1001, false, 1, 1, 0 },
+		/* What root keeps apart is apart. */
+		{ 0, true, 1, 1, 0 },
+	};
+	struct promised *p = mmap(NULL, BT_PAGE, PROT_READ | PROT_WRITE,
+				  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t pids[ARRAY_SIZE(rounds)];
+	struct bt_client d[HALF + 1];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(rounds); i++) {
+		*p = (struct promised){
+			.c = self->c, .uid = rounds[i].uid, .ns = rounds[i].ns,
+			.most = rounds[i].most,
+		};
+		pids[i] = promise_as(p);
+		EXPECT_EQ(rounds[i].made, p->made) {
+			TH_LOG("round %u", i);
+		}
+		EXPECT_EQ(rounds[i].err, p->err) {
+			TH_LOG("round %u", i);
+		}
+	}
+	EXPECT_EQ((HALF + 2) * BYTES, POOL().shared_bytes);
+	EXPECT_EQ(0, bt_client_clone(&self->c, &d[0]));
+	bt_client_close(&d[0]);
+	let_go(pids, ARRAY_SIZE(rounds));
+	EXPECT_TRUE(BT_WAIT(!POOL().shared_bytes, 10000));
+	/* A bound that was lowered, and one that is not root's. */
+	EXPECT_EQ(0, bt_param_set("clone_share", "0"));
+	*p = (struct promised){ .c = self->c, .uid = 1000, .most = 1 };
+	pids[0] = promise_as(p);
+	EXPECT_EQ(-ENOSPC, p->err);
+	for (i = 0; i <= HALF; i++)
+		EXPECT_EQ(0, bt_client_clone(&self->c, &d[i]));
+	EXPECT_EQ(0, bt_param_set("clone_share", "50"));
+	while (i--)
+		bt_client_close(&d[i]);
+	/* He has his share again. */
+	let_go(pids, 1);
+	*p = (struct promised){ .c = self->c, .uid = 1000, .most = 9 };
+	pids[0] = promise_as(p);
+	EXPECT_EQ(HALF, p->made);
+	let_go(pids, 1);
+	munmap(p, BT_PAGE);
+}
+
+/* ---- pins ----------------------------------------------------------------------------- */
+
 /* A page that somebody else may write to stays its client's. */
 TEST_F_TIMEOUT(clone, pinned, BT_SLOW)
 {

@@ -415,7 +415,9 @@ struct bmem_bind {
  * @escaped_bytes, which begin at 0.
  *
  * Errors: %EINVAL for a client without %BMEM_BIND_CLONE; %ENOSPC when the pool
- * has no room for copies of all huge pages that hold something; %ENOMEM;
+ * has no room for copies of all huge pages that hold something, or keeps as much
+ * of it for this user as one may have without CAP_SYS_RESOURCE (the module's
+ * parameter clone_share); %ENOMEM;
  * %EINTR; %EMFILE and %ENFILE for too many descriptors; %EHWPOISON when memory
  * that has to be copied has failed.
  */
