@@ -4,6 +4,9 @@
  *
  * Each open file has a queue of bounded length, from when it asks for events.
  * Who does not read loses the oldest, and is told how many.
+ *
+ * Whoever asks for events, or no longer does, waits for a few of the others to be
+ * told, not for all; and a user may have so many that ask and no more.
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
@@ -11,17 +14,22 @@
 #include <linux/mutex.h>
 #include <linux/slab.h>
 #include <linux/uio.h>
+#include <linux/xarray.h>
 
 #include "bmem_private.h"
 #include "event.h"
+#include "quota.h"
 #include "reader.h"
 
 #define EVENTS_KNOWN	(GENMASK_ULL(BMEM_EVENT_TYPES - 1, 1))
 
-/* Guards the list; taken before a reader's own lock. */
+/* How many are told before others have their turn. */
+#define DELIVER_AT_ONCE	64
+
+/* Guards who is among them; taken before a reader's own lock. */
 static DEFINE_MUTEX(readers_lock);
-static LIST_HEAD(readers);
-static unsigned int nr_readers;
+/* Those that asked for any, by client. */
+static DEFINE_XARRAY(readers);
 
 /**
  * bmem_readers_any() - does anybody read events?
@@ -30,7 +38,7 @@ static unsigned int nr_readers;
  */
 bool bmem_readers_any(void)
 {
-	return READ_ONCE(nr_readers);
+	return !xa_empty(&readers);
 }
 
 /**
@@ -39,9 +47,45 @@ bool bmem_readers_any(void)
  */
 void bmem_reader_init(struct event_reader *r)
 {
-	INIT_LIST_HEAD(&r->link);
+	r->quota = NULL;
 	init_waitqueue_head(&r->wait);
 	spin_lock_init(&r->lock);
+}
+
+static int enlist(struct event_reader *r)
+{
+	struct quota *quota;
+	int rc = -EMFILE;
+
+	lockdep_assert_held(&readers_lock);
+	if (r->quota)
+		return 0;
+	quota = bmem_quota_get(NULL);
+	if (!quota)
+		return -ENOMEM;
+	if (!bmem_quota_take(quota, 1, BMEM_READERS_MAX))
+		goto put;
+	rc = xa_err(xa_store(&readers, r->client, r, GFP_BMEM_META));
+	if (rc)
+		goto give;
+	r->quota = quota;
+	return 0;
+give:
+	bmem_quota_give(quota, 1);
+put:
+	bmem_quota_put(quota);
+	return rc;
+}
+
+static void delist(struct event_reader *r)
+{
+	lockdep_assert_held(&readers_lock);
+	if (!r->quota)
+		return;
+	xa_erase(&readers, r->client);
+	bmem_quota_give(r->quota, 1);
+	bmem_quota_put(r->quota);
+	r->quota = NULL;
 }
 
 /**
@@ -51,10 +95,7 @@ void bmem_reader_init(struct event_reader *r)
 void bmem_reader_close(struct event_reader *r)
 {
 	mutex_lock(&readers_lock);
-	if (!list_empty(&r->link)) {
-		list_del_init(&r->link);
-		WRITE_ONCE(nr_readers, nr_readers - 1);
-	}
+	delist(r);
 	mutex_unlock(&readers_lock);
 	kfree(r->queue);
 	r->queue = NULL;
@@ -120,6 +161,53 @@ static bool deliver_one(struct event_reader *r,
 }
 
 /**
+ * struct delivery - events on their way to all readers
+ * @recs: events, oldest first
+ * @nr: how many
+ * @overrun: events before them that there is no record of
+ * @next: id of the client that may be the next
+ */
+struct delivery {
+	const struct bmem_event_record *recs;
+	unsigned int nr;
+	u64 overrun;
+	unsigned long next;
+};
+
+static void deliver(struct event_reader *r, const struct delivery *d)
+{
+	bool wake = false;
+	unsigned int i;
+
+	spin_lock(&r->lock);
+	r->lost += d->overrun;
+	r->lost_ever += d->overrun;
+	for (i = 0; i < d->nr; i++)
+		wake |= deliver_one(r, &d->recs[i]);
+	spin_unlock(&r->lock);
+	if (wake)
+		wake_up_interruptible_poll(&r->wait, EPOLLIN | EPOLLRDNORM);
+}
+
+/* Answers whether there may be more. */
+static bool deliver_some(struct delivery *d)
+{
+	struct event_reader *r;
+	unsigned int i;
+
+	mutex_lock(&readers_lock);
+	for (i = 0; i < DELIVER_AT_ONCE; i++) {
+		r = xa_find(&readers, &d->next, ULONG_MAX, XA_PRESENT);
+		if (!r)
+			break;
+		deliver(r, d);
+		d->next++;
+	}
+	mutex_unlock(&readers_lock);
+	return r;
+}
+
+/**
  * bmem_readers_deliver() - hand out events
  * @recs: events, oldest first
  * @nr: how many
@@ -129,25 +217,14 @@ static bool deliver_one(struct event_reader *r,
 void bmem_readers_deliver(const struct bmem_event_record *recs,
 			  unsigned int nr, u64 overrun)
 {
-	struct event_reader *r;
-	unsigned int i;
-	bool wake;
+	struct delivery d = {
+		.recs = recs,
+		.nr = nr,
+		.overrun = overrun,
+	};
 
-	mutex_lock(&readers_lock);
-	list_for_each_entry(r, &readers, link) {
-		wake = false;
-		spin_lock(&r->lock);
-		r->lost += overrun;
-		r->lost_ever += overrun;
-		for (i = 0; i < nr; i++)
-			wake |= deliver_one(r, &recs[i]);
-		spin_unlock(&r->lock);
-		if (wake)
-			wake_up_interruptible_poll(&r->wait,
-						   EPOLLIN | EPOLLRDNORM);
+	while (deliver_some(&d))
 		cond_resched();
-	}
-	mutex_unlock(&readers_lock);
 }
 
 /* ---- BMEM_EVENTS ----------------------------------------------------------- */
@@ -186,6 +263,7 @@ static void set_mask(struct event_reader *r, u64 mask)
 static int want(struct event_reader *r, u64 mask)
 {
 	struct bmem_event *queue = NULL;
+	int rc = 0;
 
 	if (mask && !READ_ONCE(r->queue)) {
 		queue = kcalloc(BMEM_EVENTS_MAX, sizeof(*queue), GFP_BMEM_META);
@@ -198,17 +276,15 @@ static int want(struct event_reader *r, u64 mask)
 	}
 	if (!r->queue)
 		swap(r->queue, queue);
-	set_mask(r, mask);
-	if (mask && list_empty(&r->link)) {
-		list_add_tail(&r->link, &readers);
-		WRITE_ONCE(nr_readers, nr_readers + 1);
-	} else if (!mask && !list_empty(&r->link)) {
-		list_del_init(&r->link);
-		WRITE_ONCE(nr_readers, nr_readers - 1);
-	}
+	if (mask)
+		rc = enlist(r);
+	else
+		delist(r);
+	if (!rc)
+		set_mask(r, mask);
 	mutex_unlock(&readers_lock);
 	kfree(queue);
-	return 0;
+	return rc;
 }
 
 /**

@@ -5,7 +5,6 @@
 #ifndef BMEM_READER_H
 #define BMEM_READER_H
 
-#include <linux/list.h>
 #include <linux/poll.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
@@ -17,10 +16,12 @@
 struct bmem_event_record;
 struct iov_iter;
 struct kiocb;
+struct quota;
 
 /**
  * struct event_reader - a client that reads events
- * @link: among those that asked for any, under readers_lock
+ * @quota: its user's, of those that asked for any; NULL while it asks for none;
+ *	under readers_lock
  * @wait: who waits for an event
  * @client: id of the client, constant
  * @pool: id of the pool that it is bound to
@@ -35,7 +36,7 @@ struct kiocb;
  * @lost_ever: events lost so far
  */
 struct event_reader {
-	struct list_head link;
+	struct quota *quota;
 	wait_queue_head_t wait;
 	u64 client;
 	u32 pool;

@@ -906,6 +906,59 @@ TEST_F_TIMEOUT(events, own_users_only, BT_SLOW)
 	EXPECT_EQ(0, listen_to_two(self->pool, 0, 1, 1));
 }
 
+/* Asks with as many descriptors as it may, and one more; holds them. */
+static int ask_often(void *arg)
+{
+	struct rlimit many = { BMEM_READERS_MAX + 64, BMEM_READERS_MAX + 64 };
+	static int fds[BMEM_READERS_MAX + 1];
+	struct other *o = arg;
+	int i, ret = 0;
+
+	if (setrlimit(RLIMIT_NOFILE, &many) || bt_become(o->uid, BT_NOBODY, -1))
+		return 1;
+	for (i = 0; !ret && i <= BMEM_READERS_MAX; i++) {
+		fds[i] = open(o->node, O_RDWR);
+		if (fds[i] < 0)
+			return 2;
+		ret = want(fds[i], FAILED);
+	}
+	if (ret != -EMFILE || i != BMEM_READERS_MAX + 1)
+		return 3;
+	/* It may ask for something else, or with another when one is done. */
+	if (want(fds[5], BMEM_EVENT_BIT(BMEM_EVENT_PRESSURE)) ||
+	    want(fds[7], 0) || want(fds[i - 1], FAILED) ||
+	    want(fds[7], FAILED) != -EMFILE)
+		return 4;
+	close(fds[9]);
+	if (want(fds[7], FAILED))
+		return 5;
+	o->id = 1;
+	pause();
+	return 0;
+}
+
+/* A user has so many that ask, which is no other user's concern. */
+TEST_F_TIMEOUT(events, readers_have_a_bound, BT_SLOW)
+{
+	struct other *o = other_new(self->pool);
+	int status = 0;
+	pid_t pid;
+
+	o->uid = USER + 1;
+	pid = bt_spawn(ask_often, o);
+	EXPECT_TRUE(BT_WAIT(o->id || waitpid(pid, &status, WNOHANG) == pid,
+			    60000));
+	EXPECT_EQ(1, o->id) {
+		TH_LOG("status %x", status);
+	}
+	EXPECT_EQ(0, listen_to_two(self->pool, USER + 2, 0, 1));
+	EXPECT_EQ(0, listen_to_two(self->pool, 0, 1, 1));
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	EXPECT_EQ(0, listen_to_two(self->pool, USER + 1, 1, 0));
+	other_end(o);
+}
+
 /* It is who asked that counts, not who reads. */
 static int ask_and_fall(void *arg)
 {

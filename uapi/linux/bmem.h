@@ -1347,6 +1347,8 @@ struct bmem_event {
 #define BMEM_EVENT_BIT(type)	(1ULL << (type))
 /** define BMEM_EVENTS_MAX - most events that wait for one descriptor */
 #define BMEM_EVENTS_MAX		64
+/** define BMEM_READERS_MAX - most descriptors of a user that ask for events */
+#define BMEM_READERS_MAX	1024
 
 /**
  * DOC: reading events
@@ -1393,8 +1395,9 @@ struct bmem_event {
  * @waiting know of it: for that the call may wait some milliseconds, until
  * events that are on their way have been handed out.
  *
- * Errors: %EOPNOTSUPP for a type that this kernel does not have; %ENOMEM;
- * %EINTR.
+ * Errors: %EOPNOTSUPP for a type that this kernel does not have; %EMFILE when
+ * %BMEM_READERS_MAX descriptors of the caller's user ask for events already, and
+ * it does not have CAP_SYS_RESOURCE; %ENOMEM; %EINTR.
  */
 struct bmem_events {
 	__u32 size;
