@@ -120,7 +120,8 @@ struct bmem_options {
  * Memory is copied when one side writes to it: of the fallback by the page, of
  * the device by the huge page.  The child of a client of the device is a client
  * of the device as well, with an id and a tombstone of its own.  Where the pool
- * has no room for what the two may have to copy, or the module does not know
+ * has no room for what the two may have to copy, or keeps as much for the user's
+ * other children as it may (clone_share in bmem(4)), or the module does not know
  * how, all is copied before fork(), and the child's client is one of the
  * fallback, which the module does not know; where there is no memory for that
  * either, the child says so on stderr, and has neither the tensors nor any
@@ -129,7 +130,8 @@ struct bmem_options {
  * The threads that
  * are not in the child leave it what they kept idle; what one of them was just
  * about to allocate or free may stay with the child, unused.  fork() may be
- * called in any thread, and waits until no other one is in the backend.
+ * called in any thread, and waits until no other one is in the backend, but for
+ * those that wait for memory, see bmem_set_wait().
  * vfork() and posix_spawn() do nothing of this.  Handlers of pthread_atfork()
  * that were registered before the first client was opened may not use it.  The
  * child of fork() in a signal handler that interrupted this library may use it
@@ -663,7 +665,8 @@ int bmem_set_level(struct bmem_client *client, enum bmem_level level);
  *
  * From then on an allocation that would fail with ENOSPC or ENOMEM sleeps until
  * a client of the pool frees something, and tries again, until the time is
- * over.  A signal ends it: it fails with EINTR, whatever SA_RESTART says.
+ * over.  A signal ends it: it fails with EINTR, whatever SA_RESTART says.  With
+ * a private client it does not answer while another thread is in fork().
  *
  * Return: 0; -EINVAL for too long a time; -EOPNOTSUPP on the fallback, whose
  * allocations fail at once.
