@@ -1131,9 +1131,6 @@ TEST_F_TIMEOUT(clone, pinned_for_long, BT_SLOW)
 		SKIP(return, "no io_uring, or none for a file's memory");
 	}
 	bt_client_close(&d);
-	/* Older ones have it for anonymous memory only. */
-	if (ret == -EOPNOTSUPP)
-		SKIP(return, "io_uring pins no mapping of a file");
 	EXPECT_EQ(0, ret);
 	ret = pin_for_long(self->p);
 	TH_LOG("of what is cloneable: %d", ret);
