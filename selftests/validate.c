@@ -279,6 +279,8 @@ static int put_some(struct bt_client *c, __u32 site, void *volatile *at,
 			at[i] = c->map + e.offset;
 		if (handles)
 			handles[i] = e.handle;
+		/* A handle or an offset on the stack leads to it as well. */
+		explicit_bzero(&e, sizeof(e));
 	}
 	return ret;
 }
