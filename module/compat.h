@@ -143,6 +143,16 @@ static inline enum bmem_leaf bmem_leaf_of(pte_t pte)
 	return BMEM_LEAF_AWAY;
 }
 
+/* The same of an entry for a huge page; what else hugetlbfs has is away, too. */
+static inline enum bmem_leaf bmem_huge_leaf_of(pmd_t pmd)
+{
+#ifdef BMEM_HAVE_LEAFOPS
+	return pmd_is_migration_entry(pmd) ? BMEM_LEAF_MOVING : BMEM_LEAF_AWAY;
+#else
+	return is_pmd_migration_entry(pmd) ? BMEM_LEAF_MOVING : BMEM_LEAF_AWAY;
+#endif
+}
+
 /* Is it on a CPU now?  On one CPU nobody is but who asks. */
 static inline bool bmem_task_running(struct task_struct *task)
 {

@@ -78,7 +78,7 @@ struct scan_recent {
  * @stack: leave out the main thread's stack
  * @steps: entries of page tables that may be looked at yet
  * @nr: pages in scan.pages
- * @moving: the page at @at is being moved: wait for it
+ * @moving: where the page at @at ends, which is being moved: wait for it; or 0
  */
 struct scan_stride {
 	struct mm_struct *mm;
@@ -89,7 +89,7 @@ struct scan_stride {
 	bool stack;
 	unsigned int steps;
 	unsigned int nr;
-	bool moving;
+	unsigned long moving;
 };
 
 /**

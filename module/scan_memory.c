@@ -133,7 +133,7 @@ static void walk_table(struct scan *s, struct scan_stride *st,
 		rcu_read_unlock();
 		st->steps -= max(n, 1UL);
 		if (!n && leaf == BMEM_LEAF_MOVING) {
-			st->moving = true;
+			st->moving = st->at + PAGE_SIZE;
 		} else if (!n) {
 			s->away++;
 			st->at += PAGE_SIZE;
@@ -143,6 +143,18 @@ static void walk_table(struct scan *s, struct scan_stride *st,
 			take(s, st, n);
 		}
 	}
+}
+
+/* A huge page that is not there: on its way, or away as a whole. */
+static void walk_absent(struct scan *s, struct scan_stride *st, pmd_t pmd,
+			unsigned long end)
+{
+	if (bmem_huge_leaf_of(pmd) == BMEM_LEAF_MOVING) {
+		st->moving = end;
+		return;
+	}
+	s->away++;
+	st->at = end;
 }
 
 /* @end is that of the VMA; no further than the entry goes. */
@@ -157,7 +169,7 @@ static void walk_pmd(struct scan *s, struct scan_stride *st, pud_t *pud,
 	if (pmd_none(pmd))
 		st->at = end;
 	else if (!pmd_present(pmd))
-		st->moving = true;
+		walk_absent(s, st, pmd, end);
 	else if (pmd_leaf(pmd))
 		take(s, st, (end - st->at) >> PAGE_SHIFT);
 	else
@@ -299,7 +311,7 @@ static int stride(struct scan *s, struct scan_stride *st)
 
 	st->steps = STRIDE_STEPS;
 	st->nr = 0;
-	st->moving = false;
+	st->moving = 0;
 	if (st->at >= st->end || !mm_get(s, st->mm))
 		return 0;
 	rc = lock_mm(s, st->mm);
@@ -360,7 +372,7 @@ static void wait_moving(struct scan *s, struct scan_stride *st,
 	}
 	*tries = 0;
 	s->away++;
-	st->at += PAGE_SIZE;
+	st->at = st->moving;
 }
 
 /**
