@@ -12,6 +12,9 @@
 
 #include "scan.h"
 
+/* Mappings that are looked at in one hold of i_mmap_rwsem. */
+#define SLICE_VMAS	1024
+
 /* ---- who maps it -------------------------------------------------------------- */
 
 /* False when there is no room. */
@@ -19,6 +22,9 @@ static bool mm_add(struct scan *s, struct mm_struct *mm)
 {
 	unsigned int i;
 
+	/* One mapping of a process comes after the other, as a rule. */
+	if (s->nr_mms && s->mms[s->nr_mms - 1].mm == mm)
+		return true;
 	for (i = 0; i < s->nr_mms; i++)
 		if (s->mms[i].mm == mm)
 			return true;
@@ -30,27 +36,38 @@ static bool mm_add(struct scan *s, struct mm_struct *mm)
 	return true;
 }
 
-/* Is all of a mapping known already?  Parents and children map the same. */
-static bool range_known(const struct scan *s, const struct scan_range *r)
+/* The range that a mapping lies in, or goes on from; or NULL. */
+static struct scan_range *range_near(struct scan *s, const struct scan_range *r)
 {
-	const struct scan_range *have = s->ranges;
+	struct scan_range *have;
 	unsigned int i;
 
-	for (i = 0; i < s->nr_ranges; i++, have++)
-		if (r->start >= have->start && r->end <= have->end &&
+	/* The last one first: mappings come by their place in the space. */
+	for (i = s->nr_ranges; i--;) {
+		have = &s->ranges[i];
+		if (r->start >= have->start && r->start <= have->end &&
 		    r->offset - have->offset == r->start - have->start)
-			return true;
-	return false;
+			return have;
+	}
+	return NULL;
 }
 
-/* False when there is no room, or what was read before should be read again. */
+/*
+ * Parents and children map the same, and a mapping that was split is one.  False
+ * when there is no room, or what was read before should be read again.
+ */
 static bool range_add(struct scan *s, const struct scan_range *r, bool first)
 {
-	if (range_known(s, r))
+	struct scan_range *have = range_near(s, r);
+
+	if (have && r->end <= have->end)
 		return true;
-	if (!first || s->nr_ranges == SCAN_RANGES)
+	if (!first || (!have && s->nr_ranges == SCAN_RANGES))
 		return false;
-	s->ranges[s->nr_ranges++] = *r;
+	if (have)
+		have->end = r->end;
+	else
+		s->ranges[s->nr_ranges++] = *r;
 	return true;
 }
 
@@ -85,31 +102,74 @@ static void ranges_bound(struct scan *s)
 	s->span = s->nr_ranges ? high - s->low : 0;
 }
 
+static struct vm_area_struct *vma_of(struct rb_node *node)
+{
+	return rb_entry_safe(node, struct vm_area_struct, shared.rb);
+}
+
+/* The first of a file's mappings that begins at a page of it or further on. */
+static struct vm_area_struct *vma_from(struct address_space *mapping,
+				       unsigned long pgoff)
+{
+	struct rb_node *node = mapping->i_mmap.rb_root.rb_node;
+	struct vm_area_struct *vma, *best = NULL;
+
+	while (node) {
+		vma = vma_of(node);
+		if (vma->vm_pgoff >= pgoff) {
+			best = vma;
+			node = node->rb_left;
+		} else {
+			node = node->rb_right;
+		}
+	}
+	return best;
+}
+
+/*
+ * Some mappings, from *@pgoff on; false at the end.  All that begin at one page
+ * are looked at together, so that there is a place to go on from.
+ */
+static bool find_slice(struct scan *s, unsigned long *pgoff, bool first)
+{
+	struct address_space *mapping = s->inode->i_mapping;
+	struct vm_area_struct *vma;
+	unsigned int n;
+
+	i_mmap_lock_read(mapping);
+	vma = vma_from(mapping, *pgoff);
+	for (n = 0; vma && (n < SLICE_VMAS || vma->vm_pgoff == *pgoff); n++) {
+		*pgoff = vma->vm_pgoff;
+		if (!vma_add(s, vma, first)) {
+			s->cut = true;
+			break;
+		}
+		vma = vma_of(rb_next(&vma->shared.rb));
+	}
+	if (vma)
+		*pgoff = vma->vm_pgoff;
+	i_mmap_unlock_read(mapping);
+	return vma && !s->cut;
+}
+
 /**
  * bmem_scan_find() - find out who maps the space, and where
  * @s: scan
  * @first: the scan begins; else, who has come meanwhile
  *
- * Return: 0.  Where there is more than there is room for, the scan is cut
- * short.
+ * Return: 0, or an errno of bmem_scan_breathe().  Where there is more than
+ * there is room for, the scan is cut short, and nothing more is looked for.
  */
 int bmem_scan_find(struct scan *s, bool first)
 {
-	struct address_space *mapping = s->inode->i_mapping;
-	struct vm_area_struct *vma;
-	struct rb_node *node;
+	unsigned long pgoff = 0;
+	int rc = 0;
 
-	i_mmap_lock_read(mapping);
-	for (node = rb_first_cached(&mapping->i_mmap); node;
-	     node = rb_next(node)) {
-		vma = rb_entry(node, struct vm_area_struct, shared.rb);
-		if (!vma_add(s, vma, first))
-			s->cut = true;
-	}
-	i_mmap_unlock_read(mapping);
+	while (!rc && find_slice(s, &pgoff, first))
+		rc = bmem_scan_breathe(s);
 	if (first)
 		ranges_bound(s);
-	return 0;
+	return rc;
 }
 
 /**
