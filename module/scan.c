@@ -434,18 +434,16 @@ static int read_reached(struct scan *s)
 static int read_process(struct scan *s, struct mm_struct *mm)
 {
 	unsigned long start = 0, end = 0, again;
-	int rc;
+	int rc = bmem_scan_skips(s, mm);
 
-	if (!bmem_scan_allowed(mm)) {
-		s->cut = true;
-		return 0;
-	}
-	rc = bmem_scan_skips(s, mm);
 	if (!rc)
 		rc = bmem_scan_stack(s, mm, &start, &end);
 	again = start;
 	if (!rc)
 		rc = bmem_scan_registers(s, mm, &start, end);
+	/* It may not be read, or is about to end. */
+	if (s->cut)
+		return rc;
 	if (!rc)
 		rc = bmem_scan_memory(s, mm, start, end, true);
 	if (!rc)
@@ -456,7 +454,7 @@ static int read_process(struct scan *s, struct mm_struct *mm)
 	return rc;
 }
 
-/* Processes may fork while they are read. */
+/* Processes may fork while they are read.  A scan that is cut short is over. */
 static int read_processes(struct scan *s)
 {
 	unsigned int i, turn;
@@ -465,7 +463,7 @@ static int read_processes(struct scan *s)
 
 	for (turn = 0; more && turn < ROUNDS_MAX; turn++) {
 		more = false;
-		for (i = 0; !rc && i < s->nr_mms; i++) {
+		for (i = 0; !rc && !s->cut && i < s->nr_mms; i++) {
 			if (s->mms[i].done)
 				continue;
 			s->mms[i].done = true;
@@ -474,7 +472,7 @@ static int read_processes(struct scan *s)
 		}
 		if (!rc && more)
 			rc = bmem_scan_find(s, false);
-		if (rc)
+		if (rc || s->cut)
 			return rc;
 	}
 	if (more)
@@ -550,7 +548,7 @@ static int scan_run(struct scan *s)
 	int rc = bmem_scan_find(s, true);
 
 	/* Who never maps the space has no pointers, and nothing to lose. */
-	if (rc || !s->nr_ranges)
+	if (rc || s->cut || !s->nr_ranges)
 		goto out;
 	rc = each_extent(s, clear_extent);
 	/* What begins the space is at an offset that is no number to tell. */
@@ -558,7 +556,7 @@ static int scan_run(struct scan *s)
 		note(s, 0);
 	if (!rc)
 		rc = read_processes(s);
-	if (!rc)
+	if (!rc && !s->cut)
 		rc = read_reached(s);
 	if (!rc && s->away)
 		s->cut = true;

@@ -182,7 +182,6 @@ int bmem_scan_skips(struct scan *s, struct mm_struct *mm);
 
 /* ---- scan_regs.c: its threads --------------------------------------------------- */
 
-bool bmem_scan_allowed(struct mm_struct *mm);
 int bmem_scan_registers(struct scan *s, struct mm_struct *mm,
 			unsigned long *start, unsigned long end);
 

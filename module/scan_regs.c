@@ -28,23 +28,31 @@
 /* Below the stack pointer, code may have something yet. */
 #define RED_ZONE	128
 
+/* Processes that are looked at in one RCU section. */
+#define SLICE_GROUPS	1024
+
+/* So often is the walk over all processes begun again. */
+#define WALK_TRIES	16
+
+/* Room for threads, to begin with. */
+#define THREADS_FIRST	64
+
+/* Threads that are read between two looks at the time. */
+#define SLICE_THREADS	64
+
 /**
  * struct threads - those of a process
  * @nr: entries in @at
+ * @found: how many there are
  * @max: room
  * @at: with a reference
  */
 struct threads {
 	unsigned int nr;
+	unsigned int found;
 	unsigned int max;
 	struct task_struct *at[];
 };
-
-static bool has_mm(struct task_struct *task, const struct mm_struct *mm)
-{
-	/* Compared only. */
-	return READ_ONCE(task->mm) == mm && !(task->flags & PF_KTHREAD);
-}
 
 static bool same_user(struct task_struct *task)
 {
@@ -56,17 +64,14 @@ static bool same_user(struct task_struct *task)
 	       gid_eq(own->fsgid, cred->sgid) && own->user_ns == cred->user_ns;
 }
 
-/**
- * bmem_scan_allowed() - may the caller have a process scanned?
- * @mm: process, with a reference by mmgrab()
- *
- * Return: true to the kernel's own worker, to whoever may trace all, and to the
- * user whose process it is, as with ptrace(2).
+/*
+ * May the caller have a process read?  The kernel's own worker may, whoever may
+ * trace all, and the user whose process it is, as with ptrace(2).
  */
-bool bmem_scan_allowed(struct mm_struct *mm)
+static bool allowed(struct mm_struct *mm, const struct threads *th)
 {
-	struct task_struct *p, *t;
-	bool allowed = true;
+	unsigned int i;
+	bool own = true;
 
 	if (current->flags & PF_KTHREAD || mm == current->mm ||
 	    capable(CAP_SYS_PTRACE))
@@ -74,34 +79,86 @@ bool bmem_scan_allowed(struct mm_struct *mm)
 	if (get_dumpable(mm) != SUID_DUMP_USER)
 		return false;
 	rcu_read_lock();
-	for_each_process(p) {
-		for_each_thread(p, t)
-			if (has_mm(t, mm) && !same_user(t))
-				allowed = false;
-	}
+	for (i = 0; own && i < th->nr; i++)
+		own = same_user(th->at[i]);
 	rcu_read_unlock();
-	return allowed;
+	return own;
 }
 
 /* ---- which threads ----------------------------------------------------------------- */
 
-static unsigned int threads_find(struct mm_struct *mm, struct threads *th)
+/*
+ * A group's threads share their memory; one that has ended has none any more,
+ * be it the leader.  Compared only.
+ */
+static bool group_has(struct task_struct *leader, const struct mm_struct *mm)
 {
-	struct task_struct *p, *t;
-	unsigned int nr = 0;
+	const struct mm_struct *its;
+	struct task_struct *t;
+
+	if (leader->flags & PF_KTHREAD)
+		return false;
+	for_each_thread(leader, t) {
+		its = READ_ONCE(t->mm);
+		if (its)
+			return its == mm;
+	}
+	return false;
+}
+
+/* Counts those for which there is no room, too. */
+static void group_take(struct task_struct *leader, const struct mm_struct *mm,
+		       struct threads *th)
+{
+	struct task_struct *t;
+
+	for_each_thread(leader, t) {
+		if (READ_ONCE(t->mm) != mm)
+			continue;
+		if (th->found < th->max)
+			th->at[th->nr++] = get_task_struct(t);
+		th->found++;
+	}
+}
+
+/*
+ * Leaves the RCU section for a moment.  Returns 0; -EAGAIN when the process has
+ * left the list meanwhile, so that nothing comes behind it; or an errno of
+ * bmem_scan_breathe().
+ */
+static int walk_pause(struct scan *s, struct task_struct *leader)
+{
+	int rc;
+
+	get_task_struct(leader);
+	rcu_read_unlock();
+	rc = bmem_scan_breathe(s);
+	rcu_read_lock();
+	if (!rc && !(pid_alive(leader) && thread_group_leader(leader)))
+		rc = -EAGAIN;
+	put_task_struct(leader);
+	return rc;
+}
+
+static int threads_find(struct scan *s, const struct mm_struct *mm,
+			struct threads *th)
+{
+	struct task_struct *leader;
+	unsigned int n = 0;
+	int rc = 0;
 
 	rcu_read_lock();
-	for_each_process(p) {
-		for_each_thread(p, t) {
-			if (!has_mm(t, mm))
-				continue;
-			if (th && th->nr < th->max)
-				th->at[th->nr++] = get_task_struct(t);
-			nr++;
-		}
+	for_each_process(leader) {
+		if (group_has(leader, mm))
+			group_take(leader, mm, th);
+		if (++n % SLICE_GROUPS)
+			continue;
+		rc = walk_pause(s, leader);
+		if (rc)
+			break;
 	}
 	rcu_read_unlock();
-	return nr;
+	return rc;
 }
 
 static void threads_put(struct threads *th)
@@ -111,26 +168,37 @@ static void threads_put(struct threads *th)
 	kvfree(th);
 }
 
-/* NULL without memory. */
-static struct threads *threads_get(struct mm_struct *mm)
+/*
+ * All threads that have a process's memory.  Where processes come and go too
+ * fast to be walked over the scan is cut short, and *@out left alone.  Returns 0,
+ * -ENOMEM, or an errno of bmem_scan_breathe().
+ */
+static int threads_get(struct scan *s, const struct mm_struct *mm,
+		       struct threads **out)
 {
-	unsigned int max = threads_find(mm, NULL), nr;
+	unsigned int max = THREADS_FIRST, tries;
 	struct threads *th;
+	int rc;
 
-	for (;;) {
-		/* More may come before they are counted again. */
-		max += max / 4 + 8;
+	for (tries = 0; tries < WALK_TRIES; tries++) {
 		th = kvzalloc(struct_size(th, at, max),
 			      GFP_KERNEL | __GFP_NOWARN);
 		if (!th)
-			return NULL;
+			return -ENOMEM;
 		th->max = max;
-		nr = threads_find(mm, th);
-		if (nr <= max)
-			return th;
+		rc = threads_find(s, mm, th);
+		if (!rc && th->found <= max) {
+			*out = th;
+			return 0;
+		}
+		/* More may come before they are counted again. */
+		max = max(max, th->found + th->found / 4);
 		threads_put(th);
-		max = nr;
+		if (rc && rc != -EAGAIN)
+			return rc;
 	}
+	s->cut = true;
+	return 0;
 }
 
 /* ---- what is in their registers -------------------------------------------------------- */
@@ -198,6 +266,41 @@ static bool regs_get(struct thread_regs *tr, bool *running)
 	return false;
 }
 
+/* What one thread tells; its stack pointer lowers *@low.  False for nothing. */
+static bool read_thread(struct scan *s, struct task_struct *task,
+			unsigned long start, unsigned long *low, bool *any)
+{
+	struct thread_regs tr = { .task = task };
+	unsigned long sp;
+	bool running;
+
+	if (!regs_get(&tr, &running))
+		return false;
+	*any |= running;
+	bmem_scan_words(s, &tr.regs, sizeof(tr.regs));
+	sp = user_stack_pointer(&tr.regs);
+	if (sp >= start && sp < *low)
+		*low = sp;
+	return true;
+}
+
+static int read_threads(struct scan *s, const struct threads *th,
+			unsigned long start, unsigned long *low, bool *any)
+{
+	unsigned int i;
+	int rc = 0;
+
+	for (i = 0; !rc && i < th->nr; i++) {
+		if (!read_thread(s, th->at[i], start, low, any)) {
+			s->cut = true;
+			break;
+		}
+		if (i % SLICE_THREADS == SLICE_THREADS - 1)
+			rc = bmem_scan_breathe(s);
+	}
+	return rc;
+}
+
 /**
  * bmem_scan_registers() - read the registers of a process's threads
  * @s: scan
@@ -206,37 +309,28 @@ static bool regs_get(struct thread_regs *tr, bool *running)
  *	that is in use, where that can be told
  * @end: the stack's end
  *
- * Return: 0; -ENOMEM, or an errno of bmem_client_lock().
+ * Where the caller may not have the process read the scan is cut short.
+ *
+ * Return: 0; -ENOMEM, or an errno of bmem_client_lock() or bmem_scan_breathe().
  */
 int bmem_scan_registers(struct scan *s, struct mm_struct *mm,
 			unsigned long *start, unsigned long end)
 {
-	struct threads *th = threads_get(mm);
-	unsigned long low = end, sp;
-	bool any = false, running;
-	struct thread_regs tr;
-	unsigned int i;
+	struct threads *th = NULL;
+	unsigned long low = end;
+	bool any = false;
+	int rc = threads_get(s, mm, &th);
 
-	if (!th)
-		return -ENOMEM;
+	if (rc || !th)
+		return rc;
 	/* They have ended, and their registers are gone before their memory. */
-	if (!th->nr)
+	if (!th->nr || !allowed(mm, th))
 		s->cut = true;
-	for (i = 0; i < th->nr; i++) {
-		tr.task = th->at[i];
-		if (!regs_get(&tr, &running)) {
-			s->cut = true;
-			break;
-		}
-		any |= running;
-		bmem_scan_words(s, &tr.regs, sizeof(tr.regs));
-		sp = user_stack_pointer(&tr.regs);
-		if (sp >= *start && sp < end)
-			low = min(low, sp);
-	}
+	if (!s->cut)
+		rc = read_threads(s, th, *start, &low, &any);
 	threads_put(th);
 	/* One that runs uses more or less of it at any time. */
 	if (!any && !s->cut && low < end)
 		*start = max(*start, (low - RED_ZONE) & ~(sizeof(u64) - 1));
-	return bmem_scan_settle(s);
+	return rc ?: bmem_scan_settle(s);
 }
