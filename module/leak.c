@@ -47,6 +47,7 @@
 
 unsigned int bmem_leak_age_ms = 5000;
 unsigned int bmem_leak_delay_ms = 5000;
+unsigned int bmem_leak_round_ms = 30000;
 
 static const struct leak_detector * const detectors[] = {
 	&bmem_leak_unref,
@@ -477,6 +478,20 @@ int bmem_leak_lock(struct leak_round *round)
 				round->patient ? NULL : &round->tries);
 }
 
+/**
+ * bmem_leak_late() - is a round to be given up?
+ * @round: the detector's
+ *
+ * Whoever is patient waits for as long as it takes; one that is not keeps the
+ * others from their turn.
+ *
+ * Return: true if so.
+ */
+bool bmem_leak_late(const struct leak_round *round)
+{
+	return round->until && ktime_get_boottime_ns() > round->until;
+}
+
 /* ---- the end of a round ---------------------------------------------------------- */
 
 static void sums_add(struct leak_round *round, struct leak_suspect *s)
@@ -708,6 +723,9 @@ static int round_begin(struct leak_round *round, bool again)
 	if (rc)
 		return rc;
 	round->now = ktime_get_boottime_ns();
+	if (!round->patient)
+		round->until = round->now + READ_ONCE(bmem_leak_round_ms) *
+					    (u64)NSEC_PER_MSEC;
 	round->serial = ++table->serial;
 	if (!again)
 		table->scanned[round->detector->kind] = round->now;

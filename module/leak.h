@@ -152,6 +152,7 @@ struct leak_detector {
  * @patient: wait for a client that is busy; else bmem_client_lock() gets the
  *	few @tries
  * @tries: for bmem_client_lock()
+ * @until: when to give up, by ktime_get_boottime_ns(); 0 for never
  * @hits: tensors and sites found
  * @dropped: those for which there was no room
  * @cut_short: not all could be seen
@@ -165,6 +166,7 @@ struct leak_round {
 	u64 delay;
 	bool patient;
 	unsigned int tries;
+	u64 until;
 	u64 hits;
 	u64 dropped;
 	bool cut_short;
@@ -207,6 +209,7 @@ struct leak_trend {
 
 extern unsigned int bmem_leak_age_ms;
 extern unsigned int bmem_leak_delay_ms;
+extern unsigned int bmem_leak_round_ms;
 extern unsigned int bmem_cycle_ms;
 
 extern const struct leak_detector bmem_leak_unref;
@@ -220,6 +223,7 @@ void bmem_leak_suspect(struct leak_round *round, const struct leak_hit *hit);
 void bmem_leak_site(struct leak_round *round, const struct leak_trend *trend);
 void bmem_leak_cut_short(struct leak_round *round);
 int bmem_leak_lock(struct leak_round *round);
+bool bmem_leak_late(const struct leak_round *round);
 void bmem_leak_soon(struct bmem_client *client, u32 kind);
 
 /* ---- rules ------------------------------------------------------------------ */

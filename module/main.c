@@ -29,6 +29,7 @@
 #define PROMOTE_MS_MAX		3600000
 #define LEAK_MS_MAX		3600000
 #define CYCLE_MS_MIN		100
+#define ROUND_MS_MIN		10
 
 /* Placement counts pages in 32 bits. */
 #define SPACE_GIB_MAX		((u64)PLACE_CHUNKS_MAX * BMEM_HUGE_SIZE / SZ_1G)
@@ -262,6 +263,19 @@ MODULE_PARM_DESC(leak_age_ms,
 module_param_cb(leak_delay_ms, &leak_ms_ops, &bmem_leak_delay_ms, 0644);
 MODULE_PARM_DESC(leak_delay_ms,
 		 "milliseconds after which a suspected leak is looked at again (default 5000)");
+
+static int set_round_ms(const char *val, const struct kernel_param *kp)
+{
+	return param_set_uint_minmax(val, kp, ROUND_MS_MIN, LEAK_MS_MAX);
+}
+
+static const struct kernel_param_ops round_ms_ops = {
+	.set = set_round_ms,
+	.get = param_get_uint,
+};
+module_param_cb(leak_round_ms, &round_ms_ops, &bmem_leak_round_ms, 0644);
+MODULE_PARM_DESC(leak_round_ms,
+		 "milliseconds after which the module gives up a look for leaks that nobody waits for (default 30000)");
 
 static int set_cycle_ms(const char *val, const struct kernel_param *kp)
 {

@@ -252,13 +252,15 @@ void bmem_scan_words(struct scan *s, const void *at, size_t bytes)
  * bmem_scan_breathe() - let others go on, between two strides
  * @s: scan; no lock is held
  *
- * Return: 0, or -EINTR when the caller was killed.
+ * Return: 0; -EINTR when the caller was killed; -EBUSY when it takes too long.
  */
 int bmem_scan_breathe(struct scan *s)
 {
 	cond_resched();
 	if (fatal_signal_pending(current))
 		return -EINTR;
+	if (bmem_leak_late(s->round))
+		return -EBUSY;
 	if (s->round->patient ||
 	    ktime_get_ns() - s->busy < BUSY_MS * NSEC_PER_MSEC)
 		return 0;
