@@ -135,6 +135,30 @@ static void split_huge(void)
 	munmap(m, 6 * BT_MIB);
 }
 
+/*
+ * What is reclaimed where there is no swap: clean pages of files, and memory
+ * that is not needed any more.
+ */
+static void reclaim(void)
+{
+	int fd = open("/proc/self/exe", O_RDONLY);
+	char *m = mmap(NULL, 16384, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	char *idle = more_memory(BT_MIB);
+
+	if (m == MAP_FAILED)
+		_exit(3);
+	m[0]++;
+	memset(idle, 1, BT_MIB);
+	madvise(idle, BT_MIB, MADV_FREE);
+	madvise(idle, BT_MIB, MADV_PAGEOUT);
+	*(volatile char *)(m + 8192);
+	madvise(m, 16384, MADV_PAGEOUT);
+	*(volatile char *)(m + 8192);
+	munmap(idle, BT_MIB);
+	munmap(m, 16384);
+	close(fd);
+}
+
 static void fork_and_exit(void)
 {
 	pid_t pid = fork();
@@ -182,11 +206,10 @@ static void thread_and_join(void)
 }
 
 static void (*const acts[])(void) = {
-	map_and_unmap, move_around, split_huge, fork_and_exit, fork_and_kill,
-	fork_and_exec, thread_and_join,
+	map_and_unmap, move_around, split_huge, reclaim, fork_and_exit,
+	fork_and_kill, fork_and_exec, thread_and_join,
 };
 
-/* Pages of a file go without swap: what is read again is the same. */
 static int act_forever(void *arg)
 {
 	struct target t;
@@ -231,7 +254,10 @@ TEST_F_TIMEOUT(scan, target_does_all_it_can, BT_SLOW)
 	pid = bt_spawn(act_forever, self->roots);
 	ASSERT_LT(0, pid);
 	ASSERT_TRUE(BT_WAIT(self->roots->turns, 20000));
-	for (end = bt_now_ms() + stress_ms(); bt_now_ms() < end; scans++) {
+	/* For so long, and until it has done everything twice. */
+	for (end = bt_now_ms() + stress_ms();
+	     bt_now_ms() < end || self->roots->turns < 2 * ARRAY_SIZE(acts);
+	     scans++) {
 		ASSERT_EQ(0, scan(self->fd, self->roots->id, &cmd));
 		EXPECT_EQ(0, cmd.confirmed);
 		whole += !cmd.cut_short;
@@ -326,6 +352,198 @@ TEST_F_TIMEOUT(scan, nothing_is_faulted_in_or_dirtied, BT_SLOW)
 	EXPECT_EQ(dirty, status_kib(pid, "Private_Dirty:"));
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
+}
+
+/* ---- who shares the process's memory ------------------------------------------------ */
+
+#define PHASES		20
+#define PHASE_MS	120
+#define ATTEMPTS	4
+#define SAMPLES		65536
+#define PRESENT		(48 * BT_MIB)
+
+enum { QUIET, SCANNED, OVER };
+
+/**
+ * struct stall - how long mmap() and munmap() took in a process
+ * @roots: as a target has them
+ * @phase: what goes on meanwhile
+ * @nr: samples, by phase
+ * @ns: these
+ */
+struct stall {
+	struct roots roots;
+	volatile int phase;
+	volatile unsigned int nr[2];
+	__u32 ns[2][SAMPLES];
+};
+
+static int map_and_measure(void *arg)
+{
+	struct stall *st = arg;
+	struct target t;
+	__u64 begin;
+	int phase;
+	char *m;
+
+	if (target_open(&t, &st->roots))
+		return 1;
+	memset(more_memory(PRESENT), 1, PRESENT);
+	st->roots.turns = 1;
+	while ((phase = st->phase) != OVER) {
+		begin = bt_now_ns();
+		m = more_memory(4 * BT_PAGE);
+		munmap(m, 4 * BT_PAGE);
+		begin = bt_now_ns() - begin;
+		if (phase == st->phase && st->nr[phase] < SAMPLES)
+			st->ns[phase][st->nr[phase]++] = begin;
+	}
+	return 0;
+}
+
+static int by_length(const void *a, const void *b)
+{
+	__u32 x = *(const __u32 *)a, y = *(const __u32 *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static __u32 percentile(const struct stall *st, int phase, unsigned int percent)
+{
+	static __u32 sorted[SAMPLES];
+	unsigned int nr = st->nr[phase];
+
+	memcpy(sorted, st->ns[phase], nr * sizeof(*sorted));
+	qsort(sorted, nr, sizeof(*sorted), by_length);
+	return nr ? sorted[(__u64)nr * percent / 100] : 0;
+}
+
+/* Reads memory, as a scan does. */
+static void compute(void)
+{
+	static __u64 memory[BT_MIB / sizeof(__u64)];
+	volatile __u64 sum = 0;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(memory); i++)
+		sum += memory[i];
+}
+
+/*
+ * In turns: the process is scanned, or somebody else is as busy, so that what is
+ * compared is not how many processors there are.
+ */
+static int measure(int fd, struct stall *st)
+{
+	struct bmem_leak_scan cmd;
+	__u64 end;
+	int i, ret;
+
+	st->nr[QUIET] = 0;
+	st->nr[SCANNED] = 0;
+	for (i = 0; i < PHASES; i++) {
+		st->phase = i % 2;
+		for (end = bt_now_ms() + PHASE_MS; bt_now_ms() < end;) {
+			if (i % 2 == QUIET) {
+				compute();
+				continue;
+			}
+			ret = scan(fd, st->roots.id, &cmd);
+			if (ret)
+				return ret;
+		}
+	}
+	return 0;
+}
+
+/* On a host that is busy some attempts say nothing; one that is not is enough. */
+TEST_F_TIMEOUT(scan, nobody_waits_for_long, BT_SLOW)
+{
+	struct stall *st = mmap(NULL, sizeof(*st), PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	__u32 quiet = 0, scanned = 1;
+	unsigned int i;
+	pid_t pid;
+
+	ASSERT_NE(MAP_FAILED, st);
+	pid = bt_spawn(map_and_measure, st);
+	ASSERT_LT(0, pid);
+	ASSERT_TRUE(BT_WAIT(st->roots.turns, 20000));
+	for (i = 0; i < ATTEMPTS && scanned > 2 * quiet; i++) {
+		ASSERT_EQ(0, measure(self->fd, st));
+		quiet = percentile(st, QUIET, 99);
+		scanned = percentile(st, SCANNED, 99);
+		printf("# mmap() and munmap(): median %u ns, p99 %u ns (%u samples); while scanned %u ns, %u ns (%u)\n",
+		       percentile(st, QUIET, 50), quiet, st->nr[QUIET],
+		       percentile(st, SCANNED, 50), scanned, st->nr[SCANNED]);
+	}
+	EXPECT_LE(100, st->nr[SCANNED]);
+	EXPECT_GE(2 * quiet, scanned);
+	st->phase = OVER;
+	waitpid(pid, NULL, 0);
+	munmap(st, sizeof(*st));
+}
+
+/* ---- what the worker does ------------------------------------------------------------ */
+
+static __u64 confirmed(int fd, __u32 *cut_short)
+{
+	struct bmem_leak_row row = { 0 };
+	struct bmem_leak_list list = {
+		.size = sizeof(list),
+		.kinds = BMEM_LEAK_KIND(BMEM_LEAK_UNREACHABLE),
+		.row_size = sizeof(row),
+		.nr = 1,
+		.rows = (uintptr_t)&row,
+	};
+
+	if (bt_call(fd, BMEM_LEAK_LIST, &list))
+		return ~0ULL;
+	*cut_short = list.cut_short;
+	return row.confirmed_tensors;
+}
+
+/*
+ * A tensor that no word ever led to, behind one that the mapping's address leads
+ * to.  Younger than leak_age_ms, it is suspected by a scan that was asked not to
+ * mind, and the worker, who minds, looks at it again: in a moment it does not
+ * come to the end, in all the time that it needs it confirms it.
+ */
+TEST_F_TIMEOUT(scan, worker_gives_up, BT_SLOW)
+{
+	struct bmem_leak_scan cmd = {
+		.size = sizeof(cmd), .flags = BMEM_LEAK_SCAN_AGE,
+		.kinds = BMEM_LEAK_KIND(BMEM_LEAK_UNREACHABLE),
+		.delay_ms = 1000,
+	};
+	struct bmem_alloc_entry e[2] = {
+		{ .bytes = 5000, .site = 1, .flags = BMEM_ALLOC_RECORD },
+		{ .bytes = 6000, .site = 1, .flags = BMEM_ALLOC_RECORD },
+	};
+	char delay[32], limit[32], *m = more_memory(PRESENT);
+	struct bt_client c;
+	__u32 cut = 0;
+
+	ASSERT_EQ(0, bt_param("leak_delay_ms", delay, sizeof(delay)));
+	ASSERT_EQ(0, bt_param("leak_round_ms", limit, sizeof(limit)));
+	ASSERT_EQ(0, bt_client_open(&c, BMEM_POOL_DEFAULT));
+	ASSERT_EQ(0, bt_alloc(c.fd, e, 2, NULL));
+	memset(m, 1, PRESENT);
+	EXPECT_EQ(0, bt_param_set("leak_age_ms", "3600000"));
+	EXPECT_EQ(0, bt_param_set("leak_delay_ms", "50"));
+	EXPECT_EQ(-EINVAL, bt_param_set("leak_round_ms", "9"));
+	EXPECT_EQ(0, bt_param_set("leak_round_ms", "10"));
+	ASSERT_EQ(0, bt_call(c.fd, BMEM_LEAK_SCAN, &cmd));
+	ASSERT_EQ(0, bt_call(c.fd, BMEM_LEAK_SCAN, &cmd));
+	EXPECT_EQ(0, cmd.cut_short);
+	EXPECT_EQ(1, cmd.suspected + cmd.confirmed);
+	EXPECT_TRUE(BT_WAIT(confirmed(c.fd, &cut) == 0 && cut, 30000));
+	EXPECT_EQ(0, bt_param_set("leak_round_ms", limit));
+	EXPECT_TRUE(BT_WAIT(confirmed(c.fd, &cut) == 1, 60000));
+	EXPECT_EQ(0, cut);
+	EXPECT_EQ(0, bt_param_set("leak_delay_ms", delay));
+	bt_client_close(&c);
+	munmap(m, PRESENT);
 }
 
 /* ---- whose memory may be read ------------------------------------------------------ */
