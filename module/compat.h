@@ -13,6 +13,7 @@
 #include <linux/mm.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/sched/coredump.h>
 #include <linux/shrinker.h>
 #include <linux/slab.h>
 #include <linux/swap.h>
@@ -22,6 +23,10 @@
 
 #ifdef BMEM_HAVE_LEAFOPS
 #include <linux/leafops.h>
+#endif
+
+#ifdef BMEM_HAVE_EXEC_STATE
+#include <linux/sched/exec_state.h>
 #endif
 
 /* 6.3: vm_flags became read-only to drivers; the helpers lock the VMA. */
@@ -150,6 +155,22 @@ static inline enum bmem_leaf bmem_huge_leaf_of(pmd_t pmd)
 	return pmd_is_migration_entry(pmd) ? BMEM_LEAF_MOVING : BMEM_LEAF_AWAY;
 #else
 	return is_pmd_migration_entry(pmd) ? BMEM_LEAF_MOVING : BMEM_LEAF_AWAY;
+#endif
+}
+
+/*
+ * May its own user look into it, as far as exec() and prctl() say?  @mm is the
+ * task's; under RCU.  7.3: that is kept beside the memory.
+ */
+static inline bool bmem_task_open(struct task_struct *task,
+				  struct mm_struct *mm)
+{
+#ifdef BMEM_HAVE_EXEC_STATE
+	const struct task_exec_state *state = rcu_dereference(task->exec_state);
+
+	return state && READ_ONCE(state->dumpable) == TASK_DUMPABLE_OWNER;
+#else
+	return get_dumpable(mm) == SUID_DUMP_USER;
 #endif
 }
 

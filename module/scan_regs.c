@@ -10,7 +10,6 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/ptrace.h>
-#include <linux/sched/coredump.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
@@ -76,11 +75,9 @@ static bool allowed(struct mm_struct *mm, const struct threads *th)
 	if (current->flags & PF_KTHREAD || mm == current->mm ||
 	    capable(CAP_SYS_PTRACE))
 		return true;
-	if (get_dumpable(mm) != SUID_DUMP_USER)
-		return false;
 	rcu_read_lock();
 	for (i = 0; own && i < th->nr; i++)
-		own = same_user(th->at[i]);
+		own = same_user(th->at[i]) && bmem_task_open(th->at[i], mm);
 	rcu_read_unlock();
 	return own;
 }
