@@ -287,8 +287,11 @@ static int put_some(struct bt_client *c, __u32 site, void *volatile *at,
 
 #define HOLE	(32 * BT_MIB)
 
-/* A hole between two tensors, for who measures; what grows begins to fill it. */
-static int put_hole(struct bt_client *c, void *volatile *at)
+/*
+ * What will be a hole between two tensors, for who measures.  The others come
+ * after it: at small offsets any small number would lead to them.
+ */
+static int put_held(struct bt_client *c, void *volatile *at, __u64 *hole)
 {
 	struct bmem_alloc_entry e[3] = {
 		{ .bytes = BT_MIB, .site = HELD },
@@ -299,13 +302,14 @@ static int put_hole(struct bt_client *c, void *volatile *at)
 
 	at[0] = c->map + e[0].offset;
 	at[1] = c->map + e[2].offset;
-	return ret ? ret : bt_free1(c->fd, e[1].handle);
+	*hole = e[1].handle;
+	return ret;
 }
 
 static int leak(void *arg)
 {
 	struct leaky *l = arg;
-	__u64 released[TENSORS];
+	__u64 released[TENSORS], hole;
 	struct bmem_alloc_entry e;
 	struct bt_client c;
 	int i, ret;
@@ -313,10 +317,12 @@ static int leak(void *arg)
 	ret = bt_client_open(&c, l->pool);
 	for (i = KEPT; i <= HELD && !ret; i++)
 		ret = bt_site(c.fd, i, labels[i - KEPT]);
+	ret = ret ? ret : put_held(&c, l->at, &hole);
 	ret = ret ? ret : put_some(&c, KEPT, l->at + TENSORS, NULL);
 	ret = ret ? ret : put_some(&c, RELEASED, l->at + 2 * TENSORS, released);
 	ret = ret ? ret : put_some(&c, LOST, NULL, NULL);
-	ret = ret ? ret : put_hole(&c, l->at);
+	/* What grows begins to fill it. */
+	ret = ret ? ret : bt_free1(c.fd, hole);
 	for (i = 0; i < TENSORS && !ret; i++) {
 		ret = lk_link(c.fd, 0, released[i]);
 		ret = ret ? ret : lk_unlink(c.fd, 0, released[i]);
