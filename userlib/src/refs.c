@@ -5,7 +5,8 @@
  * A table beside the tensors: nothing is in it for a tensor that has one
  * holder, so that the way of an ordinary allocation and free is as it was.  An
  * entry stands for an address: that of a tensor, or of a view, which leads to
- * its tensor.
+ * its tensor.  Addresses are negated: who has lost all pointers to a tensor has
+ * lost it, however often it is held, and a look for leaks is not to find one here.
  */
 #include <errno.h>
 
@@ -15,17 +16,27 @@
 
 /**
  * struct ref - what is held of an address
- * @ptr: address, NULL for a free entry
- * @base: the tensor that a view is of, NULL for a tensor
+ * @key: address, negated, 0 for a free entry
+ * @base_key: the tensor that a view is of, likewise, 0 for a tensor
  * @refs: references to the address
  * @views: of a tensor: references to its views
  */
 struct ref {
-	char *ptr;
-	char *base;
+	uintptr_t key;
+	uintptr_t base_key;
 	uint64_t refs;
 	uint64_t views;
 };
+
+static uintptr_t key_of(const char *ptr)
+{
+	return -(uintptr_t)ptr;
+}
+
+static char *ptr_of(uintptr_t key)
+{
+	return (char *)-key;
+}
 
 static uint32_t slot_of(const struct refs *r, const char *ptr)
 {
@@ -41,8 +52,8 @@ static struct ref *find(const struct refs *r, const char *ptr)
 
 	if (!r->room)
 		return NULL;
-	for (i = slot_of(r, ptr); r->slots[i].ptr; i = (i + 1) & (r->room - 1))
-		if (r->slots[i].ptr == ptr)
+	for (i = slot_of(r, ptr); r->slots[i].key; i = (i + 1) & (r->room - 1))
+		if (r->slots[i].key == key_of(ptr))
 			return &r->slots[i];
 	return NULL;
 }
@@ -52,9 +63,9 @@ static struct ref *insert(struct refs *r, char *ptr)
 {
 	uint32_t i = slot_of(r, ptr);
 
-	while (r->slots[i].ptr)
+	while (r->slots[i].key)
 		i = (i + 1) & (r->room - 1);
-	r->slots[i] = (struct ref) { .ptr = ptr };
+	r->slots[i] = (struct ref) { .key = key_of(ptr) };
 	r->nr++;
 	return &r->slots[i];
 }
@@ -66,15 +77,15 @@ static void erase(struct refs *r, struct ref *gone)
 
 	for (;;) {
 		i = (i + 1) & mask;
-		if (!r->slots[i].ptr)
+		if (!r->slots[i].key)
 			break;
-		if (((i - slot_of(r, r->slots[i].ptr)) & mask) <
+		if (((i - slot_of(r, ptr_of(r->slots[i].key))) & mask) <
 		    ((i - hole) & mask))
 			continue;
 		r->slots[hole] = r->slots[i];
 		hole = i;
 	}
-	r->slots[hole].ptr = NULL;
+	r->slots[hole].key = 0;
 	r->nr--;
 }
 
@@ -96,8 +107,8 @@ static int grow(struct refs *r)
 	r->slots = slots;
 	r->nr = 0;
 	for (i = 0; i < old.room; i++)
-		if (old.slots[i].ptr)
-			*insert(r, old.slots[i].ptr) = old.slots[i];
+		if (old.slots[i].key)
+			*insert(r, ptr_of(old.slots[i].key)) = old.slots[i];
 	if (old.room)
 		scratch_put(old.slots, old.room * sizeof(*slots));
 	return 0;
@@ -127,7 +138,7 @@ static int tensor_entry(struct bmem_client *c, char *ptr, struct ref **entry)
 /* With one holder, a tensor is like any other. */
 static void settle(struct refs *r, struct ref *e)
 {
-	if (e->refs == 1 && !e->views && !e->base)
+	if (e->refs == 1 && !e->views && !e->base_key)
 		erase(r, e);
 }
 
@@ -140,8 +151,8 @@ static int ref(struct bmem_client *c, char *ptr)
 	if (ret)
 		return ret;
 	e->refs++;
-	if (e->base)
-		find(&c->refs, e->base)->views++;
+	if (e->base_key)
+		find(&c->refs, ptr_of(e->base_key))->views++;
 	return 0;
 }
 
@@ -169,8 +180,8 @@ static int view(struct bmem_client *c, char *of, size_t offset, size_t bytes,
 	ret = grow(&c->refs);
 	if (!ret)
 		ret = tensor_entry(c, of, &base);
-	if (!ret && base->base)
-		base = find(&c->refs, base->base);
+	if (!ret && base->base_key)
+		base = find(&c->refs, ptr_of(base->base_key));
 	if (ret)
 		return ret;
 	ret = bmem_tensor_info(c, of, &d);
@@ -183,7 +194,7 @@ static int view(struct bmem_client *c, char *of, size_t offset, size_t bytes,
 		return ret;
 	}
 	*out = of + offset;
-	if (*out == base->ptr) {
+	if (*out == ptr_of(base->key)) {
 		base->refs++;
 		return 0;
 	}
@@ -191,7 +202,7 @@ static int view(struct bmem_client *c, char *of, size_t offset, size_t bytes,
 	v = find(&c->refs, *out);
 	if (!v) {
 		v = insert(&c->refs, *out);
-		v->base = root;
+		v->base_key = key_of(root);
 	}
 	v->refs++;
 	return 0;
@@ -225,17 +236,17 @@ static int unref(struct bmem_client *c, char *ptr, char **gone)
 	if (!e->refs)
 		return -ENOENT;
 	e->refs--;
-	base = e->base ? find(&c->refs, e->base) : e;
-	if (e->base) {
+	base = e->base_key ? find(&c->refs, ptr_of(e->base_key)) : e;
+	if (e->base_key) {
 		base->views--;
 		/* What is erased moves others: the base is looked up again. */
-		ptr = base->ptr;
+		ptr = ptr_of(base->key);
 		if (!e->refs)
 			erase(&c->refs, e);
 		base = find(&c->refs, ptr);
 	}
 	if (!base->refs && !base->views) {
-		*gone = base->ptr;
+		*gone = ptr_of(base->key);
 		erase(&c->refs, base);
 	} else {
 		settle(&c->refs, base);
