@@ -20,15 +20,21 @@
 
 /**
  * struct world - what a program has
+ * @program: which it is
  * @c: its client
  * @more: a second one, or NULL
+ * @bare: descriptor of one that is the device alone, or 0
+ * @again: it has called exec() to be itself once more
  * @lost: tensors with the label LOST that nothing leads to
  * @ready: descriptor to say so to
  * @over: descriptor that is closed when it is to end
  */
 struct world {
+	const struct program *program;
 	struct bmem_client *c;
 	struct bmem_client *more;
+	int bare;
+	bool again;
 	unsigned int lost;
 	int ready;
 	int over;
@@ -38,10 +44,12 @@ struct world {
  * struct program - one of the corpus
  * @name: says what it does
  * @run: does it, and calls settle() when it has
+ * @kind: enum bmem_leak_kind by which it is told, 0 for unreachable
  */
 struct program {
 	const char *name;
 	void (*run)(struct world *w);
+	unsigned int kind;
 };
 
 extern const struct program leaking[];
@@ -51,6 +59,9 @@ extern const unsigned int nr_innocent;
 
 /* Say that all is as it is to be found, and wait until the program is to end. */
 void settle(struct world *w);
+
+/* Call exec() for the same program, with @again set; w->bare is kept open. */
+void run_again(struct world *w);
 
 /* Get a tensor that is written to; ends the process when there is none. */
 void *get(struct world *w, size_t size, const char *label);

@@ -420,6 +420,7 @@ static void bare_calls(struct world *w)
 		pause();
 out:
 	memset(e, 0, sizeof(e));
+	w->bare = fd;
 	usleep(200000);
 	settle(w);
 	kill(0, SIGTERM);
@@ -591,35 +592,70 @@ static void main_is_suspended(struct world *w)
 	__asm__ volatile("" ::"r"(p) : "memory");
 }
 
+/* ---- what is said by links ------------------------------------------------------------ */
+
+static void must(int ret)
+{
+	if (ret)
+		_exit(3);
+}
+
+/* A ring that is held at one place. */
+static void held_ring(struct world *w)
+{
+	unsigned int i;
+
+	for (i = 0; i < 20; i++)
+		keep[i] = get(w, 3000, KEPT);
+	for (i = 0; i < 20; i++)
+		must(bmem_link(w->c, keep[i], keep[(i + 1) % 20]));
+	must(bmem_link(w->c, NULL, keep[7]));
+	settle(w);
+}
+
+/* Let go once less than it was held; and links to what holds nothing back. */
+static void held_still(struct world *w)
+{
+	keep[0] = get(w, 100 * KIB, KEPT);
+	keep[1] = get(w, 500, KEPT);
+	must(bmem_link(w->c, NULL, keep[0]));
+	must(bmem_link(w->c, NULL, keep[0]));
+	must(bmem_link(w->c, keep[0], keep[1]));
+	must(bmem_unlink(w->c, NULL, keep[0]));
+	settle(w);
+}
+
 const struct program innocent[] = {
-	{ "a large cache", cache },
-	{ "pointers to the middle and the end", interior },
-	{ "a program's own arena", arena },
-	{ "tags in the lower bits", tagged },
-	{ "thread-local storage", thread_local },
-	{ "a thread that waits", blocked_thread },
-	{ "a thread's key", thread_key },
-	{ "on the stack", on_the_stack },
-	{ "memory that was made read-only", read_only },
-	{ "memory that nobody may access", no_access },
-	{ "shared memory", shared_memory },
-	{ "mapped files", file_mapping },
-	{ "huge pages", huge_pages },
-	{ "4 TiB with holes", sparse },
-	{ "a register of a thread that waits", register_of_waiting },
-	{ "a register of a thread that runs", register_of_running },
-	{ "a list in tensors", list_in_tensors },
-	{ "a tree in tensors", tree_in_tensors },
-	{ "a tensor of another client", in_another_client },
-	{ "a child", only_in_child },
-	{ "bare calls, offsets and another mapping", bare_calls },
-	{ "pointers that move", moving_pointers },
-	{ "memory that moves", moving_memory },
-	{ "a table that is copied all the time", table_copied_all_the_time },
-	{ "a saw-tooth", saw_tooth },
-	{ "growth to a plateau", plateau },
-	{ "a coroutine that is suspended", coroutine },
-	{ "a main thread that is suspended", main_is_suspended },
+	{ "a large cache", cache, 0 },
+	{ "pointers to the middle and the end", interior, 0 },
+	{ "a program's own arena", arena, 0 },
+	{ "tags in the lower bits", tagged, 0 },
+	{ "thread-local storage", thread_local, 0 },
+	{ "a thread that waits", blocked_thread, 0 },
+	{ "a thread's key", thread_key, 0 },
+	{ "on the stack", on_the_stack, 0 },
+	{ "memory that was made read-only", read_only, 0 },
+	{ "memory that nobody may access", no_access, 0 },
+	{ "shared memory", shared_memory, 0 },
+	{ "mapped files", file_mapping, 0 },
+	{ "huge pages", huge_pages, 0 },
+	{ "4 TiB with holes", sparse, 0 },
+	{ "a register of a thread that waits", register_of_waiting, 0 },
+	{ "a register of a thread that runs", register_of_running, 0 },
+	{ "a list in tensors", list_in_tensors, 0 },
+	{ "a tree in tensors", tree_in_tensors, 0 },
+	{ "a tensor of another client", in_another_client, 0 },
+	{ "a child", only_in_child, 0 },
+	{ "bare calls, offsets and another mapping", bare_calls, 0 },
+	{ "pointers that move", moving_pointers, 0 },
+	{ "memory that moves", moving_memory, 0 },
+	{ "a table that is copied all the time", table_copied_all_the_time, 0 },
+	{ "a saw-tooth", saw_tooth, 0 },
+	{ "growth to a plateau", plateau, 0 },
+	{ "a coroutine that is suspended", coroutine, 0 },
+	{ "a main thread that is suspended", main_is_suspended, 0 },
+	{ "a ring of links that is held", held_ring, BMEM_LEAK_CYCLE },
+	{ "held once more than let go", held_still, BMEM_LEAK_UNREFERENCED },
 };
 
 const unsigned int nr_innocent = ARRAY_SIZE(innocent);

@@ -2,16 +2,20 @@
 /*
  * The part of the corpus that leaks.
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
+
+#include <linux/bmem.h>
 
 #include "leak_corpus.h"
 
@@ -800,55 +804,214 @@ static void second_client(struct world *w)
 	settle(w);
 }
 
+/* ---- what is said by links ------------------------------------------------------------ */
+
+static void must(int ret)
+{
+	if (ret)
+		_exit(3);
+}
+
+/* Kept by pointers, all of them, so that nothing but their links tells. */
+static void link_ring(struct world *w, unsigned int nr, size_t size)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		keep[i] = get(w, size, LOST);
+	must(bmem_link(w->c, NULL, keep[0]));
+	for (i = 0; i < nr; i++)
+		must(bmem_link(w->c, keep[i], keep[(i + 1) % nr]));
+	must(bmem_unlink(w->c, NULL, keep[0]));
+	w->lost += nr;
+}
+
+static void link_to_itself(struct world *w)
+{
+	link_ring(w, 1, 100 * KIB);
+	settle(w);
+}
+
+static void cycle_of_links(struct world *w)
+{
+	link_ring(w, 2, 500);
+	settle(w);
+}
+
+/* And what hangs on it. */
+static void ring_of_links(struct world *w)
+{
+	link_ring(w, 50, 70 * KIB);
+	keep[50] = get(w, 300, LOST);
+	must(bmem_link(w->c, keep[7], keep[50]));
+	w->lost++;
+	settle(w);
+}
+
+static void held_and_let_go(struct world *w)
+{
+	unsigned int i;
+
+	for (i = 0; i < 10; i++) {
+		keep[i] = get(w, 2000 + i * 20000, LOST);
+		must(bmem_link(w->c, NULL, keep[i]));
+		must(bmem_unlink(w->c, NULL, keep[i]));
+		w->lost++;
+	}
+	settle(w);
+}
+
+/* The views are freed; their base is not. */
+static void base_of_freed_views(struct world *w)
+{
+	void *view;
+	unsigned int i;
+
+	keep[0] = get(w, 5000, LOST);
+	for (i = 0; i < 3; i++) {
+		view = get(w, 80 * KIB, KEPT);
+		must(bmem_link(w->c, view, keep[0]));
+		must(bmem_free(w->c, view));
+	}
+	w->lost++;
+	settle(w);
+}
+
+/* One holder has let go, the other one was forgotten. */
+static NOINLINE void hold_twice(struct world *w)
+{
+	void *p = get(w, 900, LOST);
+
+	must(bmem_ref(w->c, p));
+	must(bmem_unref(w->c, p));
+	must(bmem_ref(w->c, p));
+	w->lost++;
+}
+
+static void reference_forgotten(struct world *w)
+{
+	unsigned int i;
+
+	for (i = 0; i < 5; i++)
+		hold_twice(w);
+	settle(w);
+}
+
+static NOINLINE void view_and_forget(struct world *w)
+{
+	void *p = get(w, 90 * KIB, LOST);
+
+	if (!bmem_view(w->c, p, 4096, 8192))
+		_exit(3);
+	must(bmem_unref(w->c, p));
+	w->lost++;
+}
+
+static void view_forgotten(struct world *w)
+{
+	view_and_forget(w);
+	view_and_forget(w);
+	settle(w);
+}
+
+/* ---- exec() -------------------------------------------------------------------------------- */
+
+static void after_exec(struct world *w)
+{
+	if (!w->again) {
+		keep[0] = get(w, 1200, LOST);
+		run_again(w);
+	}
+	lose(w, 1200);
+	lose(w, 120 * KIB);
+	settle(w);
+}
+
+/* The descriptor stays open, and is mapped again; what was there is not known. */
+static void kept_over_exec(struct world *w)
+{
+	struct bmem_alloc_entry e[2] = {
+		{ .bytes = 5000, .site = 1, .flags = BMEM_ALLOC_RECORD },
+		{ .bytes = 70000, .site = 1, .flags = BMEM_ALLOC_RECORD },
+	};
+	struct bmem_alloc a = {
+		.size = sizeof(a), .nr = 2, .entries = (uintptr_t)e,
+	};
+	struct bmem_site s = { .size = sizeof(s), .site = 1, .label = LOST };
+
+	if (!w->again) {
+		w->bare = open("/dev/bmem", O_RDWR);
+		if (w->bare < 0 || ioctl(w->bare, BMEM_SITE, &s) ||
+		    ioctl(w->bare, BMEM_ALLOC, &a))
+			_exit(3);
+		run_again(w);
+	}
+	if (mmap(NULL, 64 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, w->bare,
+		 0) == MAP_FAILED)
+		_exit(3);
+	w->lost = 2;
+	settle(w);
+}
+
 const struct program leaking[] = {
-	{ "a small tensor", small },
-	{ "a tensor of one word", tiny },
-	{ "a slot of several pages", slot_of_pages },
-	{ "a block", block },
-	{ "a large tensor", large },
-	{ "aligned tensors that were asked for as zeroes", aligned },
-	{ "300 small tensors", many_small },
-	{ "30 blocks", many_blocks },
-	{ "a batch", batch },
-	{ "a global that is set twice", global_twice },
-	{ "a loop with an early return", loop_with_continue },
-	{ "longjmp() over the frame that has the pointer", error_path },
-	{ "within a scope", scope },
-	{ "5 % of a site's small tensors", one_in_twenty },
-	{ "5 % of a site's blocks", blocks_one_in_twenty },
-	{ "a pointer in what is leaked only", inside_leaked },
-	{ "a chain of 50", chain },
-	{ "a pointer to itself", self },
-	{ "a cycle of two", cycle_of_two },
-	{ "a cycle of a hundred", cycle_of_hundred },
-	{ "a tree without a root", tree_without_root },
-	{ "a doubly linked ring", ring },
-	{ "a block and a slot that lead to each other", block_and_slot },
-	{ "the tail of a list", tail_dropped },
-	{ "a pointer in a freed slot only", behind_freed_slot },
-	{ "a pointer in a freed block only", behind_freed_block },
-	{ "entries of a table overwritten", overwritten_entries },
-	{ "a vector truncated", truncated_vector },
-	{ "a gradient replaced", gradient_replaced },
-	{ "grown by a copy, the old one not freed", grown_without_free },
-	{ "pointers in freed heap that is used again", holder_freed },
-	{ "a pointer in memory that is unmapped", holder_unmapped },
-	{ "a pointer in shared memory that is cleared", shared_holder_cleared },
-	{ "a process of 4 TiB with holes", sparse_process },
-	{ "a pointer on the stack of a thread that ended", dead_thread },
-	{ "thread-local storage of a thread that ended", dead_tls },
-	{ "a key without a destructor", key_without_destructor },
-	{ "a thread's result that nobody takes", result_dropped },
-	{ "handed over to another thread and dropped", handed_over_and_dropped },
-	{ "one every 20 ms", slow_growth },
-	{ "a coroutine that is never resumed", dead_coroutine },
-	{ "in a signal handler", signal_handler },
-	{ "after fork()", after_fork },
-	{ "known to a child that ended", lost_with_child },
-	{ "known to a child that called exec()", lost_with_exec },
-	{ "forgotten by parent and child", forgotten_by_both },
-	{ "by a child that lives", child_leaks },
-	{ "in a second client", second_client },
+	{ "a small tensor", small, 0 },
+	{ "a tensor of one word", tiny, 0 },
+	{ "a slot of several pages", slot_of_pages, 0 },
+	{ "a block", block, 0 },
+	{ "a large tensor", large, 0 },
+	{ "aligned tensors that were asked for as zeroes", aligned, 0 },
+	{ "300 small tensors", many_small, 0 },
+	{ "30 blocks", many_blocks, 0 },
+	{ "a batch", batch, 0 },
+	{ "a global that is set twice", global_twice, 0 },
+	{ "a loop with an early return", loop_with_continue, 0 },
+	{ "longjmp() over the frame that has the pointer", error_path, 0 },
+	{ "within a scope", scope, 0 },
+	{ "5 % of a site's small tensors", one_in_twenty, 0 },
+	{ "5 % of a site's blocks", blocks_one_in_twenty, 0 },
+	{ "a pointer in what is leaked only", inside_leaked, 0 },
+	{ "a chain of 50", chain, 0 },
+	{ "a pointer to itself", self, 0 },
+	{ "a cycle of two", cycle_of_two, 0 },
+	{ "a cycle of a hundred", cycle_of_hundred, 0 },
+	{ "a tree without a root", tree_without_root, 0 },
+	{ "a doubly linked ring", ring, 0 },
+	{ "a block and a slot that lead to each other", block_and_slot, 0 },
+	{ "the tail of a list", tail_dropped, 0 },
+	{ "a pointer in a freed slot only", behind_freed_slot, 0 },
+	{ "a pointer in a freed block only", behind_freed_block, 0 },
+	{ "entries of a table overwritten", overwritten_entries, 0 },
+	{ "a vector truncated", truncated_vector, 0 },
+	{ "a gradient replaced", gradient_replaced, 0 },
+	{ "grown by a copy, the old one not freed", grown_without_free, 0 },
+	{ "pointers in freed heap that is used again", holder_freed, 0 },
+	{ "a pointer in memory that is unmapped", holder_unmapped, 0 },
+	{ "a pointer in shared memory that is cleared", shared_holder_cleared, 0 },
+	{ "a process of 4 TiB with holes", sparse_process, 0 },
+	{ "a pointer on the stack of a thread that ended", dead_thread, 0 },
+	{ "thread-local storage of a thread that ended", dead_tls, 0 },
+	{ "a key without a destructor", key_without_destructor, 0 },
+	{ "a thread's result that nobody takes", result_dropped, 0 },
+	{ "handed over to another thread and dropped", handed_over_and_dropped, 0 },
+	{ "one every 20 ms", slow_growth, 0 },
+	{ "a coroutine that is never resumed", dead_coroutine, 0 },
+	{ "in a signal handler", signal_handler, 0 },
+	{ "after fork()", after_fork, 0 },
+	{ "known to a child that ended", lost_with_child, 0 },
+	{ "known to a child that called exec()", lost_with_exec, 0 },
+	{ "forgotten by parent and child", forgotten_by_both, 0 },
+	{ "by a child that lives", child_leaks, 0 },
+	{ "in a second client", second_client, 0 },
+	{ "after exec()", after_exec, 0 },
+	{ "known before exec() only", kept_over_exec, 0 },
+	{ "a reference that is not given back", reference_forgotten, 0 },
+	{ "a view that is forgotten", view_forgotten, 0 },
+	{ "a link to itself", link_to_itself, BMEM_LEAK_CYCLE },
+	{ "a cycle of two links", cycle_of_links, BMEM_LEAK_CYCLE },
+	{ "a ring of links", ring_of_links, BMEM_LEAK_CYCLE },
+	{ "held and let go", held_and_let_go, BMEM_LEAK_UNREFERENCED },
+	{ "a base whose views are freed", base_of_freed_views,
+	  BMEM_LEAK_UNREFERENCED },
 };
 
 const unsigned int nr_leaking = ARRAY_SIZE(leaking);

@@ -27,10 +27,8 @@ esac
 # one that makes every program slow.
 tools=
 [ "$kernel" != 6.12 ] || tools="bmemctl.sh run_real.sh"
-# Not among them: leak_corpus, whose recall is 46 to 48 of 48 from run to run, and
-# must be 47.
 # shellcheck disable=SC2086 # words or none
-[ "$#" -gt 0 ] || set -- abi alloc mm life slots sites growth lists events links leaks leak_scan clone \
+[ "$#" -gt 0 ] || set -- abi alloc mm life slots sites growth lists events links leaks leak_scan leak_corpus clone \
 	cached cleanup pressure validate replay_test hostile \
 	$tools module.sh faults.sh kunit.sh kmemleak.sh
 
