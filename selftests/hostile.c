@@ -8,15 +8,27 @@
  * BMEM_SECONDS says for how long at least (default 10), BMEM_SEED repeats a run.
  */
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
 #include "kselftest_harness.h"
 
 #include "calls.h"
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE	25
+#endif
+
+/* Since 6.7. */
+#ifndef UFFD_FEATURE_WP_ASYNC
+#define UFFD_FEATURE_WP_ASYNC	(1 << 15)
+#endif
 
 #define POOL_LIMIT	(96 * BT_MIB)
 #define POOL_RESERVE	(8 * BT_MIB)
@@ -709,6 +721,338 @@ TEST_F_TIMEOUT(hostile, everything_at_once, 4 * BT_SLOW)
 	EXPECT_TRUE(BT_WAIT(at_rest(self->admin, 0, self->in_use), 10000)) {
 		log_pool(_metadata, self->admin, 0);
 	}
+}
+
+/* ---- clones ------------------------------------------------------------------------- */
+
+#define CLONERS		2
+#define CLONES_LEAST	60
+/* Threads of a cloner; each has a chunk that nobody else writes to. */
+#define CLONE_THREADS	3
+#define CLONE_BYTES	(CLONE_THREADS * BT_HUGE)
+/* What a clone wrote is no value of the client that it was made of. */
+#define IN_CLONE	(1ULL << 63)
+
+/**
+ * struct cloner - a process that makes clones until it is killed
+ * @c: of what
+ * @e: the only tensor in it
+ * @other: one that it has links to, and which comes and goes
+ * @rounds: clones that were made and looked at
+ * @bad: what was seen that cannot be; of any of its threads
+ */
+struct cloner {
+	const char *node;
+	int pool;
+	struct bt_client c;
+	struct bmem_alloc_entry e;
+	__u64 other;
+	__u64 seed;
+	volatile __u64 rounds;
+	volatile int bad;
+};
+
+static __u64 *word_of(const struct bt_client *c, const struct cloner *cl, int i)
+{
+	return (__u64 *)(c->map + cl->e.offset + i * BT_HUGE + 8 * i);
+}
+
+static __u64 peek_word(const __u64 *at)
+{
+	return __atomic_load_n(at, __ATOMIC_RELAXED);
+}
+
+static void poke_word(__u64 *at, __u64 value)
+{
+	__atomic_store_n(at, value, __ATOMIC_RELAXED);
+}
+
+/* Faults for somebody else to serve: there are none to be had of a device. */
+static bool take_faults(int fd, char *p, size_t bytes)
+{
+	struct uffdio_register all = {
+		.range = { (uintptr_t)p, bytes },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	return !ioctl(fd, UFFDIO_REGISTER, &all);
+}
+
+/* Writes that core mm notes by itself: any mapping will do for that. */
+static void note_writes(int fd, char *p, size_t bytes)
+{
+	struct uffdio_register all = {
+		.range = { (uintptr_t)p, bytes },
+		.mode = UFFDIO_REGISTER_MODE_WP,
+	};
+	struct uffdio_writeprotect wp = {
+		.range = { (uintptr_t)p, bytes },
+		.mode = UFFDIO_WRITEPROTECT_MODE_WP,
+	};
+
+	if (ioctl(fd, UFFDIO_REGISTER, &all))
+		return;
+	ioctl(fd, UFFDIO_WRITEPROTECT, &wp);
+	madvise(p, bytes, MADV_POPULATE_READ);
+	ioctl(fd, UFFDIO_WRITEPROTECT, &wp);
+	madvise(p, bytes / 2 & ~4095UL, MADV_POPULATE_WRITE);
+	wp.mode = 0;
+	ioctl(fd, UFFDIO_WRITEPROTECT, &wp);
+}
+
+static bool other_faults(char *p, size_t bytes)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_WP_ASYNC };
+	int fd = syscall(__NR_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+	bool taken;
+
+	if (fd < 0)
+		return false;
+	if (ioctl(fd, UFFDIO_API, &api)) {
+		api.features = 0;
+		ioctl(fd, UFFDIO_API, &api);
+	}
+	taken = take_faults(fd, p, bytes);
+	if (api.features & UFFD_FEATURE_WP_ASYNC)
+		note_writes(fd, p, bytes);
+	close(fd);
+	return taken;
+}
+
+/* To another place, which is not aligned as the memory is. */
+static char *move_to(char *p, size_t bytes)
+{
+	char *q = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (q == MAP_FAILED)
+		return p;
+	if (mremap(p, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, q) != MAP_FAILED)
+		return q;
+	munmap(q, bytes);
+	return p;
+}
+
+/* A view of a client beside its own, and what can be done to that. */
+static int torment(const struct bt_client *c, const struct cloner *cl,
+		   __u64 *rnd)
+{
+	static const int advice[] = {
+		MADV_DONTNEED, MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_COLD,
+		MADV_PAGEOUT, MADV_NOHUGEPAGE, MADV_HUGEPAGE, MADV_REMOVE,
+		MADV_FREE, MADV_DONTFORK, MADV_COLLAPSE,
+	};
+	size_t half = CLONE_BYTES / 2 & ~4095UL, rest = CLONE_BYTES - half;
+	char *p = bt_map(c->fd, cl->e.offset, CLONE_BYTES), *q;
+	int ret = 0;
+
+	if (!p)
+		return 0;
+	q = p + half;
+	if (bt_random(rnd) % 2)
+		madvise(p, half, MADV_POPULATE_READ);
+	madvise(p + bt_random(rnd) % 3 * BT_PAGE, half,
+		advice[bt_random(rnd) % ARRAY_SIZE(advice)]);
+	if (bt_random(rnd) % 2)
+		mprotect(q, BT_PAGE, PROT_READ);
+	if (bt_random(rnd) % 2)
+		mprotect(q, BT_PAGE, PROT_READ | PROT_WRITE);
+	if (other_faults(p, CLONE_BYTES) ||
+	    mremap(q, rest, 2 * CLONE_BYTES, MREMAP_MAYMOVE) != MAP_FAILED)
+		ret = -ECHILD;
+	if (bt_random(rnd) % 2)
+		p = move_to(p, half);
+	madvise(p, half, MADV_POPULATE_READ);
+	munmap(p, half);
+	munmap(q, rest);
+	return ret;
+}
+
+/* Calls that look at a client, or at all, in a row. */
+static void ask_all(const struct bt_client *c, const struct cloner *cl, __u64 *rnd)
+{
+	struct bmem_link_entry link = {
+		.from = cl->e.handle, .to = cl->other,
+	};
+	struct bmem_link links = {
+		.size = sizeof(links), .nr = 1, .entries = (uintptr_t)&link,
+	};
+	struct bmem_pressure pressure = { .size = sizeof(pressure) };
+	struct bmem_leak_scan scan = {
+		.size = sizeof(scan), .kinds = LEAK_KINDS,
+	};
+	struct bmem_events events = {
+		.size = sizeof(events), .flags = BMEM_EVENTS_SET,
+		.mask = bt_random(rnd) % 2 ? BMEM_EVENT_BIT(BMEM_EVENT_PRESSURE) : 0,
+	};
+	struct bmem_client_stats st;
+
+	bt_call(c->fd, BMEM_LINK, &links);
+	bt_call(c->fd, BMEM_PRESSURE, &pressure);
+	bt_call(c->fd, BMEM_EVENTS, &events);
+	if (bt_random(rnd) % 8 == 0)
+		bt_call(c->fd, BMEM_LEAK_SCAN, &scan);
+	bt_client_stats(c->fd, 0, &st);
+	bt_trim(c->fd, 0, 0, NULL);
+}
+
+/* A clone is as its client was, and neither sees what the other does. */
+static int look_at_clone(struct cloner *cl, const struct bt_client *d, int own,
+			 __u64 was, __u64 *rnd)
+{
+	__u64 *mine = word_of(&cl->c, cl, own), *its = word_of(d, cl, own);
+	__u64 others = peek_word(word_of(d, cl, (own + 1) % CLONE_THREADS));
+	int pipes[2] = { -1, -1 };
+	struct iovec iov = { its, 8 };
+	__u64 seen = was;
+
+	poke_word(mine, was + 1);
+	if (peek_word(its) != was || others & IN_CLONE)
+		return -EILSEQ;
+	if (bt_random(rnd) % 2 && !pipe(pipes) && vmsplice(pipes[1], &iov, 1, 0) != 8)
+		return -EIO;
+	poke_word(its, IN_CLONE | was);
+	if (torment(bt_random(rnd) % 2 ? d : &cl->c, cl, rnd))
+		return -ECHILD;
+	ask_all(bt_random(rnd) % 2 ? d : &cl->c, cl, rnd);
+	poke_word(mine, was + 2);
+	if (pipes[0] >= 0 && read(pipes[0], &seen, 8) != 8)
+		return -EIO;
+	close(pipes[0]);
+	close(pipes[1]);
+	/* The pin saw its own page's: what there was, or what the clone wrote. */
+	if (seen != was && seen != (IN_CLONE | was))
+		return -ENOTUNIQ;
+	if (peek_word(its) != (IN_CLONE | was) || peek_word(mine) != was + 2)
+		return -EUCLEAN;
+	if (peek_word(word_of(d, cl, (own + 1) % CLONE_THREADS)) != others)
+		return -ESTALE;
+	return 0;
+}
+
+static int clone_once(struct cloner *cl, int own, __u64 *rnd)
+{
+	__u64 was = peek_word(word_of(&cl->c, cl, own));
+	struct bt_client d, dd;
+	int ret;
+
+	/* The pool may be full: of what is attached, or of promises. */
+	ret = bt_client_clone(&cl->c, &d);
+	if (ret)
+		return ret == -ENOSPC || ret == -ENOMEM ? 0 : ret;
+	ret = look_at_clone(cl, &d, own, was, rnd);
+	if (!ret && bt_random(rnd) % 2 && !bt_client_clone(&d, &dd)) {
+		if (bt_random(rnd) % 2)
+			bt_client_close(&d);
+		if (peek_word(word_of(&dd, cl, own)) != (IN_CLONE | was))
+			ret = -EREMOTE;
+		bt_client_close(&dd);
+	}
+	bt_client_close(&d);
+	cl->rounds++;
+	return ret;
+}
+
+static struct cloner *cloner;
+
+static void *clone_on(void *arg)
+{
+	int own = (intptr_t)arg, ret;
+	struct bmem_alloc_entry e;
+	__u64 rnd;
+
+	rnd = __atomic_add_fetch(&cloner->seed, 1, __ATOMIC_RELAXED);
+	while (!cloner->bad) {
+		ret = clone_once(cloner, own, &rnd);
+		if (ret)
+			cloner->bad = ret;
+		if (own)
+			continue;
+		if (cloner->other)
+			bt_free1(cloner->c.fd, cloner->other);
+		cloner->other = bt_alloc1(cloner->c.fd, 1 + bt_random(&rnd) % BT_MIB,
+					  &e) ? 0 : e.handle;
+	}
+	return NULL;
+}
+
+static int clone_begin(struct cloner *cl)
+{
+	cl->c.space = 64 * BT_MIB;
+	cl->c.fd = open(cl->node, O_RDWR | O_CLOEXEC);
+	if (cl->c.fd < 0)
+		return -errno;
+	cl->c.map = bt_bind_pool(cl->c.fd, cl->pool) || bt_bind_clone(cl->c.fd) ?
+		    NULL : bt_map(cl->c.fd, 0, cl->c.space);
+	return cl->c.map ? 0 : -ENODEV;
+}
+
+/* Until it is killed. */
+static int clone_rage(void *arg)
+{
+	pthread_t thread[CLONE_THREADS];
+	intptr_t i;
+
+	cloner = arg;
+	cloner->e = (struct bmem_alloc_entry){
+		.bytes = CLONE_BYTES, .align = BT_HUGE,
+	};
+	cloner->bad = bt_become(BT_NOBODY, BT_NOBODY, -1);
+	if (!cloner->bad)
+		cloner->bad = clone_begin(cloner);
+	if (cloner->bad)
+		return 1;
+	/* There may be none before the one that was killed is gone. */
+	while (bt_alloc(cloner->c.fd, &cloner->e, 1, NULL))
+		usleep(1000);
+	for (i = 0; i < CLONE_THREADS; i++)
+		pthread_create(&thread[i], NULL, clone_on, (void *)i);
+	for (i = 0; i < CLONE_THREADS; i++)
+		pthread_join(thread[i], NULL);
+	return 2;
+}
+
+TEST_F_TIMEOUT(hostile, clones, 4 * BT_SLOW)
+{
+	const char *env = getenv("BMEM_SECONDS"), *seed = getenv("BMEM_SEED");
+	__u64 rnd = seed ? strtoull(seed, NULL, 0) : bt_now_ns();
+	__u64 ms = 1000 * (env ? atoi(env) : 10), began = bt_now_ms(), rounds = 0;
+	pid_t pid[CLONERS] = { 0 };
+	unsigned int kills = 0, i;
+	struct cloner *cl;
+
+	cl = mmap(NULL, CLONERS * sizeof(*cl), PROT_READ | PROT_WRITE,
+		  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, cl);
+	TH_LOG("BMEM_SEED=%llu", rnd);
+	/* A slow machine is no excuse. */
+	for (i = 0; bt_now_ms() - began < (rounds < CLONES_LEAST ? 10 * ms : ms);
+	     i = (i + 1) % CLONERS) {
+		if (pid[i]) {
+			usleep(bt_random(&rnd) % 1000000);
+			rounds += cl[i].rounds;
+			EXPECT_EQ(0, cl[i].bad);
+			kill(pid[i], SIGKILL);
+			EXPECT_EQ(pid[i], waitpid(pid[i], NULL, 0));
+			kills++;
+		}
+		cl[i] = (struct cloner){
+			.node = self->node, .pool = self->pool,
+			.seed = bt_random(&rnd),
+		};
+		pid[i] = bt_spawn(clone_rage, &cl[i]);
+		EXPECT_EQ(NULL, bt_check_parts(self->admin, self->pool));
+	}
+	for (i = 0; i < CLONERS; i++) {
+		EXPECT_EQ(0, cl[i].bad);
+		kill(pid[i], SIGKILL);
+		EXPECT_EQ(pid[i], waitpid(pid[i], NULL, 0));
+	}
+	TH_LOG("%llu clones, %u kills", rounds, kills);
+	EXPECT_LE(CLONES_LEAST, rounds);
+	EXPECT_TRUE(BT_WAIT(at_rest(self->admin, self->pool, 0), 10000)) {
+		log_pool(_metadata, self->admin, self->pool);
+	}
+	munmap(cl, CLONERS * sizeof(*cl));
 }
 
 TEST_HARNESS_MAIN
