@@ -748,7 +748,7 @@ unsigned long bmem_backing_cache_room(const struct bmem_client *client)
 	return min(max(share, 1UL), client->cache_max);
 }
 
-/* Unmapping so many is its owner's business, not the worker's. */
+/* Unmapping so many is its owner's business, not the worker's, nor reclaim's. */
 #define CLEANUP_MAPS_MAX	128
 
 static void release_huge(struct bmem_client *client, struct bmem_chunk *chunk,
@@ -896,7 +896,7 @@ static unsigned long reclaim_list(struct bmem_client *client,
  * @pages: how many are wanted
  *
  * For reclaim, whose caller may hold a page's lock: waits for none, and takes
- * no memory.
+ * no memory.  Nothing of a client with many mappings.
  *
  * Return: how many pages went back.
  */
@@ -907,6 +907,9 @@ unsigned long bmem_backing_reclaim(struct bmem_client *client,
 	unsigned long got;
 
 	lockdep_assert_held(&client->lock);
+	/* Whoever is short of memory does not wait for what another has mapped. */
+	if (atomic_read(&client->maps) > CLEANUP_MAPS_MAX)
+		return 0;
 	l.settled = true;
 	got = reclaim_list(client, &client->queued, pages, &l);
 	if (got < pages)

@@ -490,6 +490,29 @@ TEST_F_TIMEOUT(pressure, shrinker_takes_what_is_idle, BT_SLOW)
 	EXPECT_EQ(0, bt_pool_destroy(self->admin, pool));
 }
 
+/* Who has mapped his idle memory very often keeps nobody with it. */
+TEST_F_TIMEOUT(pressure, shrinker_takes_none_mapped_often, BT_SLOW)
+{
+	int fd = self->c.fd, pool = self->c.pool, i;
+	struct bmem_alloc_entry e;
+	char *p[200];
+
+	ASSERT_EQ(0, bt_param_set("cleanup_idle_ms", NEVER_MS));
+	ASSERT_EQ(0, bt_bind_cache(fd, 4 * BT_HUGE));
+	ASSERT_EQ(0, bt_alloc1(fd, 4 * BT_HUGE, &e));
+	ASSERT_EQ(0, bt_free1(fd, e.handle));
+	for (i = 0; i < 200; i++) {
+		p[i] = bt_map(fd, 0, BT_HUGE);
+		ASSERT_NE(NULL, p[i]);
+	}
+	ASSERT_EQ(0, bt_write_file(BT_DEBUGFS "/shrink", "1000000"));
+	EXPECT_EQ(4 * BT_HUGE, attached(fd, pool));
+	for (i = 0; i < 200; i++)
+		munmap(p[i], BT_HUGE);
+	ASSERT_EQ(0, bt_write_file(BT_DEBUGFS "/shrink", "1000000"));
+	EXPECT_EQ(0, attached(fd, pool));
+}
+
 /* What clones shared once is idle as all else, when they are gone. */
 TEST_F_TIMEOUT(pressure, shrinker_takes_what_was_shared, BT_SLOW)
 {
