@@ -24,8 +24,8 @@ static int set_up(void **state)
 {
 	test_note_name(state);
 	c = client();
-	/* No samples. */
-	atomic_store(&c->sites.costs.governor.throttle, 20);
+	/* One sample in 2^29, the least there is. */
+	atomic_store(&c->sites.costs.governor.throttle, 30);
 	return 0;
 }
 

@@ -26,8 +26,11 @@ static int set_up(void **state)
 	c = client_told();
 	sc = cache();
 	bytes = 100;
-	/* No samples: these chains lead through code without frame pointers. */
-	atomic_store(&c->sites.costs.governor.throttle, 20);
+	/*
+	 * One sample in 2^29, the least there is: these chains lead through code
+	 * without frame pointers.
+	 */
+	atomic_store(&c->sites.costs.governor.throttle, 30);
 	return 0;
 }
 
@@ -123,7 +126,7 @@ static void many_paths(void **state)
 		path = path * 1103515245 + 12345;
 		k = path >> 16 & (path >> 9 & 1 ? paths - 1 : 63);
 		/* On a slow machine the governor would allow samples again. */
-		atomic_store(&c->sites.costs.governor.throttle, 20);
+		atomic_store(&c->sites.costs.governor.throttle, 30);
 		now = path_down(k, 11);
 		IS(now);
 		if (!site[k])
