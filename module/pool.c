@@ -1063,13 +1063,18 @@ static void pool_free(struct bmem_pool *pool)
 	spin_lock(&pool->lock);
 	pool->reserve = 0;
 	spin_unlock(&pool->lock);
+	/* So that the keeper has little to zero; what it does zero it gives back. */
 	drain_reserve(pool);
-	/* What the keeper has at hand it gives back by itself. */
 	wait_event(kept_wait, !pool_kept(pool));
+	/* It may have been getting one, for the reservation that there was. */
+	drain_reserve(pool);
 	for_each_node_state(nid, N_MEMORY)
 		abandon_escaped(pool, &pool->nodes[nid]);
-	WARN_ON_ONCE(pool->attached || pool->owned || pool->promised ||
-		     pool->taking);
+	WARN_ONCE(pool->attached || pool->owned || pool->promised ||
+		  pool->taking,
+		  "pool %s: attached %lu, owned %lu, promised %lu, taking %lu\n",
+		  pool->name, pool->attached, pool->owned, pool->promised,
+		  pool->taking);
 	kvfree(pool);
 }
 

@@ -1007,6 +1007,42 @@ TEST_F_TIMEOUT(alloc, pinned_and_closed, BT_SLOW)
 	EXPECT_UNPINS(pipes, self->c.pool);
 }
 
+#define PINS	16
+
+/*
+ * A pool may be unmade while the keeper gets pages for it, in place of those that
+ * have escaped.  None stays behind: the kernel would complain.
+ */
+TEST_F_TIMEOUT(alloc, unmade_while_refilled, BT_SLOW)
+{
+	int pipes[PINS][2], pool, rounds = bt_debug_kernel() ? 2 : 5, i;
+	struct bmem_alloc_entry e;
+	struct bt_client gone;
+	__u64 end;
+
+	while (rounds--) {
+		pool = bt_pool_create(self->admin, "refilled",
+				      2 * PINS * BT_HUGE, PINS * BT_HUGE);
+		ASSERT_LE(0, pool);
+		ASSERT_EQ(0, bt_client_open(&gone, pool));
+		ASSERT_EQ(0, bt_alloc1(gone.fd, PINS * BT_HUGE, &e));
+		for (i = 0; i < PINS; i++) {
+			char *p = gone.map + e.offset + i * BT_HUGE;
+
+			bt_fill(p, PINNED, 7);
+			ASSERT_EQ(0, pin(pipes[i], p));
+		}
+		bt_client_close(&gone);
+		EXPECT_EQ(PINS * BT_HUGE, escaped_now(self->admin, pool));
+		for (i = 0; i < PINS; i++)
+			EXPECT_EQ(-1, unpin(pipes[i], 7));
+		end = bt_now_ms() + 10000;
+		while (escaped_now(self->admin, pool) && bt_now_ms() < end)
+			usleep(500);
+		EXPECT_EQ(0, bt_pool_destroy(self->admin, pool));
+	}
+}
+
 /* Base pages that are pinned stay where they are, and what is in them too. */
 TEST_F_TIMEOUT(alloc, pinned_while_promoted, BT_SLOW)
 {
