@@ -266,7 +266,7 @@ MODULE_PARM_DESC(leak_delay_ms,
 
 static int set_round_ms(const char *val, const struct kernel_param *kp)
 {
-	return param_set_uint_minmax(val, kp, ROUND_MS_MIN, LEAK_MS_MAX);
+	return set_bounded(val, kp, ROUND_MS_MIN, LEAK_MS_MAX);
 }
 
 static const struct kernel_param_ops round_ms_ops = {
@@ -292,7 +292,7 @@ MODULE_PARM_DESC(cycle_ms,
 
 static int set_clone_share(const char *val, const struct kernel_param *kp)
 {
-	return param_set_uint_minmax(val, kp, 0, 100);
+	return set_bounded(val, kp, 0, 100);
 }
 
 static const struct kernel_param_ops clone_share_ops = {

@@ -83,7 +83,9 @@ for bad in reserve_mib=3 limit_mib=7 "reserve_mib=64 limit_mib=32" space_gib=3 \
 	space_gib=4294967295 tombstones=65537 tombstones=-1 cache_mib=65537 \
 	cleanup_batch=1025 cleanup_idle_ms=0 pressure_levels=70,80,90 \
 	pressure_levels=80,70,90,95 pressure_hysteresis=21 \
-	promote_ms=9 promote_ms=3600001 huge=perhaps level=most level=4 reserve_mib=x; do
+	promote_ms=9 promote_ms=3600001 huge=perhaps level=most level=4 reserve_mib=x \
+	clone_share=101 clone_share=18446744073709551616 \
+	leak_round_ms=9 leak_round_ms=18446744073709551616; do
 	name=$(echo "refuses_$bad" | tr -c 'a-z0-9_=\n' _)
 	# shellcheck disable=SC2086 # several parameters
 	refuses "$name" "invalid" insmod "$ko" $bad
