@@ -308,10 +308,10 @@ static void read_arena(struct scan *s, u64 offset, u64 end)
 static void read_span(struct scan *s, struct span *sp)
 {
 	u32 bytes = slab_classes[sp->class].bytes, slot;
-	u64 todo, at;
+	u64 grey, at;
 
-	while ((todo = sp->reached & ~sp->read)) {
-		slot = __ffs64(todo);
+	while ((grey = sp->reached & ~sp->read)) {
+		slot = __ffs64(grey);
 		sp->read |= BIT_ULL(slot);
 		at = bmem_bytes(sp->at.page) + (u64)slot * bytes;
 		read_arena(s, at, at + bytes);

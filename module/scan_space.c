@@ -189,7 +189,7 @@ void bmem_scan_forget(struct scan *s)
 /**
  * bmem_scan_other() - a process maps the space of some client
  * @s: scan
- * @other: the client, perhaps the scan's own; its VMA stays for now
+ * @other: the client, perhaps the scan's own; the caller keeps its VMA
  */
 void bmem_scan_other(struct scan *s, struct bmem_client *other)
 {

@@ -40,6 +40,17 @@ struct world {
 	int over;
 };
 
+#define NOINLINE	__attribute__((noinline, noclone))
+#define KIB		1024UL
+#define MIB		(1024UL * KIB)
+
+/* What programs make lists and trees of. */
+struct node {
+	struct node *next;
+	struct node *other;
+	char rest[112];
+};
+
 /**
  * struct program - one of the corpus
  * @name: says what it does

@@ -21,16 +21,7 @@
 
 #include "leak_corpus.h"
 
-#define NOINLINE	__attribute__((noinline, noclone))
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
-#define KIB		1024UL
-#define MIB		(1024UL * KIB)
-
-struct node {
-	struct node *next;
-	struct node *other;
-	char rest[112];
-};
 
 static void *volatile keep[1024];
 static struct node *volatile list;
