@@ -1362,7 +1362,7 @@ TEST_F_TIMEOUT(abi, list_filters, BT_SLOW)
 struct churn {
 	int fd;
 	volatile bool stop;
-	unsigned long rounds;
+	volatile unsigned long rounds;
 	int err;
 };
 
@@ -1425,12 +1425,12 @@ TEST_F_TIMEOUT(abi, list_while_others_allocate, BT_SLOW)
 	for (i = 0; i < STAYING; i++)
 		ASSERT_EQ(0, bt_free1(ch.fd, gap[i].handle));
 	ASSERT_EQ(0, pthread_create(&thread, NULL, churn_tensors, &ch));
-	for (i = 0; i < 100; i++)
-		EXPECT_EQ(STAYING, list_in_pages(ch.fd, stay));
+	/* 100 lists can be over before a busy machine runs the thread at all. */
+	for (i = 0; i < 100 || ch.rounds < 10; i++)
+		ASSERT_EQ(STAYING, list_in_pages(ch.fd, stay));
 	ch.stop = true;
 	pthread_join(thread, NULL);
 	EXPECT_EQ(0, ch.err);
-	EXPECT_LT(0, ch.rounds);
 }
 
 TEST_HARNESS_MAIN
