@@ -75,7 +75,7 @@ struct idle {
  * @top: the first place without a slot
  * @bottom: the first place; NULL until the magazine is first used
  * @end: behind the last place that may have a slot
- * @recip: 2^32 / the class's size, rounded up
+ * @inverse: of the class's size, see slot_at()
  * @slots: slots in a span of the class
  *
  * All zero is empty and full at once, and of a class that has no slots.
@@ -84,7 +84,7 @@ struct magazine {
 	struct idle *top;
 	struct idle *bottom;
 	struct idle *end;
-	uint32_t recip;
+	uint32_t inverse;
 	uint32_t slots;
 };
 
@@ -178,26 +178,44 @@ static inline bool cache_at_hand(const struct bmem_client *c)
 }
 
 /**
+ * slot_inverse() - what slot_at() multiplies by
+ * @bytes: size of a class's slots
+ *
+ * Return: 2^16 / @bytes, modulo 2^32.
+ */
+static inline uint32_t slot_inverse(uint32_t bytes)
+{
+	uint32_t zeroes = (uint32_t)__builtin_ctz(bytes), odd = bytes >> zeroes;
+	uint32_t inverse = odd;
+
+	/* Newton: right in 3 bits at first, in twice as many each time. */
+	while (odd * inverse != 1)
+		inverse *= 2 - odd * inverse;
+	return inverse << (16 - zeroes);
+}
+
+/**
  * slot_at() - which slot of a span begins at an offset
  * @mag: magazine of the span's class
  * @inside: offset from the span's first byte, below its length
  *
- * In the product, the quotient is above the point and the remainder below it,
- * in units of @recip; rounding adds less than one of these, since a span is no
- * longer than 2^17 and a slot no longer than 2^15.
+ * Modulo 2^32, the product is 2^16 times the quotient where there is no
+ * remainder.  Where the remainder is no multiple of the size's power of two,
+ * the lower half is not 0.  Where it is one, the upper half is a number whose
+ * product with the size's odd part is @inside without these factors of two,
+ * modulo 2^16; that has less than 16 bits, so it is no product of a slot's
+ * number, which is below 64, with that odd part, which is below 16.  One test
+ * after a rotation finds all of that.
  *
  * Return: the slot; ~0 where none begins.
  */
 static inline __attribute__((always_inline))
 uint32_t slot_at(const struct magazine *mag, uint32_t inside)
 {
-	uint64_t recip = mag->recip, product = inside * recip;
-	uint32_t slot = (uint32_t)(product >> 32);
+	uint32_t product = inside * mag->inverse;
+	uint32_t slot = product << 16 | product >> 16;
 
-	if (__builtin_expect((uint32_t)product >= (uint32_t)recip ||
-			     slot >= mag->slots, 0))
-		return ~0U;
-	return slot;
+	return __builtin_expect(slot >= mag->slots, 0) ? ~0U : slot;
 }
 
 _Static_assert(SLAB_PAGES_MAX << PAGE_SHIFT <= 1 << 17, "length of a span");

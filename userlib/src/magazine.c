@@ -81,7 +81,7 @@ static uint64_t cap_limit(const struct bmem_client *c)
  */
 void magazine_set(struct magazine *mag, uint32_t class, struct idle *idle)
 {
-	mag->recip = (uint32_t)((1ULL << 32) / slab_classes[class].bytes) + 1;
+	mag->inverse = slot_inverse(slab_classes[class].bytes);
 	mag->slots = slab_classes[class].slots;
 	mag->bottom = idle;
 	mag->top = idle;

@@ -152,9 +152,11 @@ static inline uint32_t span_kind(uint64_t entry)
 /* Offset from the beginning of its slab span. */
 static inline uint32_t span_inside(uint64_t entry, uint64_t offset)
 {
-	uint32_t page = entry >> BMEM_SPAN_ARG_SHIFT & BMEM_SPAN_ARG_MASK;
+	/* Shifted once, to where the page's number belongs. */
+	uint32_t page = (uint32_t)(entry << (PAGE_SHIFT - BMEM_SPAN_ARG_SHIFT));
 
-	return page << PAGE_SHIFT | (offset & (BMEM_PAGE_SIZE - 1));
+	return (page & ~(uint32_t)(BMEM_PAGE_SIZE - 1)) |
+	       (offset & (BMEM_PAGE_SIZE - 1));
 }
 
 /* What FREE calls the tensor that begins at @offset. */
