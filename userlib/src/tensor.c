@@ -150,19 +150,11 @@ static cold void *alloc_timed(struct bmem_client *c, size_t size, size_t align,
 	return p;
 }
 
-/* Left alone, the compiler puts together what a test and a jump do at once. */
-#define apart()	__asm__ volatile("")
-
 static inline __attribute__((always_inline))
 bool is_plain(size_t align, unsigned int flags, const char *label)
 {
-	if (unlikely(align & ~(size_t)BMEM_ALIGN_MIN))
-		return false;
-	apart();
-	if (unlikely(flags))
-		return false;
-	apart();
-	return likely(!label);
+	return likely(!((align & ~(size_t)BMEM_ALIGN_MIN) | flags |
+			(uintptr_t)label));
 }
 
 /* To load once more is better than to need a frame for what was loaded. */
@@ -314,6 +306,15 @@ void *alloc_quick(struct bmem_client *c, size_t size, const void *ret)
 	return slot_pop(c, mag, size, site->site, false);
 }
 
+/* bmem_alloc() of a block; out of line, since it takes more registers. */
+static __attribute__((noinline))
+void *alloc_flat(struct bmem_client *c, size_t size, const void *ret)
+{
+	void *p = block_flat(c, size, ret);
+
+	return likely(p) ? p : alloc_other(c, size, 0, 0, NULL, ret);
+}
+
 __attribute__((noinline))
 void *bmem_alloc(struct bmem_client *c, size_t size, size_t align,
 		 unsigned int flags, const char *label)
@@ -324,8 +325,9 @@ void *bmem_alloc(struct bmem_client *c, size_t size, size_t align,
 	if (!is_plain(align, flags, label))
 		return alloc_other(c, size, align, flags, label, ret);
 	/* One test for both bounds: no block is as short as nothing. */
-	p = likely(size - 1 < SLAB_BYTES_MAX) ? alloc_quick(c, size, ret) :
-						block_flat(c, size, ret);
+	if (unlikely(size - 1 >= SLAB_BYTES_MAX))
+		return alloc_flat(c, size, ret);
+	p = alloc_quick(c, size, ret);
 	/* Constants, so that nothing is kept that is needed here only. */
 	return likely(p) ? p : alloc_other(c, size, 0, 0, NULL, ret);
 }
