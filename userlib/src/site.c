@@ -389,7 +389,7 @@ static uint32_t sample(struct origin *o, struct known *at)
  * Allocations that may go by without a look at what else is due; and of blocks,
  * which weigh more, as many as are worth it.
  */
-#define DEAL		256
+#define DEAL		1024
 #define DEAL_BLOCKS	2048
 
 static void deal(struct site_flat *f, struct site_dealt *d, uint32_t weight,
