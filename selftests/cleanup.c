@@ -107,7 +107,7 @@ FIXTURE_TEARDOWN(cleanup)
 		EXPECT_EQ(0, bt_param_set(names[i], self->was[i]));
 	bt_client_close(&self->c);
 	EXPECT_TRUE(BT_WAIT(!bt_pool_now(self->admin, self->c.pool, &st) &&
-			    !st.total_bytes, 5000));
+			    !st.total_bytes, BT_SOON));
 	EXPECT_EQ(0, bt_pool_destroy(self->admin, self->c.pool));
 	close(self->admin);
 }
@@ -316,7 +316,7 @@ TEST_F_TIMEOUT(cleanup, pinned_escapes, BT_SLOW)
 	ASSERT_EQ(0, pipe(ends));
 	ASSERT_EQ((ssize_t)BT_PAGE, vmsplice(ends[1], &iov, 1, 0));
 	ASSERT_EQ(0, bt_free1(fd, e.handle));
-	EXPECT_TRUE(BT_WAIT(!attached(fd, pool), 5000));
+	EXPECT_TRUE(BT_WAIT(!attached(fd, pool), BT_SOON));
 	/* It is counted before the client can be locked again. */
 	EXPECT_EQ(0, queued(fd));
 	ASSERT_EQ(0, bt_pool_now(fd, pool, &st));
@@ -328,7 +328,7 @@ TEST_F_TIMEOUT(cleanup, pinned_escapes, BT_SLOW)
 	close(ends[0]);
 	close(ends[1]);
 	EXPECT_TRUE(BT_WAIT(!bt_pool_now(fd, pool, &st) && !st.escaped_bytes,
-			    10000));
+			    BT_SOON));
 }
 
 /* A cache is for the next tensors, not for ever. */
@@ -344,7 +344,7 @@ TEST_F_TIMEOUT(cleanup, cache_that_is_not_used, BT_SLOW)
 	ASSERT_EQ(0, bt_free1(fd, e.handle));
 	ASSERT_EQ(0, bt_client_now(fd, 0, &st));
 	EXPECT_LT(0, st.cached_bytes);
-	EXPECT_TRUE(BT_WAIT(!attached(fd, pool), 5000));
+	EXPECT_TRUE(BT_WAIT(!attached(fd, pool), BT_SOON));
 	EXPECT_EQ(0, queued(fd));
 	ASSERT_EQ(0, bt_pressure(fd, pool, &p));
 	EXPECT_EQ(st.cached_bytes, p.gained_bytes[BMEM_GAIN_CACHE]);
@@ -352,7 +352,7 @@ TEST_F_TIMEOUT(cleanup, cache_that_is_not_used, BT_SLOW)
 	ASSERT_EQ(0, bt_bind_cache(fd, 4 * BT_HUGE));
 	ASSERT_EQ(0, bt_alloc1(fd, 64 * BT_MIB, &e));
 	ASSERT_EQ(0, bt_free1(fd, e.handle));
-	EXPECT_TRUE(BT_WAIT(attached(fd, pool) == 4 * BT_HUGE, 5000));
+	EXPECT_TRUE(BT_WAIT(attached(fd, pool) == 4 * BT_HUGE, BT_SOON));
 	usleep(1200000);
 	EXPECT_EQ(4 * BT_HUGE, attached(fd, pool));
 }
@@ -442,7 +442,7 @@ static __u64 efficiency(int fd, int pool, __u64 before, __u64 stays)
 
 	if (before == ~0ULL || before <= stays)
 		return 0;
-	BT_WAIT(attached(fd, pool) <= stays, 8000);
+	BT_WAIT(attached(fd, pool) <= stays, BT_SOON);
 	after = attached(fd, pool);
 	after = after > stays ? after - stays : 0;
 	return (dropped - after) * 1000 / dropped;
@@ -784,8 +784,8 @@ TEST_F_TIMEOUT(cleanup, passes_yield, BT_SLOW)
 	ASSERT_EQ(0, bt_alloc1(fd, 300 * BT_MIB, &e));
 	ASSERT_EQ(0, bt_free1(fd, e.handle));
 	/* Asked without the client's lock: found busy, it would be more urgent. */
-	EXPECT_TRUE(BT_WAIT(!cleanup_value("deferred_bytes"), 10000));
-	EXPECT_TRUE(BT_WAIT(!attached(fd, pool), 10000));
+	EXPECT_TRUE(BT_WAIT(!cleanup_value("deferred_bytes"), BT_SOON));
+	EXPECT_TRUE(BT_WAIT(!attached(fd, pool), BT_SOON));
 	EXPECT_EQ(0, queued(fd));
 	EXPECT_LT(yields, cleanup_value("deferred_yields"));
 	EXPECT_EQ(0, cleanup_value("deferred_bytes"));
@@ -867,14 +867,14 @@ TEST_F_TIMEOUT(cleanup, a_crowd_costs_nothing, BT_SLOW)
 	EXPECT_EQ(10 * BT_HUGE, p.gained_bytes[BMEM_GAIN_SHRINK]);
 	/* High pressure drops caches, of more than one look sees, too. */
 	ASSERT_EQ(0, bt_param_set("pressure_levels", "1,2,98,99"));
-	EXPECT_TRUE(BT_WAIT(!attached(self->c.fd, pool), 10000));
+	EXPECT_TRUE(BT_WAIT(!attached(self->c.fd, pool), BT_SOON));
 	ASSERT_EQ(0, bt_param_set("pressure_levels", "70,80,90,95"));
 	ASSERT_EQ(0, bt_pressure(self->c.fd, pool, &p));
 	EXPECT_EQ(0, p.cached_bytes + p.queued_bytes);
 	EXPECT_EQ((nr - 10) * BT_HUGE, p.gained_bytes[BMEM_GAIN_PRESSURE]);
 	for (i = 0; i < nr; i++)
 		close(fds[i]);
-	EXPECT_TRUE(BT_WAIT(!bt_pool_destroy(self->admin, pool), 5000));
+	EXPECT_TRUE(BT_WAIT(!bt_pool_destroy(self->admin, pool), BT_SOON));
 }
 
 /* Queued and cached pages do not keep a client in its pool. */

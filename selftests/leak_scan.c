@@ -253,7 +253,7 @@ TEST_F_TIMEOUT(scan, target_does_all_it_can, BT_SLOW)
 
 	pid = bt_spawn(act_forever, self->roots);
 	ASSERT_LT(0, pid);
-	ASSERT_TRUE(BT_WAIT(self->roots->turns, 20000));
+	ASSERT_TRUE(BT_WAIT(self->roots->turns, BT_SOON));
 	/* For so long, and until it has done everything twice. */
 	for (end = bt_now_ms() + stress_ms();
 	     bt_now_ms() < end || self->roots->turns < 2 * ARRAY_SIZE(acts);
@@ -281,7 +281,7 @@ TEST_F_TIMEOUT(scan, target_ends, BT_SLOW)
 		self->roots->id = 0;
 		pid = bt_spawn(live_shortly, self->roots);
 		ASSERT_LT(0, pid);
-		ASSERT_TRUE(BT_WAIT(self->roots->id, 20000));
+		ASSERT_TRUE(BT_WAIT(self->roots->id, BT_SOON));
 		do {
 			ret = scan(self->fd, self->roots->id, &cmd);
 			scans++;
@@ -343,7 +343,7 @@ TEST_F_TIMEOUT(scan, nothing_is_faulted_in_or_dirtied, BT_SLOW)
 
 	pid = bt_spawn(sleep_sparse, self->roots);
 	ASSERT_LT(0, pid);
-	ASSERT_TRUE(BT_WAIT(self->roots->turns, 20000));
+	ASSERT_TRUE(BT_WAIT(self->roots->turns, BT_SOON));
 	/* It goes to sleep. */
 	usleep(500000);
 	rss = status_kib(pid, "Rss:");
@@ -474,7 +474,7 @@ TEST_F_TIMEOUT(scan, nobody_waits_for_long, BT_SLOW)
 	ASSERT_NE(MAP_FAILED, st);
 	pid = bt_spawn(map_and_measure, st);
 	ASSERT_LT(0, pid);
-	ASSERT_TRUE(BT_WAIT(st->roots.turns, 20000));
+	ASSERT_TRUE(BT_WAIT(st->roots.turns, BT_SOON));
 	for (i = 0; i < ATTEMPTS && scanned > 2 * quiet; i++) {
 		ASSERT_EQ(0, measure(self->fd, st));
 		quiet = percentile(st, QUIET, 99);
@@ -543,7 +543,7 @@ TEST_F_TIMEOUT(scan, worker_gives_up, BT_SLOW)
 	ASSERT_EQ(0, bt_call(c.fd, BMEM_LEAK_SCAN, &cmd));
 	EXPECT_EQ(0, cmd.cut_short);
 	EXPECT_EQ(1, cmd.suspected + cmd.confirmed);
-	EXPECT_TRUE(BT_WAIT(confirmed(c.fd, &cut) == 0 && cut, 30000));
+	EXPECT_TRUE(BT_WAIT(confirmed(c.fd, &cut) == 0 && cut, BT_SOON));
 	EXPECT_EQ(0, bt_param_set("leak_round_ms", limit));
 	EXPECT_TRUE(BT_WAIT(confirmed(c.fd, &cut) == 1, 60000));
 	EXPECT_EQ(0, cut);
@@ -620,7 +620,7 @@ TEST_F(scan, users_see_their_own)
 
 	pid = bt_spawn(sleep_as_root, self->roots);
 	ASSERT_LT(0, pid);
-	ASSERT_TRUE(BT_WAIT(self->roots->id, 20000));
+	ASSERT_TRUE(BT_WAIT(self->roots->id, BT_SOON));
 	s.theirs = self->roots->id;
 	ASSERT_EQ(0, pipe(fds));
 	s.out = fds[1];

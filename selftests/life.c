@@ -42,7 +42,7 @@ static bool pool_is_at_rest(int admin, int pool)
 
 FIXTURE_TEARDOWN(life)
 {
-	EXPECT_TRUE(BT_WAIT(pool_is_at_rest(self->admin, self->pool), 5000));
+	EXPECT_TRUE(BT_WAIT(pool_is_at_rest(self->admin, self->pool), BT_SOON));
 	EXPECT_EQ(0, bt_pool_destroy(self->admin, self->pool));
 	close(self->admin);
 }
@@ -227,7 +227,7 @@ static void expect_tombstone(struct __test_metadata *_metadata, struct will *w,
 	struct tombstone t;
 	__u64 bytes, tensors;
 
-	ASSERT_TRUE(BT_WAIT(find_tombstone(w->st.client_id, &t), 5000));
+	ASSERT_TRUE(BT_WAIT(find_tombstone(w->st.client_id, &t), BT_SOON));
 	EXPECT_STREQ(way, tomb_word(&t, "way"));
 	EXPECT_EQ(pid, (pid_t)tomb_value(&t, "tgid"));
 	EXPECT_EQ(w->st.live_tensors, tomb_value(&t, "live_tensors"));
@@ -254,7 +254,7 @@ static void test_end(struct __test_metadata *_metadata, FIXTURE_DATA(life) *self
 	char line[64];
 	int site;
 
-	EXPECT_TRUE(BT_WAIT(w->ready, 20000));
+	EXPECT_TRUE(BT_WAIT(w->ready, BT_SOON));
 	if (signal)
 		kill(pid, signal);
 	if (end != end_by_close)
@@ -302,7 +302,7 @@ TEST_F_TIMEOUT(life, tombstone_of_many_sites, BT_SLOW)
 	struct tombstone t;
 	__u64 bytes, tensors;
 
-	EXPECT_TRUE(BT_WAIT(w->ready, 20000));
+	EXPECT_TRUE(BT_WAIT(w->ready, BT_SOON));
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	expect_tombstone(_metadata, w, pid, "signal(9)");
@@ -489,7 +489,7 @@ TEST_F_TIMEOUT(life, killed_at_random, 3 * BT_SLOW)
 			TH_LOG("%d killed", n);
 		}
 	}
-	EXPECT_TRUE(BT_WAIT(pool_is_at_rest(self->admin, self->pool), 10000));
+	EXPECT_TRUE(BT_WAIT(pool_is_at_rest(self->admin, self->pool), BT_SOON));
 	EXPECT_EQ(clients, bt_debugfs_value("stats", "clients"));
 	EXPECT_EQ(total + KILLS, bt_debugfs_value("stats", "tombstones_total"));
 	EXPECT_EQ(bt_debugfs_value("stats", "tombstones") +
@@ -535,12 +535,12 @@ TEST_F_TIMEOUT(life, killed_in_the_middle_of_calls, BT_SLOW)
 		struct will *w = make_will(self->pool, 0, NULL);
 		pid_t pid = bt_spawn(allocate_forever, w);
 
-		EXPECT_TRUE(BT_WAIT(w->ready, 20000));
+		EXPECT_TRUE(BT_WAIT(w->ready, BT_SOON));
 		usleep(bt_random(&rnd) % 60000);
 		kill(pid, SIGKILL);
 		EXPECT_EQ(pid, waitpid(pid, &status, 0));
 		EXPECT_TRUE(WIFSIGNALED(status));
-		EXPECT_TRUE(BT_WAIT(pool_is_at_rest(self->admin, self->pool), 5000));
+		EXPECT_TRUE(BT_WAIT(pool_is_at_rest(self->admin, self->pool), BT_SOON));
 	}
 }
 
@@ -577,14 +577,14 @@ TEST_F_TIMEOUT(life, orphan_keeps_the_client, BT_SLOW)
 	struct tombstone t;
 
 	EXPECT_EQ(0, bt_in_child(open_and_leave_orphan, w));
-	EXPECT_TRUE(BT_WAIT(w->ready, 5000));
+	EXPECT_TRUE(BT_WAIT(w->ready, BT_SOON));
 	ASSERT_LT(0, w->orphan);
 	ASSERT_EQ(0, bt_client_stats(self->admin, w->st.client_id, &st));
 	EXPECT_EQ(w->st.live_bytes, st.live_bytes);
 	EXPECT_EQ(w->st.attached_bytes, st.attached_bytes);
 	EXPECT_FALSE(find_tombstone(w->st.client_id, &t));
 	kill(w->orphan, SIGKILL);
-	EXPECT_TRUE(BT_WAIT(find_tombstone(w->st.client_id, &t), 5000));
+	EXPECT_TRUE(BT_WAIT(find_tombstone(w->st.client_id, &t), BT_SOON));
 	/* It was not its opener that ended. */
 	EXPECT_STREQ("closed", tomb_word(&t, "way"));
 	EXPECT_EQ(w->st.live_bytes, tomb_value(&t, "live_bytes"));
@@ -675,7 +675,7 @@ TEST_F_TIMEOUT(life, descriptor_in_a_socket, BT_SLOW)
 	ASSERT_EQ(0, bt_in_child(send_and_exit, &pa));
 	close(pa.socks[0]);
 	close(pa.socks[1]);
-	EXPECT_TRUE(BT_WAIT(pool_is_at_rest(self->admin, self->pool), 5000));
+	EXPECT_TRUE(BT_WAIT(pool_is_at_rest(self->admin, self->pool), BT_SOON));
 }
 
 static int end_by_exec(struct will *w, int fd)
@@ -700,8 +700,8 @@ TEST_F_TIMEOUT(life, exec_closes, BT_SLOW)
 	pid_t pid = bt_spawn(live_and_die, w);
 	struct tombstone t;
 
-	EXPECT_TRUE(BT_WAIT(w->ready, 20000));
-	EXPECT_TRUE(BT_WAIT(find_tombstone(w->st.client_id, &t), 10000));
+	EXPECT_TRUE(BT_WAIT(w->ready, BT_SOON));
+	EXPECT_TRUE(BT_WAIT(find_tombstone(w->st.client_id, &t), BT_SOON));
 	EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG));
 	expect_tombstone(_metadata, w, pid, "exec");
 	kill(pid, SIGKILL);
@@ -721,7 +721,7 @@ TEST_F_TIMEOUT(life, exec_inherits, BT_SLOW)
 		bool is = text && !strncmp(text, "sleep", 5);
 
 		free(text);
-		is; }), 20000));
+		is; }), BT_SOON));
 	/* The mapping is gone with the old program, the memory is not. */
 	EXPECT_EQ(0, bt_client_stats(self->admin, w->st.client_id, &st));
 	EXPECT_EQ(w->st.live_bytes, st.live_bytes);
@@ -792,7 +792,7 @@ TEST_F_TIMEOUT(life, reports_end_under_churn, 3 * BT_SLOW)
 		ASSERT_LT(0, pids[i]);
 	}
 	EXPECT_TRUE(BT_WAIT(bt_debugfs_value("stats", "tombstones_total") >
-			    opened, 30000));
+			    opened, BT_SOON));
 	for (i = 0; i < REPORT_ROUNDS; i++) {
 		for (k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
 			got = read_report(names[k]);
