@@ -47,13 +47,13 @@ static __u64 cleanup_value(const char *key)
 	return bt_debugfs_value("cleanup", key);
 }
 
-/* Nanoseconds until no more than @most is attached; ~0 when that takes @ms. */
-static __u64 fallen_after(int fd, int pool, __u64 most, __u64 ms)
+/* Nanoseconds until no more than @most is attached; ~0 when that is not soon. */
+static __u64 fallen_after(int fd, int pool, __u64 most)
 {
 	__u64 start = bt_now_ns();
 
 	while (attached(fd, pool) > most) {
-		if (bt_now_ns() - start > ms * 1000000)
+		if (bt_now_ns() - start > BT_SOON * 1000000ULL)
 			return ~0ULL;
 		usleep(200);
 	}
@@ -167,7 +167,7 @@ static int hold(int fd, __u64 bytes, struct bmem_alloc_entry *e, int nr)
 
 TEST_F_TIMEOUT(cleanup, waits_until_idle, BT_SLOW)
 {
-	__u64 took[TRIES], before, mid;
+	__u64 took[TRIES], before, mid, held;
 	struct bmem_alloc_entry e;
 	int i, fd = self->c.fd;
 
@@ -178,10 +178,11 @@ TEST_F_TIMEOUT(cleanup, waits_until_idle, BT_SLOW)
 		bt_tag(self->c.map + e.offset, BT_HUGE, i);
 		before = attached(fd, self->c.pool);
 		ASSERT_EQ(0, bt_free1(fd, e.handle));
-		/* It counts as long as it is held. */
+		/* It counts as long as it is held: as it was before and after. */
+		held = attached(fd, self->c.pool);
 		if (queued(fd) == BT_HUGE)
-			EXPECT_EQ(before, attached(fd, self->c.pool));
-		took[i] = fallen_after(fd, self->c.pool, before - BT_HUGE, 5000);
+			EXPECT_EQ(before, held);
+		took[i] = fallen_after(fd, self->c.pool, before - BT_HUGE);
 		EXPECT_NE(~0ULL, took[i]);
 		EXPECT_EQ(0, queued(fd));
 	}
@@ -197,30 +198,36 @@ TEST_F_TIMEOUT(cleanup, waits_until_idle, BT_SLOW)
 /* What is queued does not wait for the date of what is cached. */
 TEST_F_TIMEOUT(cleanup, a_cache_delays_nothing, BT_SLOW)
 {
+	__u64 before, took[TRIES], mid;
 	struct bmem_alloc_entry e[10];
 	struct bmem_client_stats st;
-	int i, fd = self->c.fd;
-	__u64 before, took;
+	int i, k, fd = self->c.fd;
 
 	ASSERT_EQ(0, bt_param_set("cleanup_cache_ms", NEVER_MS));
-	/* Of so much 8 may be cached; 2 are neither a batch nor a sixteenth. */
-	ASSERT_EQ(0, hold(fd, 160 * BT_MIB, e, 10));
-	before = attached(fd, self->c.pool);
-	for (i = 0; i < 8; i++)
-		ASSERT_EQ(0, bt_free1(fd, e[i].handle));
-	/* The worker has looked, and will again in a minute. */
-	usleep(300000);
-	ASSERT_EQ(0, bt_client_now(fd, 0, &st));
-	ASSERT_EQ(8 * BT_HUGE, st.cached_bytes);
-	ASSERT_EQ(0, bt_free1(fd, e[8].handle));
-	ASSERT_EQ(0, bt_free1(fd, e[9].handle));
-	took = fallen_after(fd, self->c.pool, before - 2 * BT_HUGE, 5000);
-	EXPECT_NE(~0ULL, took);
-	TH_LOG("back after %llu us", took / 1000);
+	ASSERT_EQ(0, hold(fd, 160 * BT_MIB, NULL, 0));
+	for (k = 0; k < TRIES; k++) {
+		/* Of so much 8 may be cached; 2 are neither a batch nor a sixteenth. */
+		for (i = 0; i < 10; i++)
+			ASSERT_EQ(0, bt_alloc1(fd, BT_HUGE, &e[i]));
+		before = attached(fd, self->c.pool);
+		for (i = 0; i < 8; i++)
+			ASSERT_EQ(0, bt_free1(fd, e[i].handle));
+		/* The worker has looked, and will again in a minute. */
+		usleep(300000);
+		ASSERT_EQ(0, bt_client_now(fd, 0, &st));
+		ASSERT_EQ(8 * BT_HUGE, st.cached_bytes);
+		ASSERT_EQ(0, bt_free1(fd, e[8].handle));
+		ASSERT_EQ(0, bt_free1(fd, e[9].handle));
+		took[k] = fallen_after(fd, self->c.pool, before - 2 * BT_HUGE);
+		ASSERT_NE(~0ULL, took[k]);
+		ASSERT_EQ(0, bt_client_now(fd, 0, &st));
+		EXPECT_EQ(8 * BT_HUGE, st.cached_bytes);
+	}
+	mid = median(took, TRIES);
+	TH_LOG("back after %llu us, at most %llu", mid / 1000,
+	       took[TRIES - 1] / 1000);
 	if (!bt_debug_kernel())
-		EXPECT_GE(500000000ULL, took);
-	ASSERT_EQ(0, bt_client_now(fd, 0, &st));
-	EXPECT_EQ(8 * BT_HUGE, st.cached_bytes);
+		EXPECT_GE(500000000ULL, mid);
 	EXPECT_SOUND(fd);
 }
 
@@ -241,8 +248,7 @@ TEST_F_TIMEOUT(cleanup, a_batch_does_not_wait, BT_SLOW)
 	EXPECT_EQ(3 * BT_HUGE, queued(fd));
 	EXPECT_EQ(before, attached(fd, self->c.pool));
 	ASSERT_EQ(0, bt_free1(fd, e[3].handle));
-	EXPECT_NE(~0ULL, fallen_after(fd, self->c.pool, before - 4 * BT_HUGE,
-				      2000));
+	EXPECT_NE(~0ULL, fallen_after(fd, self->c.pool, before - 4 * BT_HUGE));
 	EXPECT_EQ(0, queued(fd));
 	/* And then one waits again. */
 	ASSERT_EQ(0, bt_free1(fd, e[4].handle));
@@ -261,7 +267,7 @@ TEST_F_TIMEOUT(cleanup, a_sixteenth_does_not_wait, BT_SLOW)
 	ASSERT_EQ(0, bt_bind_cache(fd, 0));
 	ASSERT_EQ(0, hold(fd, 10 * BT_MIB, e, 1));
 	ASSERT_EQ(0, bt_free1(fd, e[0].handle));
-	EXPECT_NE(~0ULL, fallen_after(fd, self->c.pool, 10 * BT_MIB, 2000));
+	EXPECT_NE(~0ULL, fallen_after(fd, self->c.pool, 10 * BT_MIB));
 }
 
 /* What waits is the client's again when it allocates: where it was, or not. */
@@ -339,11 +345,15 @@ TEST_F_TIMEOUT(cleanup, cache_that_is_not_used, BT_SLOW)
 	struct bmem_pressure p;
 	int fd = self->c.fd, pool = self->c.pool;
 
-	ASSERT_EQ(0, bt_param_set("cleanup_cache_ms", "500"));
+	ASSERT_EQ(0, bt_param_set("cleanup_cache_ms", NEVER_MS));
 	ASSERT_EQ(0, bt_alloc1(fd, 64 * BT_MIB, &e));
 	ASSERT_EQ(0, bt_free1(fd, e.handle));
 	ASSERT_EQ(0, bt_client_now(fd, 0, &st));
 	EXPECT_LT(0, st.cached_bytes);
+	/* It is used once more, and as much of it is left again. */
+	ASSERT_EQ(0, bt_param_set("cleanup_cache_ms", "500"));
+	ASSERT_EQ(0, bt_alloc1(fd, 64 * BT_MIB, &e));
+	ASSERT_EQ(0, bt_free1(fd, e.handle));
 	EXPECT_TRUE(BT_WAIT(!attached(fd, pool), BT_SOON));
 	EXPECT_EQ(0, queued(fd));
 	ASSERT_EQ(0, bt_pressure(fd, pool, &p));
@@ -419,7 +429,7 @@ TEST_F_TIMEOUT(cleanup, immediate, BT_SLOW)
 	for (i = 0; i < TRIES; i++) {
 		ASSERT_EQ(0, bt_free1(fd, e[i].handle));
 		took[i] = fallen_after(fd, self->c.pool,
-				       before - (i + 1) * BT_HUGE, 2000);
+				       before - (i + 1) * BT_HUGE);
 		EXPECT_NE(~0ULL, took[i]);
 	}
 	mid = median(took, TRIES);
@@ -626,7 +636,7 @@ static __u64 latency(int fd, int pool, __u64 most)
 {
 	static __u64 took[SAMPLES];
 	struct bmem_alloc_entry e;
-	__u64 start, end = bt_now_ms() + 10000;
+	__u64 start, end = bt_now_ms() + BT_SOON;
 	unsigned int i, nr = 0;
 
 	do {
@@ -661,8 +671,11 @@ static int bystander(void *arg)
 		pause();
 }
 
-/* Nanoseconds until as many others are gone; ~0 when they never came. */
-static __u64 plain_death(int fd, struct death *d, int nr)
+/*
+ * Nanoseconds until as many others are gone; ~0 when they never came.  In
+ * @besides what ALLOC takes meanwhile.
+ */
+static __u64 plain_death(int fd, struct death *d, int nr, __u64 *besides)
 {
 	pid_t pids[VICTIMS];
 	__u64 start;
@@ -677,7 +690,7 @@ static __u64 plain_death(int fd, struct death *d, int nr)
 	for (i = 0; i < nr; i++)
 		kill(pids[i], SIGKILL);
 	/* The machine has the same to do besides. */
-	latency(fd, d->pool, ~0ULL - BT_HUGE);
+	*besides = latency(fd, d->pool, ~0ULL - BT_HUGE);
 	for (i = 0; i < nr; i++)
 		waitpid(pids[i], NULL, 0);
 	return bt_now_ns() - start;
@@ -690,6 +703,7 @@ static __u64 plain_death(int fd, struct death *d, int nr)
  * @plain: nanoseconds until as many are gone that have ordinary memory
  * @quiet: what ALLOC takes another client, percentile 99, before
  * @during: and meanwhile
+ * @besides: and while those with ordinary memory go
  * @ok: all of that could be measured
  */
 struct massacre {
@@ -698,6 +712,7 @@ struct massacre {
 	__u64 plain;
 	__u64 quiet;
 	__u64 during;
+	__u64 besides;
 	bool ok;
 };
 
@@ -722,20 +737,21 @@ static void massacre(int fd, struct death *d, struct massacre *m)
 		kill(pids[i], SIGKILL);
 	m->during = latency(fd, d->pool, before);
 	bt_trim(fd, 0, 0, NULL);
-	m->took = fallen_after(fd, d->pool, before, 10000);
+	m->took = fallen_after(fd, d->pool, before);
 	if (m->took == ~0ULL)
 		m->ok = false;
 	m->took = bt_now_ns() - start;
 	for (i = 0; i < m->nr; i++)
 		waitpid(pids[i], NULL, 0);
 	bt_trim(fd, 0, 0, NULL);
-	m->plain = plain_death(fd, d, m->nr);
+	m->plain = plain_death(fd, d, m->nr, &m->besides);
 }
 
 /*
- * All is back within a second.  The clock is the guest's, but runs on while the
- * host is busy with others: a machine on which as many ordinary processes take
- * even longer is too slow to say; of three rounds one has to do.
+ * All is back within a second, and nobody else's ALLOC takes three times as long.
+ * The clock is the guest's, but runs on while the host is busy with others: a
+ * machine on which as many ordinary processes take even longer, or disturb ALLOC
+ * even more, is too slow to say; of three rounds one has to do.
  */
 TEST_F_TIMEOUT(cleanup, a_hundred_are_killed, BT_SLOW)
 {
@@ -756,12 +772,14 @@ TEST_F_TIMEOUT(cleanup, a_hundred_are_killed, BT_SLOW)
 	for (i = 0; i < 3 && !fast; i++) {
 		massacre(fd, d, &m);
 		ASSERT_TRUE(m.ok);
-		TH_LOG("%d clients, %llu MiB back after %llu ms, ordinary processes %llu ms; p99 of ALLOC %llu us, meanwhile %llu us",
+		TH_LOG("%d clients, %llu MiB back after %llu ms, ordinary processes %llu ms; p99 of ALLOC %llu us, meanwhile %llu us, beside ordinary ones %llu us",
 		       m.nr, m.nr * 2 * BT_HUGE / BT_MIB, m.took / 1000000,
-		       m.plain / 1000000, m.quiet / 1000, m.during / 1000);
+		       m.plain / 1000000, m.quiet / 1000, m.during / 1000,
+		       m.besides / 1000);
 		fast = !strict || ((m.took <= 1000000000ULL ||
 				    m.took <= m.plain) &&
-				   m.during <= 3 * m.quiet);
+				   (m.during <= 3 * m.quiet ||
+				    m.during <= m.besides));
 	}
 	EXPECT_TRUE(fast);
 	ASSERT_EQ(0, bt_trim(fd, 0, 0, NULL));
@@ -780,12 +798,15 @@ TEST_F_TIMEOUT(cleanup, passes_yield, BT_SLOW)
 	int fd = self->c.fd, pool = self->c.pool;
 
 	ASSERT_EQ(0, bt_param_set("cleanup_slice_us", "100"));
+	/* Without any pressure, which has what waits taken by another queue. */
+	ASSERT_EQ(0, bt_pool_resize(self->admin, pool, BMEM_RESIZE_LIMIT,
+				    2 * POOL_LIMIT, 0));
 	ASSERT_EQ(0, bt_bind_cache(fd, 0));
 	ASSERT_EQ(0, bt_alloc1(fd, 300 * BT_MIB, &e));
 	ASSERT_EQ(0, bt_free1(fd, e.handle));
 	/* Asked without the client's lock: found busy, it would be more urgent. */
-	EXPECT_TRUE(BT_WAIT(!cleanup_value("deferred_bytes"), BT_SOON));
-	EXPECT_TRUE(BT_WAIT(!attached(fd, pool), BT_SOON));
+	EXPECT_TRUE(BT_WAIT(!cleanup_value("deferred_bytes"), 2 * BT_SOON));
+	EXPECT_TRUE(BT_WAIT(!attached(fd, pool), 2 * BT_SOON));
 	EXPECT_EQ(0, queued(fd));
 	EXPECT_LT(yields, cleanup_value("deferred_yields"));
 	EXPECT_EQ(0, cleanup_value("deferred_bytes"));
