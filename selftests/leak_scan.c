@@ -254,9 +254,9 @@ TEST_F_TIMEOUT(scan, target_does_all_it_can, BT_SLOW)
 	pid = bt_spawn(act_forever, self->roots);
 	ASSERT_LT(0, pid);
 	ASSERT_TRUE(BT_WAIT(self->roots->turns, BT_SOON));
-	/* For so long, and until it has done everything twice. */
+	/* For so long, and until it has done everything twice, and some were whole. */
 	for (end = bt_now_ms() + stress_ms();
-	     bt_now_ms() < end || self->roots->turns < 2 * ARRAY_SIZE(acts);
+	     bt_now_ms() < end || self->roots->turns < 2 * ARRAY_SIZE(acts) || !whole;
 	     scans++) {
 		ASSERT_EQ(0, scan(self->fd, self->roots->id, &cmd));
 		EXPECT_EQ(0, cmd.confirmed);
@@ -264,7 +264,6 @@ TEST_F_TIMEOUT(scan, target_does_all_it_can, BT_SLOW)
 	}
 	printf("# %llu scans, %llu whole, of a process that did %llu things\n",
 	       scans, whole, self->roots->turns);
-	EXPECT_LT(0, whole);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 }
@@ -335,25 +334,42 @@ static __u64 dirty_kib(pid_t pid)
 	return status_kib(pid, "Private_Dirty:") + status_kib(pid, "Shared_Dirty:");
 }
 
+static char state_of(pid_t pid)
+{
+	char path[64], *text, *at, state;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	text = bt_read_file(path);
+	at = text ? strrchr(text, ')') : NULL;
+	state = at ? at[2] : 0;
+	free(text);
+	return state;
+}
+
 TEST_F_TIMEOUT(scan, nothing_is_faulted_in_or_dirtied, BT_SLOW)
 {
 	struct bmem_leak_scan cmd;
-	__u64 rss, dirty, start;
+	__u64 rss, dirty, start, best = ~0ULL;
 	pid_t pid;
+	int i;
 
 	pid = bt_spawn(sleep_sparse, self->roots);
 	ASSERT_LT(0, pid);
 	ASSERT_TRUE(BT_WAIT(self->roots->turns, BT_SOON));
-	/* It goes to sleep. */
-	usleep(500000);
+	/* It goes to sleep, and touches nothing any more. */
+	ASSERT_TRUE(BT_WAIT(state_of(pid) == 'S', BT_SOON));
 	rss = status_kib(pid, "Rss:");
 	dirty = dirty_kib(pid);
 	ASSERT_NE(~0ULL, rss);
-	start = bt_now_ms();
-	ASSERT_EQ(0, scan(self->fd, self->roots->id, &cmd));
-	EXPECT_EQ(0, cmd.cut_short);
-	/* 4 TiB, of which 64 pages are there. */
-	EXPECT_GT(5000, bt_now_ms() - start);
+	/* 4 TiB, of which 64 pages are there; the machine may be held up once. */
+	for (i = 0; i < 3; i++) {
+		start = bt_now_ms();
+		ASSERT_EQ(0, scan(self->fd, self->roots->id, &cmd));
+		EXPECT_EQ(0, cmd.cut_short);
+		start = bt_now_ms() - start;
+		best = start < best ? start : best;
+	}
+	EXPECT_GT(5000, best);
 	EXPECT_EQ(rss, status_kib(pid, "Rss:"));
 	EXPECT_EQ(dirty, dirty_kib(pid));
 	kill(pid, SIGKILL);
@@ -520,7 +536,7 @@ TEST_F_TIMEOUT(scan, worker_gives_up, BT_SLOW)
 	struct bmem_leak_scan cmd = {
 		.size = sizeof(cmd), .flags = BMEM_LEAK_SCAN_AGE,
 		.kinds = BMEM_LEAK_KIND(BMEM_LEAK_UNREACHABLE),
-		.delay_ms = 1000,
+		.delay_ms = 8000,
 	};
 	struct bmem_alloc_entry e[2] = {
 		{ .bytes = 5000, .site = 1, .flags = BMEM_ALLOC_RECORD },
@@ -542,10 +558,10 @@ TEST_F_TIMEOUT(scan, worker_gives_up, BT_SLOW)
 	ASSERT_EQ(0, bt_call(c.fd, BMEM_LEAK_SCAN, &cmd));
 	ASSERT_EQ(0, bt_call(c.fd, BMEM_LEAK_SCAN, &cmd));
 	EXPECT_EQ(0, cmd.cut_short);
-	EXPECT_EQ(1, cmd.suspected + cmd.confirmed);
+	EXPECT_EQ(1, cmd.suspected);
 	EXPECT_TRUE(BT_WAIT(confirmed(c.fd, &cut) == 0 && cut, BT_SOON));
 	EXPECT_EQ(0, bt_param_set("leak_round_ms", limit));
-	EXPECT_TRUE(BT_WAIT(confirmed(c.fd, &cut) == 1, 60000));
+	EXPECT_TRUE(BT_WAIT(confirmed(c.fd, &cut) == 1, 2 * BT_SOON));
 	EXPECT_EQ(0, cut);
 	EXPECT_EQ(0, bt_param_set("leak_delay_ms", delay));
 	bt_client_close(&c);

@@ -39,6 +39,8 @@ FIXTURE_SETUP(leaks)
 	ASSERT_EQ(0, bt_client_open(&self->c, self->pool));
 	ASSERT_EQ(0, bt_param("leak_age_ms", self->age, sizeof(self->age)));
 	ASSERT_EQ(0, bt_param("leak_delay_ms", self->delay, sizeof(self->delay)));
+	/* Who wants to see that something is looked at again, unasked, says so. */
+	ASSERT_EQ(0, bt_param_set("leak_delay_ms", "60000"));
 }
 
 FIXTURE_TEARDOWN(leaks)
@@ -212,10 +214,13 @@ TEST_F_TIMEOUT(leaks, block_used_again, BT_SLOW)
 	ASSERT_EQ(BMEM_RECORD_LIVE, ledger->head & BMEM_RECORD_STATE_MASK);
 	ASSERT_EQ(0, lk_link(self->c.fd, 0, e.handle));
 	ASSERT_EQ(0, lk_unlink(self->c.fd, 0, e.handle));
+	/* Not looked at again before something else is there. */
 	ASSERT_EQ(0, bt_param_set("leak_delay_ms", "1000"));
+	ASSERT_EQ(0, bt_write_file(LEAKS, "off"));
 	ASSERT_EQ(0, bt_call(self->c.fd, BMEM_LEAK_SCAN, &scan));
 	EXPECT_EQ(BMEM_LEAK_SUSPECTED, state(self->c.fd));
 	ledger->head += 1ULL << BMEM_RECORD_GEN_SHIFT;
+	ASSERT_EQ(0, bt_write_file(LEAKS, "on"));
 	EXPECT_TRUE(BT_WAIT(state(self->c.fd) != BMEM_LEAK_SUSPECTED, BT_SOON));
 	EXPECT_EQ(0, state(self->c.fd));
 	munmap(ledger, BT_PAGE);
