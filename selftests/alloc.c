@@ -872,6 +872,7 @@ TEST_F_TIMEOUT(alloc, promotion, BT_SLOW)
 	ASSERT_EQ(0, bt_client_stats(self->c.fd, 0, &st));
 	ASSERT_EQ(3 * BT_HUGE, st.base_bytes);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, keep_writing, &w));
+	ASSERT_TRUE(BT_WAIT(*(volatile __u64 *)&w.rounds, BT_SOON));
 	ASSERT_EQ(0, bt_param_set("huge", "Y"));
 	EXPECT_TRUE(BT_WAIT(!bt_client_stats(self->c.fd, 0, &st) &&
 			    !st.base_bytes, 60000)) {
@@ -1036,7 +1037,7 @@ TEST_F_TIMEOUT(alloc, unmade_while_refilled, BT_SLOW)
 		EXPECT_EQ(PINS * BT_HUGE, escaped_now(self->admin, pool));
 		for (i = 0; i < PINS; i++)
 			EXPECT_EQ(-1, unpin(pipes[i], 7));
-		end = bt_now_ms() + 10000;
+		end = bt_now_ms() + BT_SOON;
 		while (escaped_now(self->admin, pool) && bt_now_ms() < end)
 			usleep(500);
 		EXPECT_EQ(0, bt_pool_destroy(self->admin, pool));

@@ -552,7 +552,7 @@ static void *wait_for_room(void *arg)
 	return NULL;
 }
 
-#define WAIT_MS		30000
+#define WAIT_MS		BMEM_WAIT_MAX_MS
 #define WAIT_POOL	(32 * BT_MIB)
 #define WAIT_ROOM	(16 * BT_MIB)
 
@@ -678,7 +678,7 @@ static void *keep_calling(void *arg)
 
 static int family_forks_on(void *arg)
 {
-	alarm(20);
+	alarm(BT_SLOW / 4);
 	return family_tree(arg);
 }
 

@@ -625,6 +625,9 @@ TEST_F_TIMEOUT(clone, under_a_writer, BT_SLOW)
 		EXPECT_EQ(0, memcmp(frozen, d.map + self->e.offset, BYTES));
 		bt_client_close(&d);
 	}
+	/* Once over all of it, after the last clone. */
+	before = *(volatile __u64 *)&w.count;
+	ASSERT_TRUE(BT_WAIT(*(volatile __u64 *)&w.count > before + WORDS, BT_SOON));
 	w.stop = true;
 	pthread_join(thread, NULL);
 	/* No store was lost, and all is mapped as huge pages again. */
@@ -1011,6 +1014,7 @@ TEST_F_TIMEOUT(clone, a_users_share, BT_SLOW)
 		bt_client_close(&d[i]);
 	/* He has his share again. */
 	let_go(pids, 1);
+	EXPECT_TRUE(BT_WAIT(!POOL().shared_bytes, BT_SOON));
 	*p = (struct promised){ .c = self->c, .uid = 1000, .most = 9 };
 	pids[0] = promise_as(p);
 	EXPECT_EQ(HALF, p->made);

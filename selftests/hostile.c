@@ -1028,6 +1028,9 @@ TEST_F_TIMEOUT(hostile, clones, 4 * BT_SLOW)
 	for (i = 0; bt_now_ms() - began < (rounds < CLONES_LEAST ? 10 * ms : ms);
 	     i = (i + 1) % CLONERS) {
 		if (pid[i]) {
+			/* At any moment, and also when it has got somewhere. */
+			if (bt_random(&rnd) % 2)
+				BT_WAIT(cl[i].rounds || cl[i].bad, BT_SOON);
 			usleep(bt_random(&rnd) % 1000000);
 			rounds += cl[i].rounds;
 			EXPECT_EQ(0, cl[i].bad);

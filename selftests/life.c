@@ -726,8 +726,9 @@ TEST_F_TIMEOUT(life, exec_inherits, BT_SLOW)
 	EXPECT_EQ(0, bt_client_stats(self->admin, w->st.client_id, &st));
 	EXPECT_EQ(w->st.live_bytes, st.live_bytes);
 	snprintf(id, sizeof(id), "%llu", w->st.client_id);
-	bt_table_text("clients", "id", id, "maps", maps, sizeof(maps));
-	EXPECT_STREQ("0", maps);
+	EXPECT_TRUE(BT_WAIT(!bt_table_text("clients", "id", id, "maps", maps,
+					   sizeof(maps)) && !strcmp("0", maps),
+			    BT_SOON));
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	expect_tombstone(_metadata, w, pid, "signal(9)");
