@@ -792,7 +792,7 @@ unsigned long bmem_cleanup_reclaim(unsigned long pages, enum bmem_gain gain)
 	return got;
 }
 
-/* ---- rules --------------------------------------------------------------------------- */
+/* ---- the rule ------------------------------------------------------------------------ */
 
 /* Pressure above 80 % makes cleanup immediate, whatever was queued before. */
 static void obey_pressure(const struct bmem_event_record *rec)
@@ -812,32 +812,10 @@ static void obey_pressure(const struct bmem_event_record *rec)
 	bmem_cleanup_now();
 }
 
-/* Cleanup done brings the figures of tracking up to date. */
-static void obey_cleanup(const struct bmem_event_record *rec)
-{
-	static struct bmem_rule rule;
-	struct bmem_client *client;
-
-	if (!rec->event.client_id || !bmem_rule_claim(&rule, rec->cause))
-		return;
-	client = bmem_client_get(rec->event.client_id);
-	if (!client)
-		return;
-	bmem_sweep_now(client);
-	bmem_client_put(client);
-}
-
-static int cleanup_event(struct notifier_block *nb, unsigned long type,
-			 void *data)
-{
-	if (type == BMEM_EVENT_PRESSURE)
-		obey_pressure(data);
-	else if (type == BMEM_EVENT_CLEANUP_DONE)
-		obey_cleanup(data);
-	return NOTIFY_DONE;
-}
-
-static struct notifier_block cleanup_nb = { .notifier_call = cleanup_event };
+static struct bmem_subscriber pressure_rule = {
+	.handle = obey_pressure,
+	.types = BMEM_EVENT_BIT(BMEM_EVENT_PRESSURE),
+};
 
 /* ---- debugfs --------------------------------------------------------------------------- */
 
@@ -960,7 +938,7 @@ int bmem_cleanup_start(void)
 	cleanup_wq = alloc_ordered_workqueue("bmem_cleanup", WQ_MEM_RECLAIM);
 	if (!cleanup_wq)
 		return -ENOMEM;
-	rc = bmem_event_subscribe(&cleanup_nb);
+	rc = bmem_event_subscribe(&pressure_rule);
 	if (rc)
 		destroy_workqueue(cleanup_wq);
 	return rc;
@@ -971,7 +949,7 @@ int bmem_cleanup_start(void)
  */
 void bmem_cleanup_stop(void)
 {
-	bmem_event_unsubscribe(&cleanup_nb);
+	bmem_event_unsubscribe(&pressure_rule);
 	cancel_delayed_work_sync(&urgent_work);
 	cancel_delayed_work_sync(&deferred_work);
 	destroy_workqueue(cleanup_wq);

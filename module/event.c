@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Events: raised anywhere, handed on by a worker.
+ * Events: raised anywhere, handed on by workers.
  *
  * Raising an event copies it into queues of bounded length, from any context,
- * and wakes workers: one calls the subscribers, one hands events to programs.
- * A subscriber may sleep, and take as long as it likes: nobody else waits for
- * it.
+ * and wakes workers: one for each subscriber, one that hands events to
+ * programs.  A subscriber may sleep, and take as long as it likes: nobody waits
+ * for it, other subscribers included.
  *
- * One pass a tick at the most, of EVENT_QUEUE_MAX events at the most: a storm
- * costs no more than that.
+ * One pass of each a tick at the most, of EVENT_QUEUE_MAX events at the most: a
+ * storm costs no more than that.
  */
 #include <linux/jiffies.h>
 #include <linux/ktime.h>
 #include <linux/preempt.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
@@ -26,86 +27,107 @@
 /* Events that debugfs shows. */
 #define RECENT_MAX	64
 
-/**
- * struct tap - a way that events are handed on
- * @queue: what waits, under event_lock
- * @work: hands it on
- * @passed: tick of its last pass
- */
-struct tap {
-	struct event_queue queue;
-	struct delayed_work work;
-	unsigned long passed;
-};
-
-static void chain_run(struct work_struct *work);
 static void readers_run(struct work_struct *work);
 
-/* Guards queues and what follows; taken last, in any context. */
+/* Guards queues, the chain, and what follows; taken last, in any context. */
 static DEFINE_SPINLOCK(event_lock);
 static u64 raised;
 static struct bmem_event_record recent[RECENT_MAX];
-/* Apart, so that programs do not wait for a subscriber that is busy. */
-static struct tap chain_tap = {
-	.work = __DELAYED_WORK_INITIALIZER(chain_tap.work, chain_run, 0),
-};
+static RAW_NOTIFIER_HEAD(chain);
 
-static struct tap readers_tap = {
+static struct event_tap readers_tap = {
 	.work = __DELAYED_WORK_INITIALIZER(readers_tap.work, readers_run, 0),
 };
 
 static struct workqueue_struct *event_wq;
-static BLOCKING_NOTIFIER_HEAD(chain);
-
-static atomic_t subscribers = ATOMIC_INIT(0);
 
 /* Passes of the readers' worker, under event_lock; who waits for one to end. */
 static u64 readers_begun;
 static u64 readers_ended;
 static DECLARE_WAIT_QUEUE_HEAD(readers_through);
 
-/* Who calls subscribers now, and because of what; only that task reads it. */
-static struct task_struct *chain_task;
-static u64 chain_cause;
-
 /* What one pass hands to readers, and how much was lost so far. */
 static struct bmem_event_record batch[EVENT_QUEUE_MAX];
 static u64 readers_overrun;
 
-static void tap_kick(struct tap *tap)
+static void tap_kick(struct event_tap *tap)
 {
 	bool passed = time_before_eq(jiffies, READ_ONCE(tap->passed));
 
 	queue_delayed_work(event_wq, &tap->work, passed ? 1 : 0);
 }
 
-static bool chain_pop(struct bmem_event_record *rec)
+/* ---- subscribers -------------------------------------------------------------- */
+
+static struct bmem_subscriber *subscriber_of(struct notifier_block *nb)
+{
+	return container_of(nb, struct bmem_subscriber, nb);
+}
+
+#define chained(nb) rcu_dereference_protected(nb, lockdep_is_held(&event_lock))
+
+#define for_each_chained(nb)						\
+	for ((nb) = chained(chain.head); (nb); (nb) = chained((nb)->next))
+
+static int subscriber_note(struct notifier_block *nb, unsigned long type,
+			   void *rec)
+{
+	struct bmem_subscriber *sub = subscriber_of(nb);
+
+	if (sub->types & BMEM_EVENT_BIT(type)) {
+		event_queue_push(&sub->tap.queue, rec);
+		tap_kick(&sub->tap);
+	}
+	return NOTIFY_DONE;
+}
+
+static bool subscriber_pop(struct bmem_subscriber *sub,
+			   struct bmem_event_record *rec)
 {
 	unsigned long flags;
 	bool there;
 
 	spin_lock_irqsave(&event_lock, flags);
-	there = event_queue_pop(&chain_tap.queue, rec);
+	there = event_queue_pop(&sub->tap.queue, rec);
 	spin_unlock_irqrestore(&event_lock, flags);
 	return there;
 }
 
-static void chain_run(struct work_struct *work)
+static void subscriber_run(struct work_struct *work)
 {
+	struct bmem_subscriber *sub = container_of(to_delayed_work(work),
+						   struct bmem_subscriber,
+						   tap.work);
 	struct bmem_event_record rec;
 	unsigned int i;
 
-	WRITE_ONCE(chain_tap.passed, jiffies);
-	WRITE_ONCE(chain_task, current);
-	for (i = 0; i < EVENT_QUEUE_MAX && chain_pop(&rec); i++) {
-		chain_cause = rec.cause;
-		blocking_notifier_call_chain(&chain, rec.event.type, &rec);
+	WRITE_ONCE(sub->tap.passed, jiffies);
+	WRITE_ONCE(sub->task, current);
+	for (i = 0; i < EVENT_QUEUE_MAX && subscriber_pop(sub, &rec); i++) {
+		sub->cause = rec.cause;
+		sub->handle(&rec);
 		cond_resched();
 	}
-	WRITE_ONCE(chain_task, NULL);
+	WRITE_ONCE(sub->task, NULL);
 	if (i == EVENT_QUEUE_MAX)
-		tap_kick(&chain_tap);
+		tap_kick(&sub->tap);
 }
+
+/* The cause of what a subscriber raises while it is being called, else 0. */
+static u64 inherited_cause(void)
+{
+	struct notifier_block *nb;
+
+	lockdep_assert_held(&event_lock);
+	if (!in_task())
+		return 0;
+	for_each_chained(nb)
+		if (READ_ONCE(subscriber_of(nb)->task) == current)
+			return subscriber_of(nb)->cause;
+	return 0;
+}
+
+/* ---- programs ----------------------------------------------------------------- */
 
 static void readers_run(struct work_struct *work)
 {
@@ -129,11 +151,7 @@ static void readers_run(struct work_struct *work)
 	wake_up_all(&readers_through);
 }
 
-/* The cause of what a subscriber raises while it is being called, else 0. */
-static u64 inherited_cause(void)
-{
-	return in_task() && READ_ONCE(chain_task) == current ? chain_cause : 0;
-}
+/* ---- raising -------------------------------------------------------------------- */
 
 /**
  * bmem_event_raise() - something happened
@@ -152,26 +170,21 @@ void bmem_event_raise(const struct bmem_event_note *note)
 		.event.bytes = note->bytes,
 		.event.arg = note->arg,
 		.uid = note->client ? note->uid : INVALID_UID,
-		.cause = note->cause ?: inherited_cause(),
 	};
-	bool heard = atomic_read(&subscribers), read = bmem_readers_any();
+	bool read = bmem_readers_any();
 	unsigned long flags;
 
 	spin_lock_irqsave(&event_lock, flags);
 	rec.event.time_ns = ktime_get_boottime_ns();
 	rec.event.serial = ++raised;
-	if (!rec.cause)
-		rec.cause = raised;
+	rec.cause = note->cause ?: inherited_cause() ?: raised;
 	recent[raised % RECENT_MAX] = rec;
-	if (heard)
-		event_queue_push(&chain_tap.queue, &rec);
+	raw_notifier_call_chain(&chain, note->type, &rec);
 	if (read)
 		event_queue_push(&readers_tap.queue, &rec);
 	spin_unlock_irqrestore(&event_lock, flags);
 
 	trace_bmem_event(&rec);
-	if (heard)
-		tap_kick(&chain_tap);
 	if (read)
 		tap_kick(&readers_tap);
 }
@@ -202,10 +215,8 @@ int bmem_events_settle(void)
 }
 
 /**
- * bmem_event_subscribe() - be called for every event
- * @nb: its notifier_call is called with enum bmem_event_type and a pointer to
- *	struct bmem_event_record, one event at a time, from a worker; it may
- *	sleep and raise events
+ * bmem_event_subscribe() - be called for events
+ * @sub: with handle and types set, and all else zero
  *
  * A subscriber that acts in a way that may raise events asks
  * bmem_rule_claim() with the record's cause first, and hands the cause on when
@@ -213,23 +224,30 @@ int bmem_events_settle(void)
  *
  * Return: 0, or -EEXIST when it has subscribed.
  */
-int bmem_event_subscribe(struct notifier_block *nb)
+int bmem_event_subscribe(struct bmem_subscriber *sub)
 {
-	int rc = blocking_notifier_chain_register(&chain, nb);
+	int rc;
 
-	if (!rc)
-		atomic_inc(&subscribers);
+	sub->nb.notifier_call = subscriber_note;
+	INIT_DELAYED_WORK(&sub->tap.work, subscriber_run);
+	spin_lock_irq(&event_lock);
+	rc = raw_notifier_chain_register(&chain, &sub->nb);
+	spin_unlock_irq(&event_lock);
 	return rc;
 }
 
 /**
  * bmem_event_unsubscribe() - be called no more
- * @nb: as it subscribed; it is not being called any more afterwards
+ * @sub: as it subscribed; it is not being called any more afterwards, and what
+ *	waited for it is forgotten
  */
-void bmem_event_unsubscribe(struct notifier_block *nb)
+void bmem_event_unsubscribe(struct bmem_subscriber *sub)
 {
-	if (!blocking_notifier_chain_unregister(&chain, nb))
-		atomic_dec(&subscribers);
+	spin_lock_irq(&event_lock);
+	raw_notifier_chain_unregister(&chain, &sub->nb);
+	sub->tap.queue.nr = 0;
+	spin_unlock_irq(&event_lock);
+	cancel_delayed_work_sync(&sub->tap.work);
 }
 
 static const char * const types[] = {
@@ -290,19 +308,28 @@ void bmem_events_show(struct seq_file *m)
 /**
  * bmem_events_count() - how many there have been
  * @all: out
- * @merged: out unless NULL, those for which a later one was handed on
- * @overrun: out unless NULL, those that were not handed on
+ * @merged: out unless NULL, those for which a later one was handed on, once for
+ *	each that it was not handed to
+ * @overrun: out unless NULL, those that were not handed on, likewise
  */
 void bmem_events_count(u64 *all, u64 *merged, u64 *overrun)
 {
+	u64 merges, overruns;
+	struct notifier_block *nb;
+
 	spin_lock_irq(&event_lock);
 	*all = raised;
-	if (merged)
-		*merged = chain_tap.queue.merged + readers_tap.queue.merged;
-	if (overrun)
-		*overrun = chain_tap.queue.overrun +
-			   readers_tap.queue.overrun;
+	merges = readers_tap.queue.merged;
+	overruns = readers_tap.queue.overrun;
+	for_each_chained(nb) {
+		merges += subscriber_of(nb)->tap.queue.merged;
+		overruns += subscriber_of(nb)->tap.queue.overrun;
+	}
 	spin_unlock_irq(&event_lock);
+	if (merged)
+		*merged = merges;
+	if (overrun)
+		*overrun = overruns;
 }
 
 int bmem_events_start(void)
@@ -314,7 +341,6 @@ int bmem_events_start(void)
 /* After everybody who raises events and everybody who subscribes. */
 void bmem_events_stop(void)
 {
-	cancel_delayed_work_sync(&chain_tap.work);
 	cancel_delayed_work_sync(&readers_tap.work);
 	destroy_workqueue(event_wq);
 }

@@ -16,6 +16,7 @@
 #include <linux/seq_file.h>
 #include <linux/types.h>
 #include <linux/uidgid.h>
+#include <linux/workqueue.h>
 
 #include <linux/bmem.h>
 
@@ -68,8 +69,8 @@ struct bmem_event_record {
  * @last: the latest cause
  * @seen: one bit for each of the causes up to it, bit 0 for @last itself
  *
- * Belongs to a subscriber: nothing else guards it than that a chain calls one
- * at a time.
+ * Belongs to a subscriber: nothing else guards it than that it is called for
+ * one event at a time.
  */
 struct bmem_rule {
 	u64 last;
@@ -197,11 +198,44 @@ static inline bool event_queue_pop(struct event_queue *q,
 
 /* ---- the chain ---------------------------------------------------------------- */
 
+/**
+ * struct event_tap - a way that events are handed on
+ * @queue: what waits
+ * @work: hands it on
+ * @passed: tick of its last pass
+ */
+struct event_tap {
+	struct event_queue queue;
+	struct delayed_work work;
+	unsigned long passed;
+};
+
+/**
+ * struct bmem_subscriber - somebody who reacts to events
+ * @handle: called for one event at a time, from a worker; may sleep, and raise
+ *	events
+ * @types: BMEM_EVENT_BIT() of those that it is called for
+ * @nb: its place in the chain
+ * @tap: its own, so that it keeps nobody else waiting
+ * @task: who calls it now
+ * @cause: because of what; only that task reads it
+ *
+ * Whoever subscribes sets the first two; the others are event.c's.
+ */
+struct bmem_subscriber {
+	void (*handle)(const struct bmem_event_record *rec);
+	u64 types;
+	struct notifier_block nb;
+	struct event_tap tap;
+	struct task_struct *task;
+	u64 cause;
+};
+
 int bmem_events_start(void);
 void bmem_events_stop(void);
 void bmem_event_raise(const struct bmem_event_note *note);
-int bmem_event_subscribe(struct notifier_block *nb);
-void bmem_event_unsubscribe(struct notifier_block *nb);
+int bmem_event_subscribe(struct bmem_subscriber *sub);
+void bmem_event_unsubscribe(struct bmem_subscriber *sub);
 int bmem_events_settle(void);
 void bmem_events_show(struct seq_file *m);
 void bmem_events_count(u64 *raised, u64 *merged, u64 *overrun);

@@ -7,8 +7,6 @@
 #include "bmem_private.h"
 #include "event.h"
 
-static struct bmem_rule compacted_rule;
-
 /* Adds up the holes of a client's space; it is of no use to wait for long. */
 static void measure(u64 id)
 {
@@ -50,24 +48,29 @@ static void look_again(const struct bmem_event *e)
 	}
 }
 
-static int happened(struct notifier_block *nb, unsigned long type, void *arg)
+static void found(const struct bmem_event_record *rec)
 {
-	const struct bmem_event_record *rec = arg;
-
-	switch (type) {
-	case BMEM_EVENT_LEAK_SUSPECTED:
-	case BMEM_EVENT_LEAK_CONFIRMED:
-		measure(rec->event.client_id);
-		break;
-	case BMEM_EVENT_COMPACTED:
-		if (bmem_rule_claim(&compacted_rule, rec->cause))
-			look_again(&rec->event);
-		break;
-	}
-	return NOTIFY_DONE;
+	measure(rec->event.client_id);
 }
 
-static struct notifier_block rules = { .notifier_call = happened };
+static void compacted(const struct bmem_event_record *rec)
+{
+	static struct bmem_rule rule;
+
+	if (bmem_rule_claim(&rule, rec->cause))
+		look_again(&rec->event);
+}
+
+static struct bmem_subscriber rules[] = {
+	{
+		.handle = found,
+		.types = BMEM_EVENT_BIT(BMEM_EVENT_LEAK_SUSPECTED) |
+			 BMEM_EVENT_BIT(BMEM_EVENT_LEAK_CONFIRMED),
+	}, {
+		.handle = compacted,
+		.types = BMEM_EVENT_BIT(BMEM_EVENT_COMPACTED),
+	},
+};
 
 /**
  * bmem_leak_rules_start() - react to events
@@ -76,7 +79,14 @@ static struct notifier_block rules = { .notifier_call = happened };
  */
 int bmem_leak_rules_start(void)
 {
-	return bmem_event_subscribe(&rules);
+	int rc = bmem_event_subscribe(&rules[0]);
+
+	if (rc)
+		return rc;
+	rc = bmem_event_subscribe(&rules[1]);
+	if (rc)
+		bmem_event_unsubscribe(&rules[0]);
+	return rc;
 }
 
 /**
@@ -84,5 +94,6 @@ int bmem_leak_rules_start(void)
  */
 void bmem_leak_rules_stop(void)
 {
-	bmem_event_unsubscribe(&rules);
+	bmem_event_unsubscribe(&rules[1]);
+	bmem_event_unsubscribe(&rules[0]);
 }

@@ -175,7 +175,6 @@ void bmem_sweep_stop(void);
 void bmem_sweep_soon(struct bmem_client *client);
 int bmem_sweep(struct bmem_client *client, bool patient);
 u64 bmem_sweeps_ns(void);
-void bmem_sweep_now(struct bmem_client *client);
 u64 bmem_sweeps_asked(void);
 void bmem_site_returned(struct bmem_client *client,
 			const struct ledger_view *v);

@@ -20,6 +20,7 @@
 #include <linux/workqueue.h>
 
 #include "bmem_private.h"
+#include "event.h"
 
 #define SWEEP_MS	(PATTERN_PERIOD * BMEM_TICK_MS)
 #define SWEEP_SHARE	200		/* 1 / 200: half a percent */
@@ -39,7 +40,7 @@ static void sweep_work(struct work_struct *work);
 static struct workqueue_struct *sweep_wq;
 static DECLARE_DELAYED_WORK(sweep_dwork, sweep_work);
 static atomic64_t sweeps_ns = ATOMIC64_INIT(0);
-/* Sweeps because of an event; of events' worker. */
+/* Sweeps because of an event; of the rule's worker. */
 static u64 sweeps_asked;
 
 /**
@@ -520,14 +521,11 @@ void bmem_sweep_soon(struct bmem_client *client)
 		sweep_later();
 }
 
-/**
- * bmem_sweep_now() - what a client holds has just changed by much
- * @client: client, not locked
- *
- * A sweep of it that is not due by the clock, unless the last one is too near
- * for what it costs.
+/*
+ * A client's memory has just changed by much: a sweep that is not due by the
+ * clock, unless the last one is too near for what it costs.
  */
-void bmem_sweep_now(struct bmem_client *client)
+static void sweep_now(struct bmem_client *client)
 {
 	u64 now = ktime_get_ns();
 	u64 least = max_t(u64, SWEEP_MS * NSEC_PER_MSEC / 10,
@@ -541,15 +539,42 @@ void bmem_sweep_now(struct bmem_client *client)
 	sweeps_asked++;
 }
 
+/* The rule: cleanup done brings the figures of tracking up to date. */
+static void obey_cleanup(const struct bmem_event_record *rec)
+{
+	static struct bmem_rule rule;
+	struct bmem_client *client;
+
+	if (!rec->event.client_id || !bmem_rule_claim(&rule, rec->cause))
+		return;
+	client = bmem_client_get(rec->event.client_id);
+	if (!client)
+		return;
+	sweep_now(client);
+	bmem_client_put(client);
+}
+
+static struct bmem_subscriber cleanup_rule = {
+	.handle = obey_cleanup,
+	.types = BMEM_EVENT_BIT(BMEM_EVENT_CLEANUP_DONE),
+};
+
 /**
  * bmem_sweep_start() - make the worker
  *
- * Return: 0 or -ENOMEM.
+ * Return: 0 or a negative errno.
  */
 int bmem_sweep_start(void)
 {
+	int rc;
+
 	sweep_wq = alloc_workqueue("bmem_sweep", WQ_UNBOUND, 1);
-	return sweep_wq ? 0 : -ENOMEM;
+	if (!sweep_wq)
+		return -ENOMEM;
+	rc = bmem_event_subscribe(&cleanup_rule);
+	if (rc)
+		destroy_workqueue(sweep_wq);
+	return rc;
 }
 
 /**
@@ -557,6 +582,7 @@ int bmem_sweep_start(void)
  */
 void bmem_sweep_stop(void)
 {
+	bmem_event_unsubscribe(&cleanup_rule);
 	cancel_delayed_work_sync(&sweep_dwork);
 	destroy_workqueue(sweep_wq);
 }

@@ -336,23 +336,46 @@ TEST_F_TIMEOUT(leaks, are_told_and_measured, BT_SLOW)
 	EXPECT_EQ(1, told("leak-cleared", self->c.id));
 }
 
-/* Raises an event in the kernel; 0 or -errno, -ENOSYS where that cannot be. */
-static int raise_event(__u32 type, int pool)
+/*
+ * What bmem_raise.ko can do in the kernel; 0 or -errno, -ENOSYS where there is
+ * none for this kernel.
+ */
+static int raiser_load(void)
 {
 	const char *dir = getenv("BMEM_KUNIT_DIR");
-	char path[128], args[64];
+	char path[128];
 	int fd, ret = 0;
 
 	snprintf(path, sizeof(path), "%s/bmem_raise.ko", dir ? dir : "");
 	fd = open(path, O_RDONLY);
 	if (fd < 0)
 		return -ENOSYS;
-	snprintf(args, sizeof(args), "type=%u pool=%d", type, pool);
-	if (syscall(SYS_finit_module, fd, args, 0) ||
-	    syscall(SYS_delete_module, "bmem_raise", 0))
+	if (syscall(SYS_finit_module, fd, "", 0))
 		ret = -errno;
 	close(fd);
 	return ret;
+}
+
+static int raiser_unload(void)
+{
+	return syscall(SYS_delete_module, "bmem_raise", 0) ? -errno : 0;
+}
+
+static int raise_event(__u32 type, __u32 pool, __u64 client, __u32 level)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "%u %u %llu %u", type, pool, client, level);
+	return bt_write_file("/sys/module/bmem_raise/parameters/event", text);
+}
+
+/* Nobody else gets its lock, until it is that of client 0. */
+static int hold_client(__u64 client)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%llu", client);
+	return bt_write_file("/sys/module/bmem_raise/parameters/hold", text);
 }
 
 /*
@@ -371,18 +394,96 @@ TEST_F_TIMEOUT(leaks, compaction_looks_again, BT_SLOW)
 	ASSERT_EQ(0, lk_scan(self->c.fd, LK_UNREF, 0, NULL));
 	ASSERT_EQ(BMEM_LEAK_SUSPECTED, state(self->c.fd));
 	ASSERT_EQ(0, lk_link(self->c.fd, 0, lost));
-	ret = raise_event(BMEM_EVENT_COMPACTED, BMEM_POOL_DEFAULT);
+	ret = raiser_load();
 	if (ret == -ENOSYS)
 		SKIP(return, "no bmem_raise.ko for this kernel");
 	ASSERT_EQ(0, ret);
+	EXPECT_EQ(0, raise_event(BMEM_EVENT_COMPACTED, BMEM_POOL_DEFAULT, 0, 0));
 	usleep(1500000);
 	ASSERT_EQ(1, lk_list(self->c.fd, 0, 0, &rows, NULL));
 	EXPECT_EQ(BMEM_LEAK_SUSPECTED, rows[0].state);
 	EXPECT_LE(1500, rows[0].checked_ms);
 	free(rows);
-	ASSERT_EQ(0, raise_event(BMEM_EVENT_COMPACTED, self->pool));
+	EXPECT_EQ(0, raise_event(BMEM_EVENT_COMPACTED, self->pool, 0, 0));
 	EXPECT_TRUE(BT_WAIT(!state(self->c.fd), BT_SOON));
 	EXPECT_LT(0, told("compacted", 0));
+	EXPECT_EQ(0, raiser_unload());
+}
+
+/*
+ * How often the leak rule has to wait for a client that stays busy, for half a
+ * second each: longer than cleanup is waited for, which is not as long as it
+ * takes to clean up what nobody asked for.
+ */
+#define HOLD_UPS	64
+#define OBEYED_MS	25000
+#define IDLE_MS		"60000"
+
+/* What waits for cleanup. */
+static __u64 queued(int fd)
+{
+	struct bmem_client_stats st;
+
+	return bt_client_now(fd, 0, &st) ? ~0ULL : st.queued_bytes;
+}
+
+/*
+ * A leak that was found in a busy client holds up the rule that looks at it,
+ * and no other: by the time that cleanup has obeyed what was raised last, the
+ * leak rule has not come to what was raised before that.
+ */
+TEST_F_TIMEOUT(leaks, busy_rule_delays_nobody, BT_SLOW)
+{
+	struct bmem_alloc_entry e[4] = {
+		{ .bytes = BT_MIB }, { .bytes = 3 * BT_MIB }, { .bytes = BT_MIB },
+		{ .bytes = BT_MIB },
+	};
+	struct bmem_alloc_entry held, gone = { .bytes = BT_HUGE, .align = BT_HUGE };
+	struct bt_client busy, leaky;
+	int fd = self->c.fd, i, ret;
+	__u64 before;
+	char idle[16];
+
+	ret = raiser_load();
+	if (ret == -ENOSYS)
+		SKIP(return, "no bmem_raise.ko for this kernel");
+	ASSERT_EQ(0, ret);
+	ASSERT_EQ(0, bt_param("cleanup_idle_ms", idle, sizeof(idle)));
+	ASSERT_EQ(0, bt_param_set("cleanup_idle_ms", IDLE_MS));
+	ASSERT_EQ(0, bt_client_open(&busy, self->pool));
+	ASSERT_EQ(0, bt_client_open(&leaky, self->pool));
+	/* What the rule found when it looked the last time, and what is there. */
+	ASSERT_EQ(0, bt_alloc(leaky.fd, e, 4, NULL));
+	ASSERT_EQ(0, bt_free1(leaky.fd, e[1].handle));
+	ASSERT_NE(0, lose(leaky.fd, 1));
+	ASSERT_EQ(0, lk_scan(leaky.fd, LK_UNREF, 0, NULL));
+	ASSERT_TRUE(BT_WAIT(hole(leaky.fd), BT_SOON));
+	before = hole(leaky.fd);
+	ASSERT_EQ(0, bt_free1(leaky.fd, e[2].handle));
+	ASSERT_EQ(0, bt_bind_cache(fd, 0));
+	ASSERT_EQ(0, bt_alloc1(fd, 160 * BT_MIB, &held));
+	ASSERT_EQ(0, bt_alloc(fd, &gone, 1, NULL));
+	ASSERT_EQ(0, bt_free1(fd, gone.handle));
+	usleep(300000);
+	ASSERT_EQ(BT_HUGE, queued(fd));
+
+	ASSERT_EQ(0, hold_client(busy.id));
+	for (i = 0; i < HOLD_UPS; i++)
+		EXPECT_EQ(0, raise_event(BMEM_EVENT_LEAK_SUSPECTED, self->pool,
+					 busy.id, 0));
+	EXPECT_EQ(0, raise_event(BMEM_EVENT_LEAK_SUSPECTED, self->pool,
+				 leaky.id, 0));
+	EXPECT_EQ(0, raise_event(BMEM_EVENT_PRESSURE, self->pool, 0,
+				 BMEM_PRESSURE_HIGH));
+	EXPECT_TRUE(BT_WAIT(!queued(fd), OBEYED_MS));
+	EXPECT_EQ(before, hole(leaky.fd));
+	EXPECT_EQ(0, hold_client(0));
+	EXPECT_TRUE(BT_WAIT(hole(leaky.fd) > before, BT_SOON));
+
+	EXPECT_EQ(0, raiser_unload());
+	EXPECT_EQ(0, bt_param_set("cleanup_idle_ms", idle));
+	bt_client_close(&leaky);
+	bt_client_close(&busy);
 }
 
 /* ---- several kinds --------------------------------------------------------------- */

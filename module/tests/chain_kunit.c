@@ -21,6 +21,9 @@ static DECLARE_COMPLETION(entered);
 static DECLARE_COMPLETION(leave);
 /* Events that somebody was called for, or that were counted as lost. */
 static atomic64_t handled;
+static atomic64_t quickly;
+static atomic64_t misled;
+static atomic64_t told_cause;
 static atomic64_t delivered;
 static atomic_t deliveries;
 
@@ -44,19 +47,50 @@ void bmem_readers_deliver(const struct bmem_event_record *recs,
 
 /* ---- tests ---------------------------------------------------------------------- */
 
-static int busy(struct notifier_block *nb, unsigned long type, void *arg)
+static void busy(const struct bmem_event_record *rec)
 {
-	const struct bmem_event_record *rec = arg;
-
 	if (!completion_done(&leave)) {
 		complete(&entered);
 		wait_for_completion(&leave);
 	}
 	atomic64_add(1 + rec->merged, &handled);
-	return NOTIFY_DONE;
 }
 
-static struct notifier_block busy_nb = { .notifier_call = busy };
+static void quick(const struct bmem_event_record *rec)
+{
+	atomic64_add(1 + rec->merged, &quickly);
+}
+
+static void deaf(const struct bmem_event_record *rec)
+{
+	atomic64_inc(&misled);
+}
+
+/* Tells of what it was called for, once. */
+static void teller(const struct bmem_event_record *rec)
+{
+	struct bmem_event_note note = { .type = BMEM_EVENT_CLEANUP_DONE };
+
+	if (rec->event.type == BMEM_EVENT_PRESSURE)
+		bmem_event_raise(&note);
+	else
+		atomic64_set(&told_cause, rec->cause);
+}
+
+#define FAILED	BMEM_EVENT_BIT(BMEM_EVENT_ALLOC_FAILED)
+
+static struct bmem_subscriber busy_sub = { .handle = busy, .types = FAILED };
+static struct bmem_subscriber quick_sub = { .handle = quick, .types = FAILED };
+static struct bmem_subscriber deaf_sub = {
+	.handle = deaf,
+	.types = BMEM_EVENT_BIT(BMEM_EVENT_COMPACTED),
+};
+
+static struct bmem_subscriber teller_sub = {
+	.handle = teller,
+	.types = BMEM_EVENT_BIT(BMEM_EVENT_PRESSURE) |
+		 BMEM_EVENT_BIT(BMEM_EVENT_CLEANUP_DONE),
+};
 
 static void raise_some(unsigned int nr)
 {
@@ -77,12 +111,19 @@ static bool comes_to(atomic64_t *count, u64 nr)
 	return atomic64_read(count) == nr;
 }
 
-/* That these return at all, while it is being called, is what is shown. */
+/*
+ * That these return at all, while it is being called, is what is shown, and that
+ * others are called meanwhile: those that asked for it.
+ */
 static void busy_handler_delays_nobody(struct kunit *test)
 {
 	unsigned long patience = msecs_to_jiffies(PATIENCE_MS);
 
-	KUNIT_ASSERT_EQ(test, bmem_event_subscribe(&busy_nb), 0);
+	u64 merged, overrun, all;
+
+	KUNIT_ASSERT_EQ(test, bmem_event_subscribe(&busy_sub), 0);
+	KUNIT_ASSERT_EQ(test, bmem_event_subscribe(&quick_sub), 0);
+	KUNIT_ASSERT_EQ(test, bmem_event_subscribe(&deaf_sub), 0);
 	raise_some(1);
 	KUNIT_ASSERT_NE(test, 0UL,
 			wait_for_completion_timeout(&entered, patience));
@@ -90,11 +131,57 @@ static void busy_handler_delays_nobody(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, comes_to(&delivered, STORM + 1));
 	KUNIT_EXPECT_EQ(test, bmem_events_settle(), 0);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&handled), 0);
+	KUNIT_EXPECT_TRUE(test, comes_to(&quickly, STORM + 1));
+	KUNIT_EXPECT_EQ(test, atomic64_read(&misled), 0);
+	/* What is counted is of all of them. */
+	bmem_events_count(&all, &merged, &overrun);
+	KUNIT_EXPECT_EQ(test, all, STORM + 1);
+	KUNIT_EXPECT_EQ(test, merged, busy_sub.tap.queue.merged +
+				      quick_sub.tap.queue.merged +
+				      readers_tap.queue.merged);
+	KUNIT_EXPECT_GE(test, merged + overrun, STORM - EVENT_QUEUE_MAX);
 	/* Nothing is forgotten when it comes back: handed on, or counted. */
 	complete_all(&leave);
 	KUNIT_EXPECT_TRUE(test, comes_to(&handled, STORM + 1 -
-					 chain_tap.queue.overrun));
-	bmem_event_unsubscribe(&busy_nb);
+					 busy_sub.tap.queue.overrun));
+	bmem_event_unsubscribe(&deaf_sub);
+	bmem_event_unsubscribe(&quick_sub);
+	bmem_event_unsubscribe(&busy_sub);
+}
+
+/* What a subscriber raises has the cause of what it was called for. */
+static void causes_are_inherited(struct kunit *test)
+{
+	struct bmem_event_note note = { .type = BMEM_EVENT_PRESSURE };
+	u64 all;
+
+	KUNIT_ASSERT_EQ(test, bmem_event_subscribe(&teller_sub), 0);
+	bmem_events_count(&all, NULL, NULL);
+	bmem_event_raise(&note);
+	KUNIT_EXPECT_TRUE(test, comes_to(&told_cause, all + 1));
+	note.type = BMEM_EVENT_CLEANUP_DONE;
+	bmem_event_raise(&note);
+	KUNIT_EXPECT_TRUE(test, comes_to(&told_cause, all + 3));
+	bmem_event_unsubscribe(&teller_sub);
+}
+
+/* Who does not want to be called any more is not, and may be gone. */
+static void gone_is_gone(struct kunit *test)
+{
+	unsigned int i;
+	u64 was;
+
+	for (i = 0; i < 100; i++) {
+		KUNIT_ASSERT_EQ(test, bmem_event_subscribe(&quick_sub), 0);
+		KUNIT_EXPECT_EQ(test, quick_sub.tap.queue.nr, 0);
+		raise_some(i);
+		bmem_event_unsubscribe(&quick_sub);
+		was = atomic64_read(&quickly);
+		raise_some(2);
+		KUNIT_EXPECT_FALSE(test, delayed_work_pending(&quick_sub.tap.work));
+	}
+	KUNIT_EXPECT_EQ(test, bmem_events_settle(), 0);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&quickly), was);
 }
 
 static void storm_costs_a_pass_a_tick(struct kunit *test)
@@ -137,6 +224,8 @@ static void chain_stop(struct kunit_suite *suite)
 
 static struct kunit_case chain_cases[] = {
 	KUNIT_CASE(busy_handler_delays_nobody),
+	KUNIT_CASE(causes_are_inherited),
+	KUNIT_CASE(gone_is_gone),
 	KUNIT_CASE(storm_costs_a_pass_a_tick),
 	KUNIT_CASE(settled_is_delivered),
 	{}
