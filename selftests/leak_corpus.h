@@ -71,6 +71,13 @@ extern const unsigned int nr_innocent;
 /* Say that all is as it is to be found, and wait until the program is to end. */
 void settle(struct world *w);
 
+/*
+ * Say so at once, and take a step every STEP_MS until the program is to end: as
+ * many as the clock says, however slow the machine is.
+ */
+#define STEP_MS	50
+void go_on_stepping(struct world *w, void (*step)(struct world *w, unsigned int i));
+
 /* Call exec() for the same program, with @again set; w->bare is kept open. */
 void run_again(struct world *w);
 

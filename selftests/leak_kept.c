@@ -616,6 +616,55 @@ static void held_still(struct world *w)
 	settle(w);
 }
 
+/* ---- what only seems to grow --------------------------------------------------------------- */
+
+#define FULL		100
+#define TOOTH		70
+#define BOUND		64
+#define FILL_BYTES	(8 * KIB)
+
+static void *fill[FULL];
+
+/* Five seconds of warm-up; from then on one goes for each that comes. */
+static void fill_up(struct world *w, unsigned int i)
+{
+	if (i >= FULL)
+		must(bmem_free(w->c, fill[i % FULL]));
+	fill[i % FULL] = get(w, FILL_BYTES, KEPT);
+}
+
+static void warm_up_to_a_plateau(struct world *w)
+{
+	go_on_stepping(w, fill_up);
+}
+
+static void rise_and_drop(struct world *w, unsigned int i)
+{
+	unsigned int k;
+
+	for (k = 0; i && i % TOOTH == 0 && k < TOOTH; k++)
+		must(bmem_free(w->c, fill[k]));
+	fill[i % TOOTH] = get(w, FILL_BYTES, KEPT);
+}
+
+static void teeth_of_seconds(struct world *w)
+{
+	go_on_stepping(w, rise_and_drop);
+}
+
+/* What comes is larger than what goes, and smaller again. */
+static void insert_bounded(struct world *w, unsigned int i)
+{
+	if (i >= BOUND)
+		must(bmem_free(w->c, fill[i % BOUND]));
+	fill[i % BOUND] = get(w, FILL_BYTES + i * 31 % FILL_BYTES, KEPT);
+}
+
+static void cache_with_a_bound(struct world *w)
+{
+	go_on_stepping(w, insert_bounded);
+}
+
 const struct program innocent[] = {
 	{ "a large cache", cache, 0 },
 	{ "pointers to the middle and the end", interior, 0 },
@@ -647,6 +696,9 @@ const struct program innocent[] = {
 	{ "a main thread that is suspended", main_is_suspended, 0 },
 	{ "a ring of links that is held", held_ring, BMEM_LEAK_CYCLE },
 	{ "held once more than let go", held_still, BMEM_LEAK_UNREFERENCED },
+	{ "warm-up to a plateau", warm_up_to_a_plateau, BMEM_LEAK_GROWTH },
+	{ "a saw-tooth of seconds", teeth_of_seconds, BMEM_LEAK_GROWTH },
+	{ "a cache with a bound", cache_with_a_bound, BMEM_LEAK_GROWTH },
 };
 
 const unsigned int nr_innocent = ARRAY_SIZE(innocent);

@@ -905,6 +905,71 @@ static void view_forgotten(struct world *w)
 	settle(w);
 }
 
+/* ---- growth: all of it is known ------------------------------------------------------------ */
+
+#define GROWN_MAX	20000
+#define GROWN_BYTES	(8 * KIB)
+
+static void *grown[GROWN_MAX];
+static unsigned int nr_grown;
+
+static void grow(struct world *w)
+{
+	if (nr_grown < GROWN_MAX)
+		grown[nr_grown++] = get(w, GROWN_BYTES, LOST);
+}
+
+static void append(struct world *w, unsigned int i)
+{
+	(void)i;
+	grow(w);
+}
+
+static void list_appended_to(struct world *w)
+{
+	w->lost = 1;
+	go_on_stepping(w, append);
+}
+
+/* A third is dropped, and what is there is used: it has no bound all the same. */
+static void insert(struct world *w, unsigned int i)
+{
+	grow(w);
+	if (i % 3 == 2) {
+		must(bmem_free(w->c, grown[nr_grown / 2]));
+		grown[nr_grown / 2] = grown[--nr_grown];
+	}
+	*(volatile char *)grown[i % nr_grown] = 1;
+}
+
+static void cache_without_bound(struct world *w)
+{
+	w->lost = 1;
+	go_on_stepping(w, insert);
+}
+
+/* Of twenty of a site's calls one is not undone. */
+static void forget_one(struct world *w, unsigned int i)
+{
+	void *now[20];
+	unsigned int k;
+
+	for (k = 0; k < 20; k++)
+		now[k] = get(w, GROWN_BYTES, LOST);
+	for (k = 0; k < 20; k++) {
+		if (k != i % 20)
+			must(bmem_free(w->c, now[k]));
+		else if (nr_grown < GROWN_MAX)
+			grown[nr_grown++] = now[k];
+	}
+}
+
+static void one_in_twenty_known(struct world *w)
+{
+	w->lost = 1;
+	go_on_stepping(w, forget_one);
+}
+
 /* ---- exec() -------------------------------------------------------------------------------- */
 
 static void after_exec(struct world *w)
@@ -1003,6 +1068,11 @@ const struct program leaking[] = {
 	{ "held and let go", held_and_let_go, BMEM_LEAK_UNREFERENCED },
 	{ "a base whose views are freed", base_of_freed_views,
 	  BMEM_LEAK_UNREFERENCED },
+	{ "slow growth of a list", list_appended_to, BMEM_LEAK_GROWTH },
+	{ "growth inside a cache without bound", cache_without_bound,
+	  BMEM_LEAK_GROWTH },
+	{ "5 % of a site's calls, in a table", one_in_twenty_known,
+	  BMEM_LEAK_GROWTH },
 };
 
 const unsigned int nr_leaking = ARRAY_SIZE(leaking);
