@@ -19,7 +19,6 @@
 #include <linux/highmem.h>
 #include <linux/delay.h>
 #include <linux/fs.h>
-#include <linux/hash.h>
 #include <linux/jhash.h>
 #include <linux/ktime.h>
 #include <linux/sched/mm.h>
@@ -45,29 +44,7 @@
 
 /* ---- what a word leads to ------------------------------------------------------ */
 
-static struct scan_recent *recent_at(struct scan *s, u32 page)
-{
-	return &s->recent[hash_32(page, ilog2(SCAN_RECENT))];
-}
-
-static u32 slot_in(u32 class, u64 offset, u32 first)
-{
-	return (u32)(offset - bmem_bytes(first)) / slab_classes[class].bytes;
-}
-
-/* Has a word led to the same tensor lately? */
-static bool known(struct scan *s, u64 offset)
-{
-	const struct scan_recent *r = recent_at(s, offset >> PAGE_SHIFT);
-	u32 slot;
-
-	if (r->page != offset >> PAGE_SHIFT)
-		return false;
-	if (r->class == SLAB_CLASSES)
-		return true;
-	slot = slot_in(r->class, offset, r->first);
-	return slot < 64 && r->reached & BIT_ULL(slot);
-}
+static_assert(SCAN_PAGE_SHIFT == PAGE_SHIFT);
 
 static void queue(struct scan *s, struct extent *e)
 {
@@ -83,7 +60,7 @@ static void queue(struct scan *s, struct extent *e)
 static void reach_slot(struct scan *s, struct span *sp, u64 offset,
 		       struct scan_recent *r)
 {
-	u32 slot = slot_in(sp->class, offset, sp->at.page);
+	u32 slot = scan_slot_in(sp->class, offset, sp->at.page);
 
 	/* What is behind the last slot leads nowhere, nor does a slot that is in. */
 	if (slot < slab_classes[sp->class].slots &&
@@ -99,7 +76,7 @@ static void reach(struct scan *s, u64 offset)
 {
 	struct extent *e = bmem_extent_covering(s->client,
 						offset >> PAGE_SHIFT);
-	struct scan_recent *r = recent_at(s, offset >> PAGE_SHIFT);
+	struct scan_recent *r = scan_recent_at(&s->look, offset >> PAGE_SHIFT);
 
 	if (!e)
 		return;
@@ -148,9 +125,12 @@ int bmem_scan_settle(struct scan *s)
 	return 0;
 }
 
-static void note(struct scan *s, u64 offset)
+/* Leads to where none has led lately. */
+static void note(void *arg, u64 offset)
 {
-	if (known(s, offset) || s->error)
+	struct scan *s = arg;
+
+	if (s->error)
 		return;
 	s->hits[s->nr_hits++] = offset;
 	if (s->nr_hits < SCAN_HITS)
@@ -162,14 +142,17 @@ static void note(struct scan *s, u64 offset)
 }
 
 /* A word between the lowest and the highest address of the space. */
-static noinline void note_address(struct scan *s, u64 word)
+static noinline void note_address(void *arg, u64 word)
 {
-	const struct scan_range *r = s->ranges;
-	unsigned int i;
+	struct scan *s = arg;
 
-	for (i = 0; i < s->nr_ranges; i++, r++)
-		if (word - r->start < r->end - r->start)
-			note(s, word - r->start + r->offset);
+	scan_address(&s->look, word, note, s);
+}
+
+static void note_offset(struct scan *s, u64 offset)
+{
+	if (!scan_known(&s->look, offset))
+		note(s, offset);
 }
 
 /* A word that may be a handle or an offset. */
@@ -178,21 +161,21 @@ static noinline void note_number(struct scan *s, u64 word)
 	u64 bytes = bmem_bytes(bmem_space_pages);
 
 	if (word < bytes) {
-		note(s, word);
+		note_offset(s, word);
 		return;
 	}
 	word = (word & (BIT_ULL(BMEM_SLOT_PLACE_BITS) - 1)) * BMEM_ALIGN_MIN;
 	if (word < bytes && IS_ALIGNED(word, PAGE_SIZE))
-		note(s, word);
+		note_offset(s, word);
 }
 
 static void words_and_numbers(struct scan *s, const u64 *at, size_t nr)
 {
-	u64 low = s->low, span = s->span, word;
+	u64 low = s->look.low, span = s->look.span, word;
 	size_t i;
 
 	for (i = 0; i < nr; i++) {
-		word = READ_ONCE(at[i]);
+		word = scan_read(&at[i]);
 		if (unlikely(word - low < span))
 			note_address(s, word);
 		else if (word)
@@ -209,43 +192,13 @@ static void words_and_numbers(struct scan *s, const u64 *at, size_t nr)
 void bmem_scan_words(struct scan *s, const void *at, size_t bytes)
 {
 	const u64 *word = at, *end = word + bytes / sizeof(*word);
-	u64 low = s->low, span = s->span;
 
 	s->words += end - word;
 	if (s->numbers) {
 		words_and_numbers(s, word, end - word);
 		return;
 	}
-	/* A page is whole, and hardly any word leads anywhere. */
-	for (; end - word >= 8; word += 8) {
-		u64 a = READ_ONCE(word[0]), b = READ_ONCE(word[1]);
-		u64 c = READ_ONCE(word[2]), d = READ_ONCE(word[3]);
-		u64 e = READ_ONCE(word[4]), f = READ_ONCE(word[5]);
-		u64 g = READ_ONCE(word[6]), h = READ_ONCE(word[7]);
-
-		if (unlikely(a - low < span))
-			note_address(s, a);
-		if (unlikely(b - low < span))
-			note_address(s, b);
-		if (unlikely(c - low < span))
-			note_address(s, c);
-		if (unlikely(d - low < span))
-			note_address(s, d);
-		if (unlikely(e - low < span))
-			note_address(s, e);
-		if (unlikely(f - low < span))
-			note_address(s, f);
-		if (unlikely(g - low < span))
-			note_address(s, g);
-		if (unlikely(h - low < span))
-			note_address(s, h);
-	}
-	for (; word < end; word++) {
-		u64 a = READ_ONCE(*word);
-
-		if (a - low < span)
-			note_address(s, a);
-	}
+	scan_words(s->look.low, s->look.span, word, end, note_address, s);
 }
 
 /**
@@ -550,7 +503,7 @@ static int scan_run(struct scan *s)
 	int rc = bmem_scan_find(s, true);
 
 	/* Who never maps the space has no pointers, and nothing to lose. */
-	if (rc || s->cut || !s->nr_ranges)
+	if (rc || s->cut || !s->look.nr_ranges)
 		goto out;
 	rc = each_extent(s, clear_extent);
 	/* What begins the space is at an offset that is no number to tell. */
@@ -587,7 +540,7 @@ static int scan_begin(struct scan *s)
 		s->cut = true;
 	mutex_unlock(&client->lock);
 	for (i = 0; i < SCAN_RECENT; i++)
-		s->recent[i].page = ~0U;
+		s->look.recent[i].page = ~0U;
 	s->busy = ktime_get_ns();
 	return 0;
 }

@@ -15,15 +15,13 @@
 
 #include "bmem_private.h"
 #include "leak.h"
+#include "scan_words.h"
 
 /* Pages of a process that are read together: half a MiB. */
 #define SCAN_PAGES	128
 /* Words that lead somewhere and are looked up together. */
 #define SCAN_HITS	256
-/* Places that words led to lately. */
-#define SCAN_RECENT	2048
-/* Mappings, processes, and other clients that those map. */
-#define SCAN_RANGES	1024
+/* Processes, and other clients that those map. */
 #define SCAN_MMS	256
 #define SCAN_OTHERS	64
 /* Tensors that wait to be read; if there are more they are looked for. */
@@ -33,18 +31,6 @@
 #define SCAN_COPIES	16
 
 /**
- * struct scan_range - where the space is mapped
- * @start: address
- * @end: behind it
- * @offset: in the space, in bytes
- */
-struct scan_range {
-	unsigned long start;
-	unsigned long end;
-	u64 offset;
-};
-
-/**
  * struct scan_mm - a process that maps it
  * @mm: with a reference by mmgrab()
  * @done: its memory has been read
@@ -52,20 +38,6 @@ struct scan_range {
 struct scan_mm {
 	struct mm_struct *mm;
 	bool done;
-};
-
-/**
- * struct scan_recent - where a word has led
- * @page: page of the arena, or ~0
- * @first: first page of the extent that it is in
- * @class: of its slots, or %SLAB_CLASSES for a tensor
- * @reached: one bit a slot
- */
-struct scan_recent {
-	u32 page;
-	u32 first;
-	u32 class;
-	u64 reached;
 };
 
 /**
@@ -97,8 +69,6 @@ struct scan_stride {
  * @round: what it is a part of
  * @client: whose tensors
  * @inode: of its mappings, held
- * @low: lowest address where the space is mapped
- * @span: distance from there to the end of the highest
  * @numbers: offsets and handles count as pointers do
  * @locked: the client is locked by the scan
  * @cut: something could not be read, so that nothing follows
@@ -106,7 +76,6 @@ struct scan_stride {
  * @words: words read
  * @away: pages that were not there to be read
  * @busy: when the scan last slept, by ktime_get_ns()
- * @nr_ranges: entries in @ranges
  * @nr_mms: entries in @mms
  * @nr_others: entries in @others
  * @nr_skips: entries in @skips
@@ -116,10 +85,9 @@ struct scan_stride {
  * @skips: books of the library in the process that is being read
  * @others: other clients whose spaces the processes map, with a reference
  * @mms: processes
- * @ranges: mappings of the space
  * @hits: offsets to look up
  * @grey: first pages of extents that are to be read
- * @recent: by a hash of the page
+ * @look: where the space is mapped, and places that words led to lately
  * @pages: of a process, with a reference
  * @addrs: their addresses
  * @copies: pages of other clients
@@ -128,8 +96,6 @@ struct scan {
 	struct leak_round *round;
 	struct bmem_client *client;
 	struct inode *inode;
-	u64 low;
-	u64 span;
 	bool numbers;
 	bool locked;
 	bool cut;
@@ -137,7 +103,6 @@ struct scan {
 	u64 words;
 	u64 away;
 	u64 busy;
-	unsigned int nr_ranges;
 	unsigned int nr_mms;
 	unsigned int nr_others;
 	unsigned int nr_skips;
@@ -147,10 +112,9 @@ struct scan {
 	struct scan_skip skips[BMEM_LEAK_SKIPS_MAX];
 	struct bmem_client *others[SCAN_OTHERS];
 	struct scan_mm mms[SCAN_MMS];
-	struct scan_range ranges[SCAN_RANGES];
 	u64 hits[SCAN_HITS];
 	u32 grey[SCAN_GREY];
-	struct scan_recent recent[SCAN_RECENT];
+	struct scan_look look;
 	struct page *pages[SCAN_PAGES];
 	unsigned long addrs[SCAN_PAGES];
 	u64 copies[SCAN_COPIES][PAGE_SIZE / sizeof(u64)];

@@ -43,8 +43,8 @@ static struct scan_range *range_near(struct scan *s, const struct scan_range *r)
 	unsigned int i;
 
 	/* The last one first: mappings come by their place in the space. */
-	for (i = s->nr_ranges; i--;) {
-		have = &s->ranges[i];
+	for (i = s->look.nr_ranges; i--;) {
+		have = &s->look.ranges[i];
 		if (r->start >= have->start && r->start <= have->end &&
 		    r->offset - have->offset == r->start - have->start)
 			return have;
@@ -62,12 +62,12 @@ static bool range_add(struct scan *s, const struct scan_range *r, bool first)
 
 	if (have && r->end <= have->end)
 		return true;
-	if (!first || (!have && s->nr_ranges == SCAN_RANGES))
+	if (!first || (!have && s->look.nr_ranges == SCAN_RANGES))
 		return false;
 	if (have)
 		have->end = r->end;
 	else
-		s->ranges[s->nr_ranges++] = *r;
+		s->look.ranges[s->look.nr_ranges++] = *r;
 	return true;
 }
 
@@ -94,12 +94,12 @@ static void ranges_bound(struct scan *s)
 	unsigned int i;
 	u64 high = 0;
 
-	s->low = U64_MAX;
-	for (i = 0; i < s->nr_ranges; i++) {
-		s->low = min_t(u64, s->low, s->ranges[i].start);
-		high = max_t(u64, high, s->ranges[i].end);
+	s->look.low = U64_MAX;
+	for (i = 0; i < s->look.nr_ranges; i++) {
+		s->look.low = min_t(u64, s->look.low, s->look.ranges[i].start);
+		high = max_t(u64, high, s->look.ranges[i].end);
 	}
-	s->span = s->nr_ranges ? high - s->low : 0;
+	s->look.span = s->look.nr_ranges ? high - s->look.low : 0;
 }
 
 static struct vm_area_struct *vma_of(struct rb_node *node)
