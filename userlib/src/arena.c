@@ -461,6 +461,31 @@ static int table_move(void *table, size_t bytes, const void *to)
 }
 
 /**
+ * arena_window() - have clock and control page in a client's window
+ * @a: arena that nobody else has yet, or in a process with one thread
+ * @c: the client, which unmaps them
+ *
+ * Return: 0, or a negative errno.
+ */
+int arena_window(struct arena *a, struct bmem_client *c)
+{
+	struct bmem_control *control = (void *)(c->window + BMEM_PAGE_SIZE);
+	int flags = a->backing.private ? MAP_PRIVATE : MAP_SHARED;
+	struct bmem_clock *clock = (void *)c->window;
+
+	/* In place of what is mapped there: at no time is there a hole. */
+	if (mmap(clock, sizeof(c->window), PROT_READ | PROT_WRITE,
+		 flags | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) ==
+	    MAP_FAILED)
+		return -errno;
+	*clock = *a->clock;
+	*control = *a->control;
+	a->clock = clock;
+	a->control = control;
+	return 0;
+}
+
+/**
  * arena_move() - move an arena to where a client of the device is mapped
  * @a: arena, in a process with one thread
  * @c: client, with as much mapped of everything
@@ -470,7 +495,7 @@ static int table_move(void *table, size_t bytes, const void *to)
  *
  * Return: 0, or a negative errno and both are in pieces.
  */
-int arena_move(struct arena *a, const struct bmem_client *c)
+int arena_move(struct arena *a, struct bmem_client *c)
 {
 	size_t map = (a->backing.len >> PAGE_SHIFT) * sizeof(*a->map);
 	size_t records = a->nr_records * sizeof(*a->records);
@@ -480,16 +505,13 @@ int arena_move(struct arena *a, const struct bmem_client *c)
 		   MREMAP_MAYMOVE | MREMAP_FIXED, c->base) == MAP_FAILED)
 		return -errno;
 	a->backing.base = c->base;
-	/* The control page is behind the clock's, here and there. */
-	ret = table_move(a->clock, 2 * BMEM_PAGE_SIZE, c->clock);
+	ret = arena_window(a, c);
 	if (!ret)
 		ret = table_move(a->map, map, c->spans);
 	if (!ret && c->records)
 		ret = table_move(a->records, records, c->ledger);
 	if (ret)
 		return ret;
-	a->clock = (struct bmem_clock *)(uintptr_t)c->clock;
-	a->control = (struct bmem_control *)(uintptr_t)c->control;
 	a->map = (uint64_t *)(uintptr_t)c->spans;
 	if (c->records)
 		a->records = c->ledger;
@@ -504,7 +526,6 @@ static void tables_unmap(struct arena *a)
 	munmap(a->mapping, a->mapping_len);
 	if (!a->apart)
 		return;
-	munmap(a->clock, 2 * BMEM_PAGE_SIZE);
 	munmap(a->map, (a->backing.len >> PAGE_SHIFT) * sizeof(*a->map));
 	if ((char *)a->records < a->mapping || (char *)a->records >= end)
 		munmap(a->records, a->nr_records * sizeof(*a->records));

@@ -184,12 +184,13 @@ struct books {
  * @mapping_len: its length
  * @backing: the memory
  * @held: @books->lock is held for fork(), not by what it interrupted
- * @clock: of this arena alone, advanced by whoever is in a call
+ * @clock: of this arena alone, advanced by whoever is in a call; in the client's
+ *	window, with @control, once it has one
  * @control: as in the ABI
  * @map: the span map
  * @records: the ledger
  * @nr_records: its length
- * @apart: it, @map, @clock and @control are no part of @mapping
+ * @apart: it and @map are no part of @mapping
  * @starts: one bit a page, set where an extent begins
  * @dirty: one bit a page, set when an extent there was freed since the chunk
  *	was attached, so that it may hold something other than zeroes; the bits
@@ -237,7 +238,8 @@ int arena_lock(struct arena *a);
 void arena_unlock(struct arena *a);
 void arena_fork(struct arena *a, enum fork_step step);
 struct arena *arena_empty(size_t len, uint32_t nr_records, int *err);
-int arena_move(struct arena *a, const struct bmem_client *c);
+int arena_window(struct arena *a, struct bmem_client *c);
+int arena_move(struct arena *a, struct bmem_client *c);
 int table_forget(const struct arena *a, void *from, size_t bytes);
 uint64_t clock_now(struct arena *a);
 int arena_bind(struct arena *a, const struct bmem_bind *bind);

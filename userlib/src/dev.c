@@ -128,6 +128,14 @@ static int dev_query(struct bmem_client *c, struct bmem_query *q)
 	return 0;
 }
 
+static bool map_over(const struct bmem_client *c, const void *at, size_t len,
+		     int prot, uint64_t offset)
+{
+	return mmap((void *)at, len, prot,
+		    MAP_SHARED | MAP_NORESERVE | MAP_FIXED, c->fd,
+		    (off_t)offset) != MAP_FAILED;
+}
+
 /* A window of the device, or NULL. */
 static void *window(const struct bmem_client *c, size_t len, int prot,
 		    uint64_t offset)
@@ -150,12 +158,11 @@ static size_t ledger_bytes(const struct bmem_client *c)
 
 static int map_control(struct bmem_client *c, const struct bmem_query *q)
 {
-	char *p = window(c, 2UL * BMEM_PAGE_SIZE, PROT_READ, q->control_offset);
-
-	if (!p)
+	if (!map_over(c, c->window, sizeof(c->window), PROT_READ,
+		      q->control_offset))
 		return -errno;
-	c->clock = (const void *)p;
-	c->control = (const void *)(p + BMEM_PAGE_SIZE);
+	c->clock = (const void *)c->window;
+	c->control = (const void *)(c->window + BMEM_PAGE_SIZE);
 	return 0;
 }
 
@@ -222,9 +229,7 @@ static int dev_map(struct bmem_client *c, const struct bmem_query *q)
 	if (ret)
 		return ret;
 	ret = map_space(c, q);
-	if (ret)
-		munmap((void *)c->clock, 2UL * BMEM_PAGE_SIZE);
-	else
+	if (!ret)
 		map_ledger(c, q);
 	return ret;
 }
@@ -279,7 +284,6 @@ static void dev_close(struct bmem_client *c)
 {
 	munmap(c->base, c->len);
 	munmap((void *)c->spans, spans_bytes(c));
-	munmap((void *)c->clock, 2UL * BMEM_PAGE_SIZE);
 	if (c->records)
 		munmap(c->ledger, ledger_bytes(c));
 	if (!c->private || descriptor_is(c))
@@ -311,14 +315,6 @@ static int clone_make(struct bmem_client *c)
 	if (!c->cloneable || dev_call(c, BMEM_CLONE, &arg))
 		return -1;
 	return descriptor_raise(arg.fd);
-}
-
-static bool map_over(const struct bmem_client *c, const void *at, size_t len,
-		     int prot, uint64_t offset)
-{
-	return mmap((void *)at, len, prot,
-		    MAP_SHARED | MAP_NORESERVE | MAP_FIXED, c->fd,
-		    (off_t)offset) != MAP_FAILED;
 }
 
 /* Everything is where it was, but the clone's. */

@@ -67,10 +67,12 @@ struct backend {
  *	often begin: a load waits for stores with the same lower 12 bits
  * @serial: its name in this process, never used again; a child of fork() finds
  *	0 here, which no thread's cache answers to, and gives it another
+ * @window: where the backend maps @clock and @control, so that no pointer to them
+ *	has to be loaded first; it is unmapped with all else that is here
  * @backend: which one it is
  * @base: where the space is mapped, a multiple of %BMEM_HUGE_SIZE
  * @len: how much of it is mapped
- * @clock: the clock that everybody shares, a page of its own
+ * @clock: the clock that everybody shares, the first page of @window
  * @control: what the kernel asks of this client, in the page behind @clock
  * @spans: span map, 8 bytes a page of what is mapped of the space
  * @ledger: records
@@ -100,6 +102,8 @@ struct backend {
 struct bmem_client {
 	char stagger[0xa40];
 	uint64_t serial;
+	char window[2 * BMEM_PAGE_SIZE]
+		__attribute__((aligned(BMEM_PAGE_SIZE)));
 	const struct backend *backend __attribute__((aligned(BMEM_PAGE_SIZE)));
 	char *base;
 	size_t len;

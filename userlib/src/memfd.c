@@ -458,6 +458,11 @@ static int memfd_open(struct bmem_client *c, const struct bmem_options *o)
 		return ret;
 	c->base = c->arena->backing.base;
 	c->len = c->arena->backing.len;
+	ret = arena_window(c->arena, c);
+	if (ret) {
+		arena_close(c->arena);
+		return ret;
+	}
 	c->clock = c->arena->clock;
 	c->control = c->arena->control;
 	c->spans = c->arena->map;

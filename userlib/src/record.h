@@ -54,7 +54,7 @@ static inline uint32_t name_record(uint64_t name)
 	return (uint32_t)(name >> BMEM_SLOT_PLACE_BITS);
 }
 
-/* Both pages of the control window; one pointer leads to both. */
+/* Both pages of the control window. */
 struct window {
 	struct bmem_clock clock;
 	char rest[BMEM_PAGE_SIZE - sizeof(struct bmem_clock)];
@@ -63,7 +63,7 @@ struct window {
 
 static inline const struct window *window_of(const struct bmem_client *c)
 {
-	return (const struct window *)c->clock;
+	return (const struct window *)c->window;
 }
 
 static inline uint32_t level_now(const struct bmem_client *c)
