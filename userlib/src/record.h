@@ -89,17 +89,14 @@ static inline uint64_t head_bytes(uint64_t head)
 	return head >> BMEM_RECORD_SIZE_SHIFT;
 }
 
-/* The halves of @what; each is written alone. */
-struct what_halves {
-	uint32_t ticks;
-	uint32_t site;
-} __attribute__((may_alias));
+/* The lower half of @what, which is written alone when the tensor is freed. */
+typedef uint32_t what_half __attribute__((may_alias));
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "halves of what");
 
-static inline struct what_halves *what_of(struct bmem_record *r)
+static inline what_half *ticks_of(struct bmem_record *r)
 {
-	return (struct what_halves *)&r->what;
+	return (what_half *)&r->what;
 }
 
 /**
@@ -114,8 +111,7 @@ static inline void record_live(struct bmem_record *r, uint64_t bytes,
 {
 	uint64_t head = peek(&r->head);
 
-	poke(&what_of(r)->ticks, ticks);
-	poke(&what_of(r)->site, site);
+	poke(&r->what, (uint64_t)site << BMEM_RECORD_SITE_SHIFT | ticks);
 	head = ((head + GEN_ONE) & GEN_BITS) +
 	       (bytes << BMEM_RECORD_SIZE_SHIFT) + BMEM_RECORD_LIVE;
 	__atomic_store_n(&r->head, head, __ATOMIC_RELEASE);
@@ -124,7 +120,7 @@ static inline void record_live(struct bmem_record *r, uint64_t bytes,
 /* Turn the time of a tensor that was freed into its lifetime. */
 static inline void record_lifetime(struct bmem_record *r, uint32_t now)
 {
-	poke(&what_of(r)->ticks, now - glance(&what_of(r)->ticks));
+	poke(ticks_of(r), now - glance(ticks_of(r)));
 }
 
 static inline uint64_t span_at(const struct bmem_client *c, uint64_t offset)
