@@ -390,7 +390,7 @@ static uint32_t sample(struct origin *o, struct known *at)
  * which weigh more, as many as are worth it.
  */
 #define DEAL		1024
-#define DEAL_BLOCKS	2048
+#define DEAL_BLOCKS	8192
 
 static void deal(struct site_flat *f, struct site_dealt *d, uint32_t weight,
 		 uint32_t nr)
