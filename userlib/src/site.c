@@ -406,7 +406,7 @@ static void deal(struct site_flat *f, struct site_dealt *d, uint32_t weight,
 static void settle(struct site_cache *sc, uint64_t key)
 {
 	struct site_flat *f = site_flat(sc, key);
-	struct site_dealt *d = &sc->dealt[f - sc->flat];
+	struct site_dealt *d = site_dealt(sc, key);
 	uint32_t left = f->left > 0 ? (uint32_t)f->left : 0;
 
 	meter_pass(&sc->meter, d->given - left);
@@ -447,7 +447,7 @@ static uint32_t find_flat(struct origin *o)
 {
 	uint64_t key = site_key(o->ret);
 	struct site_flat *f = site_flat(o->sc, key);
-	struct site_dealt *d = &o->sc->dealt[f - o->sc->flat];
+	struct site_dealt *d = site_dealt(o->sc, key);
 	bool hit = f->key == key;
 	uint32_t nr = (uint32_t)f->left + d->rest, site;
 	struct known k;

@@ -189,7 +189,15 @@ static inline struct site_flat *site_flat(struct site_cache *sc, uint64_t key)
 				    (key & (SITE_FLAT - 1) * 8) * 2);
 }
 
-_Static_assert(sizeof(struct site_flat) == 8 * 2, "index of a site");
+/* What goes with that. */
+static inline struct site_dealt *site_dealt(struct site_cache *sc, uint64_t key)
+{
+	return (struct site_dealt *)((char *)sc->dealt +
+				     (key & (SITE_FLAT - 1) * 8));
+}
+
+_Static_assert(sizeof(struct site_flat) == 8 * 2 &&
+	       sizeof(struct site_dealt) == 8, "index of a site");
 
 /* The thread's entry of a return address, if it knows it; or NULL. */
 static inline struct site_flat *site_look(struct site_cache *sc,
@@ -248,23 +256,25 @@ static inline uint32_t site_of(struct bmem_client *c, struct site_cache *sc,
 /* Has a block without a label its return address for a site? */
 static inline bool site_is_flat(uint32_t level, size_t bytes)
 {
-	return level == BMEM_LEVEL_STANDARD &&
-	       (bytes < CALLER_BYTES || (bytes < SITE_BIG && !caller_on()));
+	return level == BMEM_LEVEL_STANDARD && bytes < SITE_BIG &&
+	       (__builtin_expect(!caller_on(), 1) || bytes < CALLER_BYTES);
 }
 
 /* site_hit() for the site of such a block. */
 static inline struct site_flat *site_hit_block(struct site_cache *sc,
 					       const void *ret, size_t bytes)
 {
-	int32_t weight = (int32_t)site_weight(bytes);
-	struct site_flat *e = site_look(sc, ret);
+	/* That of what is more than %BMEM_SLOT_MAX, see site_weight(). */
+	uint32_t more = (uint32_t)(bytes >> 14);
+	uint64_t key = site_key(ret);
+	struct site_flat *e = site_flat(sc, key);
+	int32_t left = e->left - (int32_t)(more + 1);
 
-	if (__builtin_expect(!e || e->left <= weight || !sc->meter.left, 0))
+	if (__builtin_expect(e->key != key || left <= 0, 0))
 		return NULL;
-	/* Counted here, so not when the site is settled. */
-	sc->meter.left--;
-	e->left -= weight;
-	sc->dealt[e - sc->flat].given -= (uint32_t)weight;
+	e->left = left;
+	/* When the site is settled, it counts as one. */
+	site_dealt(sc, key)->given -= more;
 	return e;
 }
 
