@@ -254,9 +254,13 @@ static inline uint32_t site_of(struct bmem_client *c, struct site_cache *sc,
 }
 
 /* Has a block without a label its return address for a site? */
-static inline bool site_is_flat(uint32_t level, size_t bytes)
+static inline bool site_is_flat(const struct bmem_client *c, uint32_t level,
+				size_t bytes)
 {
-	return level == BMEM_LEVEL_STANDARD && bytes < SITE_BIG &&
+	if (__builtin_expect(level != BMEM_LEVEL_STANDARD, 0) &&
+	    (level != BMEM_LEVEL_FULL || !site_reduced(c)))
+		return false;
+	return bytes < SITE_BIG &&
 	       (__builtin_expect(!caller_on(), 1) || bytes < CALLER_BYTES);
 }
 
@@ -297,7 +301,7 @@ static inline uint32_t site_of_block(struct bmem_client *c,
 	struct site_flat *e;
 	uint32_t site;
 
-	if (site_is_flat(level, bytes)) {
+	if (site_is_flat(c, level, bytes)) {
 		e = site_hit_block(sc, ret, bytes);
 		if (__builtin_expect(e != NULL, 1))
 			return e->site;

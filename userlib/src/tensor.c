@@ -188,7 +188,7 @@ void *block_flat(struct bmem_client *c, size_t size, const void *ret)
 	uint32_t at;
 
 	if (unlikely(!cache_at_hand(c) ||
-		     !site_is_flat(level_now(c), size)))
+		     !site_is_flat(c, level_now(c), size)))
 		return NULL;
 	m = tls.slots[0].cache;
 	at = m->stash.nr - 1;
