@@ -937,7 +937,8 @@ static void insert(struct world *w, unsigned int i)
 	grow(w);
 	if (i % 3 == 2) {
 		must(bmem_free(w->c, grown[nr_grown / 2]));
-		grown[nr_grown / 2] = grown[--nr_grown];
+		nr_grown--;
+		grown[(nr_grown + 1) / 2] = grown[nr_grown];
 	}
 	*(volatile char *)grown[i % nr_grown] = 1;
 }
