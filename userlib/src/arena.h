@@ -12,7 +12,7 @@
  * the books may be half written.
  *
  * Calls go arena (lock, figures), registry (tensors), slab, listing, callers ->
- * extent, ledger, heap -> chunk -> backing, place.
+ * extent, ledger, heap -> reuse -> chunk -> backing, place.
  */
 #ifndef BMEM_ARENA_H
 #define BMEM_ARENA_H
@@ -340,8 +340,14 @@ void map_forget(struct arena *a, uint32_t chunk, uint32_t nr);
 void heap_insert(struct arena *a, uint32_t *root, uint32_t i);
 void heap_remove(struct arena *a, uint32_t *root, uint32_t i);
 
+/* ---- reuse.c; the lock is held ----------------------------------- */
+
+uint32_t run_reuse(struct arena *a, uint32_t start, uint32_t pages,
+		   uint32_t align);
+
 /* ---- chunk.c; the lock is held, but for span_zero() -------------- */
 
+bool chunk_absent(const struct arena *a, uint32_t chunk);
 int span_attach(struct arena *a, uint32_t start, uint32_t pages);
 void span_release(struct arena *a, uint32_t start, uint32_t pages);
 void span_soil(struct arena *a, uint32_t start, uint32_t pages);

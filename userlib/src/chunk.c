@@ -59,6 +59,18 @@ static uint32_t part_of(uint32_t start, uint32_t pages, uint32_t chunk)
 	return end - begin;
 }
 
+/**
+ * chunk_absent() - has a chunk no memory?
+ * @a: arena
+ * @chunk: its number
+ *
+ * Return: true then.
+ */
+bool chunk_absent(const struct arena *a, uint32_t chunk)
+{
+	return a->state[chunk] == CHUNK_ABSENT;
+}
+
 static bool chunk_cached(const struct arena *a, uint32_t chunk)
 {
 	return a->state[chunk] == CHUNK_ATTACHED &&
@@ -351,7 +363,7 @@ int span_attach(struct arena *a, uint32_t start, uint32_t pages)
 
 	age_advance(a);
 	for (chunk = first; chunk <= last; chunk++)
-		missing += a->state[chunk] == CHUNK_ABSENT;
+		missing += chunk_absent(a, chunk);
 	if (missing)
 		ret = missing_attach(a, first, last, missing);
 	if (!ret)

@@ -51,6 +51,9 @@ int run_place(struct arena *a, enum place_policy policy, uint32_t *pages,
 	}
 	if (ret)
 		return ret;
+	/* The others have their rules, which know no memory. */
+	if (policy == PLACE_BEST)
+		*start = run_reuse(a, *start, *pages, align);
 	ret = span_attach(a, *start, *pages);
 	/* Nothing was counted, so there is nothing to release. */
 	if (ret)

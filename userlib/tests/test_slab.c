@@ -519,6 +519,55 @@ static void cache_learns(void **state)
 	EQ(plain().cached_bytes, HUGE);
 }
 
+static void policy_set(uint32_t policy)
+{
+	struct bmem_bind bind = {
+		.size = sizeof(bind),
+		.flags = BMEM_BIND_POLICY,
+		.policy = policy,
+	};
+
+	EQ(call(c, BMEM_BIND, &bind), 0);
+}
+
+/*
+ * What is cached is used before other memory comes, wherever it lies; but first
+ * fit was asked for as what it is.
+ */
+static void cache_comes_first(void **state)
+{
+	struct bmem_alloc_entry low, mid, e;
+
+	(void)state;
+	low = take(HUGE, 0);
+	mid = take(3 * HUGE, 0);
+	take(PAGE, 0);
+	EQ(give(low.handle), 0);
+	EQ(bmem_trim(c, 0, 0, NULL), 0);
+	EQ(give(mid.handle), 0);
+	EQ(plain().cached_bytes, 3 * HUGE);
+	/* From where it begins, up to where it ends, and across. */
+	e = take(HUGE, 0);
+	EQ(e.offset, HUGE);
+	EQ(give(e.handle), 0);
+	e = take(HUGE + PAGE, 0);
+	EQ(e.offset, HUGE);
+	EQ(give(e.handle), 0);
+	e = take(3 * HUGE, 0);
+	EQ(e.offset, HUGE);
+	EQ(plain().cached_bytes, 0);
+	EQ(plain().attached_bytes, 4 * HUGE);
+	EQ(give(e.handle), 0);
+	/* As far as it fits: one new chunk, not three behind the page. */
+	e = take(4 * HUGE - PAGE, 0);
+	EQ(e.offset, PAGE);
+	EQ(plain().attached_bytes, 5 * HUGE);
+	EQ(give(e.handle), 0);
+	EQ(bmem_trim(c, 0, 0, NULL), 0);
+	policy_set(BMEM_PLACE_FIRST);
+	EQ(take(HUGE, 0).offset, 0);
+}
+
 /* What is cached in one place does not add to the peak for another one. */
 static void cache_below_peak(void **state)
 {
@@ -602,15 +651,10 @@ static void recorded(void **state)
 
 static uint64_t place_by(uint32_t policy, uint64_t bytes, uint64_t *granted)
 {
-	struct bmem_bind arg = {
-		.size = sizeof(arg),
-		.flags = BMEM_BIND_POLICY,
-		.policy = policy,
-	};
 	struct bmem_alloc_entry e;
 	struct bmem_tensor t;
 
-	EQ(call(c, BMEM_BIND, &arg), 0);
+	policy_set(policy);
 	e = take(bytes, 0);
 	EQ(info_by(0, e.handle, &t), 0);
 	EQ(t.granted, e.granted);
@@ -1364,6 +1408,7 @@ static const struct CMUnitTest tests[] = {
 	SLAB_TEST(no_memory),
 	SLAB_TEST(cache_ages),
 	SLAB_TEST(cache_learns),
+	SLAB_TEST(cache_comes_first),
 	SLAB_TEST(cache_below_peak),
 	SLAB_TEST(recorded),
 	SLAB_TEST(policies),
