@@ -114,7 +114,8 @@ struct caller {
  * @cache_fixed: BIND has set the cache bound
  * @age: advances with each span that comes or goes, and with @age_ticks
  * @age_ticks: when that was last, in ticks
- * @keep: the age at which cached chunks are given back, if not the least
+ * @keep: the age at which cached chunks are given back; 0 for the least, and
+ *	that not all may be cached
  * @oldest: when what is cached for longest may have been emptied, in @age
  * @again_us: CPU time that chunks took which had been given back
  * @judged_us: since when, by the CPU time of the process that looked last

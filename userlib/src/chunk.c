@@ -22,25 +22,27 @@
 
 /*
  * What is cached gets older by one with each span that comes or goes, and by
- * some with each tick.  It is given back at the age of @keep: at first, and at
- * most; and from where on as much may be cached as there ever was.
+ * some with each tick.  It is given back at the age of @keep: at least, and at
+ * most.
  */
 #define KEEP_MIN	256U
 #define KEEP_MAX	(1U << 20)
-#define KEEP_ALL	(4 * KEEP_MIN)
 #define AGE_TICK	2
 
 /*
  * Getting a chunk again that was given back takes a tenth to a quarter of a
  * millisecond, most of which the kernel spends on zeroing it.  Where that comes
- * to more than this part of all CPU time, looked at so often, chunks are kept
- * for longer.  What is four times too much for that time is so whatever comes in
- * the rest of it, and is not waited for; the sooner it was reached, the more
- * longer chunks are kept.  Where they are kept for much longer, all of them are.
+ * to more than this part of all CPU time, as much may be cached as there ever
+ * was; where it still does, it is kept for twice as long, and so on.  It is
+ * looked at so often, or once it came to as much as is too much for that time
+ * whatever the rest of it brings; at first already when it came to some twenty
+ * chunks, and to four times as many with each doubling: what is kept for long
+ * already costs more to keep.
  */
 #define AGAIN_SHARE	16
 #define JUDGE_US	1000000U
-#define AGAIN_MOST	(4 * JUDGE_US / AGAIN_SHARE)
+#define AGAIN_LEAST	4000U
+#define AGAIN_MOST	(JUDGE_US / AGAIN_SHARE)
 
 /* So long it has to be little until less long will do. */
 #define CALM_US		(16 * JUDGE_US)
@@ -106,7 +108,7 @@ static uint64_t cache_drop(struct arena *a, uint64_t bytes)
 
 static uint32_t keep_of(const struct books *bk)
 {
-	return bk->keep > KEEP_MIN ? bk->keep : KEEP_MIN;
+	return bk->keep ? bk->keep : KEEP_MIN;
 }
 
 /**
@@ -120,7 +122,7 @@ static uint32_t keep_of(const struct books *bk)
  */
 uint64_t cache_most(const struct books *bk)
 {
-	uint64_t eighths = keep_of(bk) >= KEEP_ALL ? 8 : 3;
+	uint64_t eighths = bk->keep ? 8 : 3;
 	uint64_t share = bk->st.peak_attached_bytes / 8 * eighths &
 			 ~(uint64_t)(BMEM_HUGE_SIZE - 1);
 
@@ -198,26 +200,33 @@ static uint64_t now_us(clockid_t clock)
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
+/* So much CPU time that chunks took is looked at at once. */
+static uint64_t again_enough(const struct books *bk)
+{
+	uint64_t times = bk->keep ? 2 * (bk->keep / KEEP_MIN) : 1;
+	uint64_t us = AGAIN_LEAST * times * times;
+
+	return us < AGAIN_MOST ? us : AGAIN_MOST;
+}
+
 /* What the client once held cost so much CPU time to get again. */
 static void again_judge(struct books *bk, uint64_t cost)
 {
 	uint64_t now = now_us(CLOCK_PROCESS_CPUTIME_ID);
 	/* It may be another process that shares the books. */
 	uint64_t all = now > bk->judged_us ? now - bk->judged_us : 0;
-	uint32_t times = 2;
 
 	bk->again_us += cost;
-	if (all < JUDGE_US && bk->again_us < AGAIN_MOST)
+	if (all < JUDGE_US && bk->again_us < again_enough(bk))
 		return;
-	if (all < JUDGE_US)
-		times *= 2 * JUDGE_US / max_u32((uint32_t)all, AGAIN_MOST);
 	if (bk->again_us < all / AGAIN_SHARE / 4)
 		bk->calm_us += all;
 	if (bk->again_us > all / AGAIN_SHARE) {
-		bk->keep = min_u32(times * keep_of(bk), KEEP_MAX);
+		bk->keep = bk->keep ? min_u32(2 * bk->keep, KEEP_MAX) :
+				      KEEP_MIN;
 		bk->calm_us = 0;
 	} else if (bk->calm_us >= CALM_US) {
-		bk->keep = keep_of(bk) / 2;
+		bk->keep = bk->keep > KEEP_MIN ? bk->keep / 2 : 0;
 		bk->calm_us = 0;
 	}
 	bk->again_us = 0;
