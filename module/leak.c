@@ -925,7 +925,7 @@ static u64 kind_due(struct bmem_client *client, const struct leak_detector *d)
 	if (test_bit(d->kind, &table->due))
 		at = 0;
 	if (period)
-		at = READ_ONCE(table->scanned[d->kind]) + period;
+		at = min(at, READ_ONCE(table->scanned[d->kind]) + period);
 	if (own)
 		at = min(at, READ_ONCE(table->scanned[d->kind]) + own);
 	if (READ_ONCE(table->recheck[d->kind]))

@@ -285,6 +285,24 @@ TEST_F_TIMEOUT(leaks, periodic, BT_SLOW)
 	EXPECT_TRUE(BT_WAIT(state(self->c.fd) == BMEM_LEAK_CONFIRMED, BT_SOON));
 }
 
+/* What happened to a kind is looked at now, however long the period is. */
+TEST_F_TIMEOUT(leaks, soon_within_a_period, BT_SLOW)
+{
+	struct bmem_alloc_entry e[BMEM_BATCH_MAX] = {};
+	unsigned int i;
+
+	for (i = 0; i < BMEM_BATCH_MAX; i++)
+		e[i].bytes = BT_PAGE;
+	ASSERT_EQ(0, bt_param_set("leak_age_ms", "0"));
+	ASSERT_EQ(0, bt_param_set("leak_delay_ms", "100"));
+	ASSERT_EQ(0, bt_write_file(LEAKS, "scan"));
+	ASSERT_EQ(0, bt_write_file(LEAKS, "scan=86400"));
+	ASSERT_NE(0, lose(self->c.fd, 1));
+	/* So many allocations have unreferenced tensors looked for. */
+	ASSERT_EQ(0, bt_alloc(self->c.fd, e, BMEM_BATCH_MAX, NULL));
+	EXPECT_TRUE(BT_WAIT(state(self->c.fd) == BMEM_LEAK_CONFIRMED, 10000));
+}
+
 /* ---- events ------------------------------------------------------------------- */
 
 /* Events of a type and client among the last. */
