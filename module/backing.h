@@ -7,6 +7,7 @@
 
 #include <linux/atomic.h>
 #include <linux/kref.h>
+#include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/types.h>
 
@@ -23,6 +24,8 @@
  * @owners: clients that have it; all but the last go under @lock, after they
  *	have unmapped it and read from it what they want; only an owner makes
  *	others
+ * @charges: chunks of all owners but one, each of which counts for a user; under
+ *	charges_lock
  *
  * So an owner that finds itself the only one stays so, for as long as it does
  * not clone, and may write once nobody else has a pin.
@@ -32,6 +35,7 @@ struct share {
 	/* Of who copies the page or lets go of it. */
 	struct mutex lock;
 	atomic_t owners;
+	struct list_head charges;
 };
 
 /**

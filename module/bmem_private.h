@@ -26,6 +26,7 @@
  *	cleanup_lock			who has pages that no tensor needs
  *	bmem_pool.lock			free lists and figures of a pool
  *	bmem_pool.room.lock		who waits for memory of a pool
+ *	charges_lock			whose chunks of a share count for a user
  *	quotas_lock			what users have taken; taken last
  *	event_lock			events that have been raised; taken last,
  *					whatever else is held
@@ -413,7 +414,8 @@ vm_fault_t bmem_window_fault(struct window *w, struct vm_fault *vmf);
  *	xa_lock
  * @share: with whom its huge page is shared, or was; NULL for nobody
  * @quota: while it is shared, of whom it counts against that it is one more to be
- *	copied; NULL for nobody, as in the client that had the page first
+ *	copied; NULL for nobody, as in one of its owners
+ * @charge: link in share.charges while it has a @quota
  * @unsure: it has been shared, and who had it may have pinned it to read from it:
  *	not to be written to before that has been looked at
  *
@@ -433,6 +435,7 @@ struct bmem_chunk {
 	bool frozen;
 	struct share *share;
 	struct quota *quota;
+	struct list_head charge;
 	bool unsure;
 	DECLARE_BITMAP(soiled, BMEM_HUGE_PAGES);
 };

@@ -26,6 +26,9 @@
 
 unsigned int bmem_clone_share = 50;
 
+/* Guards which chunks of a share count for whom. */
+static DEFINE_SPINLOCK(charges_lock);
+
 static struct share *share_make(void)
 {
 	struct share *s = kmalloc(sizeof(*s), GFP_BMEM_META);
@@ -35,6 +38,7 @@ static struct share *share_make(void)
 	kref_init(&s->ref);
 	mutex_init(&s->lock);
 	atomic_set(&s->owners, 1);
+	INIT_LIST_HEAD(&s->charges);
 	return s;
 }
 
@@ -69,25 +73,39 @@ static void chunk_set_share(struct bmem_client *client,
 
 /* Its page is one more to be copied, on behalf of a user. */
 static bool chunk_charge(struct bmem_client *client, struct bmem_chunk *chunk,
-			 struct quota *quota)
+			 struct share *s, struct quota *quota)
 {
 	unsigned long max = READ_ONCE(client->pool->limit) *
 			    READ_ONCE(bmem_clone_share) / 100;
 
 	if (!bmem_quota_take(quota, BMEM_HUGE_PAGES, max))
 		return false;
+	spin_lock(&charges_lock);
 	chunk->quota = bmem_quota_hold(quota);
+	list_add_tail(&chunk->charge, &s->charges);
+	spin_unlock(&charges_lock);
 	return true;
 }
 
-/* It is not, for it is not shared any more. */
-static void chunk_uncharge(struct bmem_chunk *chunk)
+/*
+ * With the share locked, before one of several owners leaves: it is one less to
+ * be copied.  Where that one counts for nobody, another does not any more, so
+ * that who is left alone with the page has nothing counted for it.
+ */
+static void share_uncharge(struct share *s, struct bmem_chunk *chunk)
 {
+	struct quota *quota;
+
+	lockdep_assert_held(&s->lock);
+	spin_lock(&charges_lock);
 	if (!chunk->quota)
-		return;
-	bmem_quota_give(chunk->quota, BMEM_HUGE_PAGES);
-	bmem_quota_put(chunk->quota);
+		chunk = list_first_entry(&s->charges, struct bmem_chunk, charge);
+	quota = chunk->quota;
 	chunk->quota = NULL;
+	list_del(&chunk->charge);
+	spin_unlock(&charges_lock);
+	bmem_quota_give(quota, BMEM_HUGE_PAGES);
+	bmem_quota_put(quota);
 }
 
 /* The others are gone. */
@@ -96,7 +114,6 @@ static void share_forget(struct bmem_client *client, struct bmem_chunk *chunk)
 	struct share *s = chunk->share;
 
 	chunk_set_share(client, chunk, NULL);
-	chunk_uncharge(chunk);
 	share_put(s);
 }
 
@@ -134,7 +151,6 @@ static void chunk_replace(struct bmem_client *client, struct bmem_chunk *chunk,
 	chunk->base = base;
 	chunk->touched = true;
 	xa_unlock(&client->chunks);
-	chunk_uncharge(chunk);
 	bmem_page_settle(old);
 	bmem_chunk_unmap(client, chunk, 0, BMEM_HUGE_PAGES);
 }
@@ -292,8 +308,10 @@ int bmem_chunk_unshare(struct bmem_client *client, struct bmem_chunk *chunk)
 	copy = bmem_chunk_shared(chunk);
 	if (copy)
 		rc = unshare_by_copy(client, chunk);
-	if (copy && !rc)
+	if (copy && !rc) {
+		share_uncharge(s, chunk);
 		share_disown(s);
+	}
 	mutex_unlock(&s->lock);
 	if (rc)
 		return rc;
@@ -355,7 +373,7 @@ bool bmem_chunk_leave(struct bmem_client *client, struct bmem_chunk *chunk)
 	}
 	client->nr_shares--;
 	client->attached -= BMEM_HUGE_PAGES;
-	chunk_uncharge(chunk);
+	share_uncharge(s, chunk);
 	bmem_chunk_remove(client, chunk);
 	bmem_page_settle(p);
 	unmap_mapping_range(client->inode->i_mapping,
@@ -488,7 +506,7 @@ static void clone_thaw(struct cloning *c)
 static int chunk_share(struct cloning *c, struct bmem_chunk *own,
 		       struct bmem_chunk *chunk)
 {
-	if (!chunk_charge(c->to, own, c->quota))
+	if (!chunk_charge(c->to, own, chunk->share, c->quota))
 		return -ENOSPC;
 	atomic_inc(&chunk->share->owners);
 	kref_get(&chunk->share->ref);

@@ -884,6 +884,7 @@ TEST_F_TIMEOUT(clone, by_every_way, BT_SLOW)
  * @uid: as whom
  * @ns: in a user namespace, where he has another's number
  * @most: how many clones he wants
+ * @alone: each of a client of his own, which is closed then
  * @step: how far he is
  * @made: clones that he holds until he is killed
  * @err: of the last one
@@ -893,6 +894,7 @@ struct promised {
 	uid_t uid;
 	bool ns;
 	int most;
+	bool alone;
 	volatile int step;
 	volatile int made;
 	volatile int err;
@@ -900,7 +902,8 @@ struct promised {
 
 static int promise_user(struct promised *p)
 {
-	int ret = p->uid ? bt_become(p->uid, BT_NOBODY, -1) : 0;
+	/* Who opens the device is of its group. */
+	int ret = p->uid ? bt_become(p->uid, p->alone ? 0 : BT_NOBODY, -1) : 0;
 
 	if (ret || !p->ns)
 		return ret;
@@ -913,6 +916,26 @@ static int promise_user(struct promised *p)
 	return setresuid(1, 1, 1) ? -errno : 0;
 }
 
+/* A parent and its clone, of which the parent is gone. */
+static int leave_alone(const struct bt_client *c, struct bt_client *d)
+{
+	struct bmem_query q = { .size = sizeof(q) };
+	struct bmem_alloc_entry e;
+	struct bt_client parent;
+	int ret;
+
+	ret = bt_query(c->fd, &q);
+	if (!ret)
+		ret = bt_client_open_cloneable(&parent, q.pool);
+	if (ret)
+		return ret;
+	ret = bt_alloc1(parent.fd, BYTES, &e);
+	if (!ret)
+		ret = bt_client_clone(&parent, d);
+	bt_client_close(&parent);
+	return ret;
+}
+
 static int promise(void *arg)
 {
 	struct promised *p = arg;
@@ -920,7 +943,8 @@ static int promise(void *arg)
 
 	p->err = promise_user(p);
 	while (!p->err && p->made < p->most) {
-		p->err = bt_client_clone(&p->c, &d);
+		p->err = p->alone ? leave_alone(&p->c, &d) :
+				    bt_client_clone(&p->c, &d);
 		p->made += !p->err;
 	}
 	p->step = 3;
@@ -1019,6 +1043,25 @@ TEST_F_TIMEOUT(clone, a_users_share, BT_SLOW)
 	pids[0] = promise_as(p);
 	EXPECT_EQ(HALF, p->made);
 	let_go(pids, 1);
+	munmap(p, BT_PAGE);
+}
+
+/* What a clone has for itself, since its parent is gone, is in nobody's way. */
+TEST_F_TIMEOUT(clone, left_alone, BT_SLOW)
+{
+	struct promised *p = mmap(NULL, BT_PAGE, PROT_READ | PROT_WRITE,
+				  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t pid;
+
+	ASSERT_NE(MAP_FAILED, (void *)p);
+	*p = (struct promised){
+		.c = self->c, .uid = 1000, .most = HALF + 1, .alone = true,
+	};
+	pid = promise_as(p);
+	EXPECT_EQ(HALF + 1, p->made);
+	EXPECT_EQ(0, p->err);
+	EXPECT_EQ(0, POOL().shared_bytes);
+	let_go(&pid, 1);
 	munmap(p, BT_PAGE);
 }
 
