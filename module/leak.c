@@ -873,6 +873,9 @@ static int scan_client(struct bmem_client *client, struct bmem_leak_scan *cmd)
 		look.cut_short = 0;
 		if (!rc)
 			rc = client_look(client, &look);
+		/* What would not hold still is among what was cut short. */
+		if (rc == -EBUSY)
+			rc = 0;
 	}
 	if (!rc)
 		rc = bmem_client_lock(client, NULL);
