@@ -470,8 +470,6 @@ static void adopt(struct bmem_client *client)
 static int bind_clone(struct bmem_client *client)
 {
 	lockdep_assert_held(&client->lock);
-	if (client->orphan)
-		adopt(client);
 	if (client->cloneable)
 		return 0;
 	WRITE_ONCE(client->cloneable, true);
@@ -483,21 +481,31 @@ static int bind_clone(struct bmem_client *client)
 	return -EBUSY;
 }
 
+/* What may fail: all of it is done, or nothing. */
+static int bind_first(struct bmem_client *client, struct bmem_bind *cmd,
+		      struct bmem_pool **pool)
+{
+	bool cloneable = client->cloneable;
+	int rc = 0;
+
+	if (cmd->flags & BMEM_BIND_CLONE)
+		rc = bind_clone(client);
+	if (!rc && cmd->flags & BMEM_BIND_POOL)
+		rc = bind_pool(client, pool);
+	if (rc)
+		WRITE_ONCE(client->cloneable, cloneable);
+	return rc;
+}
+
 static int bind_locked(struct bmem_client *client, struct bmem_bind *cmd,
 		       struct bmem_pool **pool)
 {
-	int rc;
+	int rc = bind_first(client, cmd, pool);
 
-	if (cmd->flags & BMEM_BIND_CLONE) {
-		rc = bind_clone(client);
-		if (rc)
-			return rc;
-	}
-	if (cmd->flags & BMEM_BIND_POOL) {
-		rc = bind_pool(client, pool);
-		if (rc)
-			return rc;
-	}
+	if (rc)
+		return rc;
+	if (cmd->flags & BMEM_BIND_CLONE && client->orphan)
+		adopt(client);
 	if (cmd->flags & BMEM_BIND_LABEL)
 		strscpy_pad(client->who.label, cmd->label,
 			    sizeof(client->who.label));
