@@ -126,7 +126,7 @@ struct file *bmem_client_clone(struct file *file, struct bmem_clone *cmd)
 	if (!READ_ONCE(from->cloneable))
 		return ERR_PTR(-EINVAL);
 	clone = dentry_open(&file->f_path,
-			    file->f_flags & (O_ACCMODE | O_LARGEFILE),
+			    file->f_flags & (O_ACCMODE | O_LARGEFILE | O_NONBLOCK),
 			    current_cred());
 	if (IS_ERR(clone))
 		return clone;

@@ -292,16 +292,42 @@ TEST_F_TIMEOUT(clone, only_if_asked_for, BT_SLOW)
 	bt_client_close(&d);
 }
 
+/* Who binds for more than one thing, and cannot have one of them, has none. */
+TEST_F_TIMEOUT(clone, bind_all_or_nothing, BT_SLOW)
+{
+	struct bmem_bind bind = {
+		.size = sizeof(bind),
+		.flags = BMEM_BIND_CLONE | BMEM_BIND_POOL,
+		.pool = BMEM_POOL_DEFAULT,
+	};
+	struct bmem_clone arg = { .size = sizeof(arg) };
+	struct bmem_alloc_entry e;
+	struct bt_client d;
+
+	ASSERT_EQ(0, bt_client_open(&d, self->pool));
+	ASSERT_EQ(0, munmap(d.map, d.space));
+	d.map = NULL;
+	ASSERT_EQ(0, bt_alloc1(d.fd, 5000, &e));
+	EXPECT_EQ(-EBUSY, bt_call(d.fd, BMEM_BIND, &bind));
+	EXPECT_EQ(-EINVAL, bt_call(d.fd, BMEM_CLONE, &arg));
+	EXPECT_EQ(0, bt_free1(d.fd, e.handle));
+	EXPECT_EQ(0, bt_call(d.fd, BMEM_BIND, &bind));
+	EXPECT_EQ(0, bt_call(d.fd, BMEM_CLONE, &arg));
+	close(arg.fd);
+	bt_client_close(&d);
+}
+
 /* A descriptor that may only read does not lead to one that may write. */
 TEST_F_TIMEOUT(clone, opened_as_it_is, BT_SLOW)
 {
 	struct bmem_clone arg = { .size = sizeof(arg) };
-	int fd = open(BT_DEVICE, O_RDONLY);
+	int fd = open(BT_DEVICE, O_RDONLY | O_NONBLOCK);
 
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, bt_bind_clone(fd));
 	ASSERT_EQ(0, bt_call(fd, BMEM_CLONE, &arg));
-	EXPECT_EQ(O_RDONLY, fcntl(arg.fd, F_GETFL) & O_ACCMODE);
+	EXPECT_EQ(O_RDONLY | O_NONBLOCK,
+		  fcntl(arg.fd, F_GETFL) & (O_ACCMODE | O_NONBLOCK));
 	EXPECT_EQ(NULL, bt_map(arg.fd, 0, BT_HUGE));
 	close(arg.fd);
 	close(fd);
