@@ -592,8 +592,8 @@ struct appetite {
 };
 
 /*
- * Takes memory and uses it, until enough of it is what bmem gave: how much else
- * the system can find, it only estimates.
+ * Takes memory and uses it, until enough of it is what bmem gave, however much
+ * else the system can find: then it needs all of that, or is killed.
  */
 static int hog(void *arg)
 {
@@ -617,18 +617,21 @@ static int hog(void *arg)
 
 #define ROOM		(256 * BT_MIB)
 #define IDLE		(192 * BT_MIB)
+#define RESERVED	(32 * BT_MIB)
 
 /*
- * A process takes more than there is but for what bmem keeps without a tensor:
- * nobody is killed.  All that is free before that but for ROOM is in tensors,
- * so that it takes no longer on a large machine.
+ * A process takes all there is, and what bmem keeps without a tensor beyond its
+ * reservation, to the last page: nobody is killed, what is live stays as it is,
+ * and so does the reservation.  All that is free before that but for ROOM is in
+ * tensors, so that it takes no longer on a large machine.
  */
 TEST_F_TIMEOUT(pressure, memory_hog, BT_SLOW)
 {
-	int pool = bt_pool_create(self->admin, "hog", 64 * BT_GIB, 0);
+	int pool = bt_pool_create(self->admin, "hog", 64 * BT_GIB, RESERVED);
 	__u64 kills = vmstat("oom_kill"), room;
 	struct appetite want;
 	struct bmem_alloc_entry ballast, idle;
+	struct bmem_pool_stats st;
 	struct bmem_pressure p;
 	struct bt_client c;
 	int ret;
@@ -641,17 +644,21 @@ TEST_F_TIMEOUT(pressure, memory_hog, BT_SLOW)
 	room = bt_meminfo("MemAvailable");
 	if (room < 2 * IDLE + ROOM)
 		SKIP(goto out, "%llu MiB available", room / BT_MIB);
+	ASSERT_EQ(0, bt_alloc1(c.fd, IDLE, &idle));
 	ASSERT_EQ(0, bt_alloc1(c.fd, BT_ROUND_UP(room - IDLE - ROOM, BT_HUGE),
 			       &ballast));
-	ASSERT_EQ(0, bt_alloc1(c.fd, IDLE, &idle));
+	bt_tag(c.map + ballast.offset, BT_HUGE, 9);
 	ASSERT_EQ(0, bt_free1(c.fd, idle.handle));
 	EXPECT_EQ(ballast.granted + IDLE, attached(c.fd, pool));
 	want = (struct appetite){
 		.fd = c.fd,
 		.pool = pool,
-		.most = bt_meminfo("MemAvailable") + IDLE,
-		.enough = IDLE / 2,
+		.most = bt_meminfo("MemTotal"),
+		.enough = bt_debugfs_value("cleanup", "surplus_bytes"),
 	};
+	/* On some node what is live may have had of the reservation. */
+	EXPECT_LE(IDLE - RESERVED, want.enough);
+	EXPECT_GE(IDLE, want.enough);
 	ret = bt_in_child(hog, &want);
 	EXPECT_EQ(0, ret);
 	EXPECT_EQ(kills, vmstat("oom_kill"));
@@ -659,8 +666,11 @@ TEST_F_TIMEOUT(pressure, memory_hog, BT_SLOW)
 	TH_LOG("up to %llu MiB for the hog; shrinker %llu MiB, before a kill %llu MiB",
 	       want.most / BT_MIB, p.gained_bytes[BMEM_GAIN_SHRINK] / BT_MIB,
 	       p.gained_bytes[BMEM_GAIN_OOM] / BT_MIB);
-	EXPECT_LE(want.enough, regained(c.fd, pool));
-	EXPECT_LE(ballast.granted, attached(c.fd, pool));
+	EXPECT_EQ(want.enough, regained(c.fd, pool));
+	ASSERT_EQ(0, bt_pool_now(c.fd, pool, &st));
+	EXPECT_EQ(ballast.granted + IDLE - want.enough, st.total_bytes);
+	EXPECT_EQ(0, bt_debugfs_value("cleanup", "surplus_bytes"));
+	EXPECT_EQ(-1, bt_tag_verify(c.map + ballast.offset, BT_HUGE, 9));
 	EXPECT_SOUND(c.fd);
 out:
 	bt_client_close(&c);
