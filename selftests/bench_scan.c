@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "bench.h"
+#include "../module/scan_words.h"
 
 #define MEMORY	(64 * BT_MIB)
 #define REPEAT	3
@@ -25,6 +26,24 @@ static __u64 scan(void)
 
 	MUST(bt_call(fd, BMEM_LEAK_SCAN, &cmd));
 	return bt_now_ns() - start;
+}
+
+static void count(void *arg, uint64_t word)
+{
+	(void)word;
+	++*(unsigned int *)arg;
+}
+
+/* The scan's loop over words alone, where none leads anywhere. */
+static __u64 loop(const void *at, size_t bytes)
+{
+	unsigned int leads = 0;
+	__u64 start = bt_now_ns();
+
+	scan_words(1ULL << 46, BT_GIB, at, at + bytes, count, &leads);
+	start = bt_now_ns() - start;
+	MUST(leads ? -EINVAL : 0);
+	return start;
 }
 
 static void *memory(size_t bytes, int flags)
@@ -57,7 +76,8 @@ int main(void)
 	char *space, *m, *at[TENSORS];
 	struct bmem_query q = { .size = sizeof(q) };
 	double words = MEMORY / 8;
-	__u64 base, i, *w;
+	__u64 base, i;
+	uint64_t *w;
 
 	fd = bt_open();
 	MUST(fd);
@@ -84,6 +104,11 @@ int main(void)
 	w = (void *)m;
 	bt_fill(m, MEMORY, 1);
 	sample("numbers", base, words);
+	SAMPLE(loop(m, MEMORY) / words, "instructions",
+	       "vm/icount/scan_loop_word");
+	for (i = 0; i < REPEAT; i++)
+		SAMPLE((above(base) - loop(m, MEMORY)) / (MEMORY / BT_PAGE),
+		       "instructions", "vm/icount/scan_page_rest");
 	for (i = 0; i < MEMORY / 8; i += 8)
 		w[i] = (uintptr_t)at[i / 8 * 7919 % TENSORS];
 	sample("one_pointer_in_8", base, words);
