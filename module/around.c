@@ -18,18 +18,12 @@
  * Whoever takes a marked page away, or gives it another owner, takes the mark
  * off before he unmaps it.
  */
-#include <linux/moduleparam.h>
 #include <linux/pagemap.h>
 
 #include "bmem_private.h"
 #include "trace.h"
 
-/* Beyond this a fault takes longer than others should wait. */
-#define AROUND_MAX	32U
-
-static unsigned int fault_around = 16;
-module_param(fault_around, uint, 0644);
-MODULE_PARM_DESC(fault_around, "huge pages of a large tensor that one fault maps, up to 32 (default 16; 1 for none but its own)");
+unsigned int bmem_fault_around = 16;
 
 /**
  * bmem_around_mark() - let a huge page be mapped ahead of its fault
@@ -90,8 +84,8 @@ struct around {
  */
 static struct around range_around(const struct vm_fault *vmf)
 {
-	unsigned int n = clamp(READ_ONCE(fault_around), 1U, AROUND_MAX);
-	unsigned long bytes = rounddown_pow_of_two(n) * PMD_SIZE;
+	unsigned int n = rounddown_pow_of_two(READ_ONCE(bmem_fault_around));
+	unsigned long bytes = n * PMD_SIZE;
 	unsigned long start = ALIGN_DOWN(vmf->address, bytes);
 
 	return (struct around){
@@ -191,7 +185,7 @@ static bool map_if_free(struct bmem_client *client, struct vm_fault *vmf,
 bool bmem_around_fault(struct bmem_client *client, struct vm_fault *vmf)
 {
 	unsigned long at = ALIGN_DOWN(vmf->address, PMD_SIZE);
-	struct page *pages[AROUND_MAX];
+	struct page *pages[BMEM_AROUND_MAX];
 	unsigned int own, nr, i;
 	struct around a;
 	bool done;

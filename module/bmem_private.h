@@ -1084,7 +1084,11 @@ int bmem_backing_prepare(struct bmem_client *client, u32 page, u32 pages,
 			 u64 *need);
 int bmem_backing_attach(struct bmem_client *client, u32 page, u32 pages);
 int bmem_backing_zero(struct bmem_client *client, u32 page, u32 pages);
+/* Huge pages that one fault maps: beyond it takes longer than others should wait. */
+#define BMEM_AROUND_MAX	32U
+
 extern unsigned int bmem_clone_share;
+extern unsigned int bmem_fault_around;
 
 int bmem_backing_unshare(struct bmem_client *client, pgoff_t page, bool write);
 int bmem_backing_clone(struct bmem_client *to, struct bmem_client *from);

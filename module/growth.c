@@ -8,17 +8,13 @@
  * holds.
  */
 #include <linux/debugfs.h>
-#include <linux/moduleparam.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
 #include "bmem_private.h"
 #include "seqlist.h"
 
-static unsigned int growth_ms = 60000;
-module_param(growth_ms, uint, 0644);
-MODULE_PARM_DESC(growth_ms,
-		 "milliseconds that a call site must have been growing to be told of (default 60000)");
+unsigned int bmem_growth_ms = 60000;
 
 static_assert(TREND_STEADY == (int)BMEM_TREND_STEADY);
 static_assert(TREND_PLATEAU == (int)BMEM_TREND_PLATEAU);
@@ -37,7 +33,7 @@ static_assert(60 % BMEM_TICK_MS == 0);
 
 static u32 least_ticks(void)
 {
-	return READ_ONCE(growth_ms) / BMEM_TICK_MS;
+	return READ_ONCE(bmem_growth_ms) / BMEM_TICK_MS;
 }
 
 /**

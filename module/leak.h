@@ -211,6 +211,7 @@ extern unsigned int bmem_leak_age_ms;
 extern unsigned int bmem_leak_delay_ms;
 extern unsigned int bmem_leak_round_ms;
 extern unsigned int bmem_cycle_ms;
+extern unsigned int bmem_growth_ms;
 
 extern const struct leak_detector bmem_leak_unref;
 extern const struct leak_detector bmem_leak_unreached;

@@ -30,6 +30,7 @@
 #define LEAK_MS_MAX		3600000
 #define CYCLE_MS_MIN		100
 #define ROUND_MS_MIN		10
+#define GROWTH_MS_MAX		604800000	/* a week */
 
 /* Placement counts pages in 32 bits. */
 #define SPACE_GIB_MAX		((u64)PLACE_CHUNKS_MAX * BMEM_HUGE_SIZE / SZ_1G)
@@ -289,6 +290,32 @@ static const struct kernel_param_ops cycle_ms_ops = {
 module_param_cb(cycle_ms, &cycle_ms_ops, &bmem_cycle_ms, 0644);
 MODULE_PARM_DESC(cycle_ms,
 		 "milliseconds between looks for cycles of links, in clients with level full (default 10000)");
+
+static int set_growth_ms(const char *val, const struct kernel_param *kp)
+{
+	return set_bounded(val, kp, 0, GROWTH_MS_MAX);
+}
+
+static const struct kernel_param_ops growth_ms_ops = {
+	.set = set_growth_ms,
+	.get = param_get_uint,
+};
+module_param_cb(growth_ms, &growth_ms_ops, &bmem_growth_ms, 0644);
+MODULE_PARM_DESC(growth_ms,
+		 "milliseconds that a call site must have been growing to be told of (default 60000)");
+
+static int set_fault_around(const char *val, const struct kernel_param *kp)
+{
+	return set_bounded(val, kp, 1, BMEM_AROUND_MAX);
+}
+
+static const struct kernel_param_ops fault_around_ops = {
+	.set = set_fault_around,
+	.get = param_get_uint,
+};
+module_param_cb(fault_around, &fault_around_ops, &bmem_fault_around, 0644);
+MODULE_PARM_DESC(fault_around,
+		 "huge pages of a large tensor that one fault maps, up to 32 (default 16; 1 for none but its own)");
 
 static int set_clone_share(const char *val, const struct kernel_param *kp)
 {

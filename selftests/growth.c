@@ -57,6 +57,22 @@ FIXTURE_TEARDOWN(growth)
 	EXPECT_EQ(0, bt_param_set("growth_ms", self->least));
 }
 
+TEST_F(growth, nonsense_is_refused)
+{
+	static const char * const bad[] = {
+		"604800001", "99999999999999999999", "-1", "a while",
+	};
+	char now[32];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		EXPECT_EQ(-EINVAL, bt_param_set("growth_ms", bad[i]));
+	ASSERT_EQ(0, bt_param("growth_ms", now, sizeof(now)));
+	EXPECT_STREQ(LEAST_MS, now);
+	EXPECT_EQ(0, bt_param_set("growth_ms", "604800000"));
+	EXPECT_EQ(0, bt_param_set("growth_ms", "0"));
+}
+
 static int list(int fd, __u64 client, __u32 flags, __u64 *cursor,
 		struct bmem_growth_row *rows, __u32 *nr)
 {

@@ -1238,4 +1238,20 @@ TEST_F_TIMEOUT(proc, hwpoison_is_survived, BT_SLOW)
 	EXPECT_EQ(NULL, mm_intact(&self->m));
 }
 
+TEST(fault_around_is_bounded)
+{
+	static const char * const bad[] = { "0", "33", "-1", "4294967297", "x" };
+	char was[32], now[32];
+	unsigned int i;
+
+	ASSERT_EQ(0, bt_param("fault_around", was, sizeof(was)));
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		EXPECT_EQ(-EINVAL, bt_param_set("fault_around", bad[i]));
+	ASSERT_EQ(0, bt_param("fault_around", now, sizeof(now)));
+	EXPECT_STREQ(was, now);
+	EXPECT_EQ(0, bt_param_set("fault_around", "32"));
+	EXPECT_EQ(0, bt_param_set("fault_around", "1"));
+	EXPECT_EQ(0, bt_param_set("fault_around", was));
+}
+
 TEST_HARNESS_MAIN
