@@ -547,7 +547,7 @@ static int scan_begin(struct scan *s)
 
 static int scan_client(struct bmem_client *client, struct leak_round *round)
 {
-	struct scan *s = kvzalloc(sizeof(*s), GFP_KERNEL | __GFP_NOWARN);
+	struct scan *s = kvzalloc(sizeof(*s), GFP_BMEM_META);
 	u64 start = ktime_get_ns();
 	int rc;
 

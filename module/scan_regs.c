@@ -178,8 +178,7 @@ static int threads_get(struct scan *s, const struct mm_struct *mm,
 	int rc;
 
 	for (tries = 0; tries < WALK_TRIES; tries++) {
-		th = kvzalloc(struct_size(th, at, max),
-			      GFP_KERNEL | __GFP_NOWARN);
+		th = kvzalloc(struct_size(th, at, max), GFP_BMEM_META);
 		if (!th)
 			return -ENOMEM;
 		th->max = max;
