@@ -5,8 +5,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <locale.h>
+#include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -316,6 +320,13 @@ struct truth {
 	struct program program;
 };
 
+/* Runs a command that has to succeed, and frees it. */
+static void shell(char *command)
+{
+	EQ(system(command), 0);
+	free(command);
+}
+
 /* What a program says of itself. */
 static void ask(const char *name, const char *path, struct truth *t)
 {
@@ -424,7 +435,7 @@ static void stripped(void **state)
 static void debug_file_by_build_id(void **state)
 {
 	char *debug = text_format("/tmp/ctl.%d.debug", getpid()), *at, *from,
-	     *command, *want;
+	     *want;
 	static const char *const paths[] = { "here", "/nonexistent/program" };
 	struct truth t;
 	struct symbols *s;
@@ -433,9 +444,7 @@ static void debug_file_by_build_id(void **state)
 	(void)state;
 	ask("victim.stripped", "x", &t);
 	at = text_format("%s/.build-id/%02x", debug, t.program.build_id[0]);
-	command = text_format("mkdir -p %s", at);
-	EQ(system(command), 0);
-	free(command);
+	shell(text_format("mkdir -p %s", at));
 	free(at);
 	at = text_format("%s/.build-id/%02x/", debug, t.program.build_id[0]);
 	for (i = 1; i < t.program.build_id_len; i++) {
@@ -463,9 +472,7 @@ static void debug_file_by_build_id(void **state)
 			end_path(path);
 	}
 	free(want);
-	command = text_format("rm -rf %s", debug);
-	EQ(system(command), 0);
-	free(command);
+	shell(text_format("rm -rf %s", debug));
 	free(debug);
 }
 
@@ -528,16 +535,14 @@ static void no_regular_file(void **state)
 static void debug_link_to_fifo(void **state)
 {
 	char *dir = text_format("/tmp/ctl.%d.link", getpid());
-	char *from = beside("victim.stripped"), *command, *want;
+	char *from = beside("victim.stripped"), *want;
 	struct symbols *s = symbols_open("/nonexistent");
 	struct truth t;
 
 	(void)state;
 	ask("victim.stripped", "x", &t);
-	command = text_format("mkdir %s && cd %s && touch fifo && objcopy --add-gnu-debuglink=fifo '%s' program && rm fifo && mkfifo fifo",
-			      dir, dir, from);
-	EQ(system(command), 0);
-	free(command);
+	shell(text_format("mkdir %s && cd %s && touch fifo && objcopy --add-gnu-debuglink=fifo '%s' program && rm fifo && mkfifo fifo",
+			      dir, dir, from));
 	snprintf(t.program.path, sizeof(t.program.path), "%s/program", dir);
 	want = text_format("program+%#lx", t.address);
 	alarm(60);
@@ -545,11 +550,221 @@ static void debug_link_to_fifo(void **state)
 	alarm(0);
 	free(want);
 	symbols_close(s);
-	command = text_format("rm -r %s", dir);
-	EQ(system(command), 0);
-	free(command);
+	shell(text_format("rm -r %s", dir));
 	free(from);
 	free(dir);
+}
+
+/* ---- who reads program files ---------------------------------------------- */
+
+static pid_t only_child(void)
+{
+	char *path = text_format("/proc/self/task/%d/children", getpid());
+	FILE *f = fopen(path, "re");
+	int pid = 0, more;
+
+	assert_non_null(f);
+	EQ(fscanf(f, "%d %d", &pid, &more), 1);
+	fclose(f);
+	free(path);
+	return pid;
+}
+
+static char *status_of(pid_t pid, const char *key)
+{
+	char *path = text_format("/proc/%d/status", pid), line[256];
+	FILE *f = fopen(path, "re");
+	char *value = NULL;
+
+	assert_non_null(f);
+	while (!value && fgets(line, sizeof(line), f))
+		if (!strncmp(line, key, strlen(key)))
+			value = text_format("%s", line + strlen(key));
+	fclose(f);
+	free(path);
+	assert_non_null(value);
+	value[strcspn(value, "\n")] = 0;
+	return value;
+}
+
+static void reader_has_no_rights(void **state)
+{
+	struct symbols *s = symbols_open("/nonexistent");
+	char *path = short_path("victim.stripped"), link[64], to[PATH_MAX];
+	struct spot spots[INLINED_MAX];
+	struct truth t;
+	ssize_t n;
+	pid_t pid;
+	int fd;
+
+	(void)state;
+	ask("victim.stripped", path, &t);
+	EQ(symbols_find(s, &t.program, t.address, spots), 0);
+	pid = only_child();
+	TEXT(status_of(pid, "NoNewPrivs:"), "\t1");
+	TEXT(status_of(pid, "CapEff:"), "\t0000000000000000");
+	TEXT(status_of(pid, "CapPrm:"), "\t0000000000000000");
+	if (!geteuid()) {
+		TEXT(status_of(pid, "Uid:"), "\t65534\t65534\t65534\t65534");
+		TEXT(status_of(pid, "Gid:"), "\t65534\t65534\t65534\t65534");
+		TEXT(status_of(pid, "Groups:"), "\t ");
+	}
+	/* Who asks, and the file, unless libdw has it in memory. */
+	for (fd = 0; fd < 64; fd++) {
+		snprintf(link, sizeof(link), "/proc/%d/fd/%d", pid, fd);
+		n = readlink(link, to, sizeof(to) - 1);
+		to[n < 0 ? 0 : n] = 0;
+		EQ(!strncmp(to, "socket:", 7), !fd);
+		if (fd && n >= 0)
+			assert_non_null(strstr(to, "/victim.stripped"));
+	}
+	symbols_close(s);
+	EQ(waitpid(-1, NULL, WNOHANG), -1);
+	end_path(path);
+}
+
+/* What nobody else may read is read all the same where its owner asks. */
+static void private_directory(void **state)
+{
+	char *dir = text_format("/tmp/ctl.%d.private", getpid());
+	char *from = beside("victim"), *want;
+	struct symbols *s = symbols_open("/nonexistent");
+	struct truth t;
+
+	(void)state;
+	ask("victim", "x", &t);
+	shell(text_format("mkdir -m 700 %s && cp '%s' %s/victim", dir, from,
+			      dir));
+	snprintf(t.program.path, sizeof(t.program.path), "%s/victim", dir);
+	want = text_format("victim_inner (victim.c:%d)", t.line);
+	TEXT(symbols_text(s, &t.program, t.address, false), want);
+	free(want);
+	symbols_close(s);
+	shell(text_format("rm -r %s", dir));
+	free(from);
+	free(dir);
+}
+
+/* A file that makes libdw fail costs its own names, and no others'. */
+static void reader_that_dies(void **state)
+{
+	char *bad = short_path("victim"), *good = short_path("victim_cxx");
+	struct symbols *s = symbols_open("/nonexistent");
+	struct spot spots[INLINED_MAX];
+	struct truth t, u;
+
+	(void)state;
+	ask("victim", bad, &t);
+	EQ(symbols_find(s, &t.program, t.address, spots), 2);
+	EQ(kill(only_child(), SIGKILL), 0);
+	EQ(symbols_find(s, &t.program, t.address + 1, spots), 0);
+	EQ(symbols_find(s, &t.program, t.address + 2, spots), 0);
+	/* What is known stays known. */
+	EQ(symbols_find(s, &t.program, t.address, spots), 2);
+	assert_string_equal(spots[0].function, "victim_inner");
+	ask("victim_cxx", good, &u);
+	assert_int_not_equal(symbols_find(s, &u.program, u.address, spots), 0);
+	symbols_close(s);
+	end_path(good);
+	end_path(bad);
+}
+
+/* What a file could make of the process that reads it. */
+enum lie {
+	TRUTH, NO_GREETING, LONG_GREETING, NO_ANSWER, MANY_SPOTS, MANY_BYTES,
+	FEW_BYTES, LONG_NAME, NO_END, HONEST, LIES,
+};
+
+static enum lie lie;
+
+__attribute__((noreturn))
+void __real_debuginfo_serve(const struct debuginfo_job *job);
+__attribute__((noreturn))
+void __wrap_debuginfo_serve(const struct debuginfo_job *job);
+
+static void tell(const struct debuginfo_job *job, const void *data, size_t bytes)
+{
+	if (send(job->channel, data, bytes, MSG_NOSIGNAL) != (ssize_t)bytes)
+		_exit(1);
+}
+
+static void answer(const struct debuginfo_job *job)
+{
+	static struct debuginfo_answer a = {
+		.nr = 2, .bytes = 8, .text = "abc\0def",
+		.spots = { { .function = 4, .line = 7 }, { .file = 4 } },
+	};
+	size_t bytes = offsetof(struct debuginfo_answer, text) + a.bytes;
+
+	switch (lie) {
+	case NO_ANSWER:
+		bytes = 3;
+		break;
+	case MANY_SPOTS:
+		a.nr = INLINED_MAX + 1;
+		break;
+	case MANY_BYTES:
+		a.bytes = sizeof(a.text) + 1;
+		bytes = sizeof(a);
+		break;
+	case FEW_BYTES:
+		a.bytes = 7;
+		break;
+	case LONG_NAME:
+		a.spots[1].file = ~0U;
+		break;
+	case NO_END:
+		a.spots[0].function = 3;
+		break;
+	default:
+		break;
+	}
+	tell(job, &a, bytes);
+}
+
+void __wrap_debuginfo_serve(const struct debuginfo_job *job)
+{
+	struct { struct debuginfo_greeting hello; char more[8]; } hello = {
+		.hello.gap = 5,
+	};
+	uint64_t address;
+
+	if (lie == TRUTH)
+		__real_debuginfo_serve(job);
+	if (lie == NO_GREETING)
+		_exit(0);
+	tell(job, &hello, lie == LONG_GREETING ? sizeof(hello) :
+						     sizeof(hello.hello));
+	while (recv(job->channel, &address, sizeof(address), 0) > 0)
+		answer(job);
+	_exit(0);
+}
+
+static void reader_that_lies(void **state)
+{
+	char *path = short_path("victim");
+	struct spot spots[INLINED_MAX];
+	struct symbols *s;
+	struct truth t;
+
+	(void)state;
+	ask("victim", path, &t);
+	for (lie = NO_GREETING; lie < LIES; lie++) {
+		s = symbols_open("/nonexistent");
+		EQ(symbols_find(s, &t.program, t.address, spots),
+		   lie == HONEST ? 2 : 0);
+		if (lie == HONEST) {
+			assert_string_equal(spots[0].function, "abc");
+			EQ(spots[0].line, 7);
+			assert_null(spots[0].file);
+			assert_null(spots[1].function);
+			assert_string_equal(spots[1].file, "def");
+			EQ(symbols_gap(s, &t.program), 5);
+		}
+		symbols_close(s);
+	}
+	lie = TRUTH;
+	end_path(path);
 }
 
 static void cxx_names(void **state)
@@ -1063,10 +1278,8 @@ static char *copy_of(const char *name)
 {
 	char *to = text_format("/tmp/ctl.%d.%s", getpid(), name);
 	char *from = beside(name);
-	char *command = text_format("cp '%s' %s", from, to);
 
-	EQ(system(command), 0);
-	free(command);
+	shell(text_format("cp '%s' %s", from, to));
 	free(from);
 	return to;
 }
@@ -1157,6 +1370,10 @@ static const struct CMUnitTest tests[] = {
 	TEST(no_regular_file),
 	TEST(debug_link_to_fifo),
 	TEST(cxx_names),
+	TEST(reader_has_no_rights),
+	TEST(private_directory),
+	TEST(reader_that_dies),
+	TEST(reader_that_lies),
 	SHOW_TEST(own_tensors),
 	SHOW_TEST(own_status),
 	SHOW_TEST(nobody_there),

@@ -534,6 +534,60 @@ unsigned int symbols_find(struct symbols *s, const struct program *p,
 char *symbols_text(struct symbols *s, const struct program *p,
 		   uint64_t address, bool whole);
 
+/* ---- debuginfo.c --------------------------------------------------------------- */
+
+/* Bytes of a name, at the most; what is longer is cut. */
+#define DEBUGINFO_NAME_MAX	4096
+
+/**
+ * struct debuginfo_job - a program file that a process is to read
+ * @what: what it is said to be
+ * @path: where it is
+ * @debug_dir: where separate debug files are
+ * @program: the file
+ * @debug: its debug file, or -1
+ * @channel: a socket that keeps messages apart, to who asks
+ */
+struct debuginfo_job {
+	const struct program *what;
+	const char *path;
+	char *debug_dir;
+	int program;
+	int debug;
+	int channel;
+};
+
+/**
+ * struct debuginfo_greeting - the file is what it is said to be
+ * @gap: the address of its code less where that is in the file; 0 for not known
+ */
+struct debuginfo_greeting {
+	uint64_t gap;
+};
+
+/**
+ * struct debuginfo_answer - what an address is in
+ * @nr: entries in @spots, the innermost first
+ * @bytes: of @text
+ * @spots: as struct spot, with the lengths of names, their last 0 included; 0 for
+ *	none
+ * @text: the names, one behind the other
+ */
+struct debuginfo_answer {
+	uint32_t nr;
+	uint32_t bytes;
+	struct {
+		uint64_t delta;
+		int32_t line;
+		uint32_t function;
+		uint32_t file;
+	} spots[INLINED_MAX];
+	char text[2 * INLINED_MAX * DEBUGINFO_NAME_MAX];
+};
+
+void debuginfo_serve(const struct debuginfo_job *job)
+	__attribute__((noreturn));
+
 /* ---- stack.c --------------------------------------------------------------------- */
 
 typedef int (*program_fn)(struct ctl *ctl, const void *row, uint32_t module,

@@ -7,18 +7,20 @@
  * has been rebuilt since would give wrong names.  It is looked for where the
  * process had it, there within the process's own root, and by build id under
  * /usr/lib/debug/.build-id.  Paths come from other users: only regular files
- * are opened, and nothing is asked of the network.
+ * are opened, and nothing is asked of the network.  What is in them is read by a
+ * process for each file, see debuginfo.c, whose answers are not believed to fit.
  */
-#include <dlfcn.h>
-#include <dwarf.h>
-#include <elfutils/libdwfl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "ctl.h"
@@ -28,13 +30,16 @@
 /* Lists of looked-up addresses in each file. */
 #define LOOKED_LISTS	256
 
+/* Seconds until an answer is not waited for any more. */
+#define PATIENCE	100
+
 /**
  * struct looked - an address that was looked up: call sites have most of their
  * frames in common, and debug information is read from end to end
  * @next: the next in the list
  * @address: in its file
  * @nr: entries in @spots
- * @spots: what it is in
+ * @spots: what it is in; the names are behind them
  */
 struct looked {
 	struct looked *next;
@@ -47,57 +52,29 @@ struct looked {
  * struct loaded - a program file that was looked for
  * @next: the next in the list
  * @program: what it is
- * @dwfl: libdwfl's session, or NULL when it was not found
- * @module: the file in it
- * @bias: what libdwfl adds to the file's own addresses
+ * @reader: the process that reads it
+ * @channel: where it is asked, -1 when there is none
+ * @gap: the address of its code less where that is in the file
  * @looked: by address
  */
 struct loaded {
 	struct loaded *next;
 	struct program program;
-	Dwfl *dwfl;
-	Dwfl_Module *module;
-	GElf_Addr bias;
+	pid_t reader;
+	int channel;
+	uint64_t gap;
 	struct looked *looked[LOOKED_LISTS];
-};
-
-/**
- * struct demangled - a C++ name
- * @next: the next in the list
- * @name: for people
- */
-struct demangled {
-	struct demangled *next;
-	char name[];
 };
 
 /**
  * struct symbols - all that was looked for
  * @loaded: list
- * @names: list, so that names last as long as this
  * @debug_dir: where separate debug files are
- * @callbacks: for libdwfl
- * @demangle: of libstdc++, or NULL where there is none
  */
 struct symbols {
 	struct loaded *loaded;
-	struct demangled *names;
 	char *debug_dir;
-	Dwfl_Callbacks callbacks;
-	char *(*demangle)(const char *name, char *buf, size_t *len, int *status);
 };
-
-/*
- * A program with C++ names runs where libstdc++ is; there is no need to have it
- * where none does.
- */
-static void find_demangler(struct symbols *s)
-{
-	void *lib = dlopen("libstdc++.so.6", RTLD_NOW | RTLD_LOCAL);
-
-	if (lib)
-		*(void **)&s->demangle = dlsym(lib, "__cxa_demangle");
-}
 
 /**
  * symbols_open() - get ready to name addresses
@@ -112,14 +89,19 @@ struct symbols *symbols_open(const char *debug_dir)
 	/* Else libdwfl would ask servers. */
 	unsetenv("DEBUGINFOD_URLS");
 	s->debug_dir = must(strdup(debug_dir ? debug_dir : DEBUG_DIR));
-	s->callbacks = (Dwfl_Callbacks) {
-		.find_elf = dwfl_build_id_find_elf,
-		.find_debuginfo = dwfl_build_id_find_debuginfo,
-		.section_address = dwfl_offline_section_address,
-		.debuginfo_path = &s->debug_dir,
-	};
-	find_demangler(s);
 	return s;
+}
+
+/* It is not asked any more, whatever the reason. */
+static void reader_end(struct loaded *l)
+{
+	if (l->channel < 0)
+		return;
+	close(l->channel);
+	l->channel = -1;
+	kill(l->reader, SIGKILL);
+	while (waitpid(l->reader, NULL, 0) < 0 && errno == EINTR)
+		;
 }
 
 static void loaded_free(struct loaded *l)
@@ -133,8 +115,7 @@ static void loaded_free(struct loaded *l)
 			free(at);
 		}
 	}
-	if (l->dwfl)
-		dwfl_end(l->dwfl);
+	reader_end(l);
 	free(l);
 }
 
@@ -144,7 +125,6 @@ static void loaded_free(struct loaded *l)
  */
 void symbols_close(struct symbols *s)
 {
-	struct demangled *name;
 	struct loaded *l;
 
 	if (!s)
@@ -152,10 +132,6 @@ void symbols_close(struct symbols *s)
 	while ((l = s->loaded)) {
 		s->loaded = l->next;
 		loaded_free(l);
-	}
-	while ((name = s->names)) {
-		s->names = name->next;
-		free(name);
 	}
 	free(s->debug_dir);
 	free(s);
@@ -196,76 +172,102 @@ static int open_regular(const char *path)
 	return file;
 }
 
-static bool same_build(Dwfl_Module *module, const struct program *p)
+/* The length of what was sent, which may be more than there was room for. */
+static ssize_t receive(const struct loaded *l, void *data, size_t most)
 {
-	const unsigned char *bits;
-	GElf_Addr at;
-	int len;
+	ssize_t n;
 
-	if (!p->build_id_len)
-		return true;
-	len = dwfl_module_build_id(module, &bits, &at);
-	return len == (int)p->build_id_len &&
-	       !memcmp(bits, p->build_id, p->build_id_len);
+	do
+		n = recv(l->channel, data, most, MSG_TRUNC);
+	while (n < 0 && errno == EINTR);
+	return n;
 }
 
-static bool load(struct symbols *s, struct loaded *l, const char *path)
-{
-	int fd = open_regular(path);
-
-	if (fd < 0)
-		return false;
-	l->dwfl = dwfl_begin(&s->callbacks);
-	if (l->dwfl)
-		dwfl_report_begin(l->dwfl);
-	/* The descriptor is libdwfl's when that succeeds. */
-	l->module = l->dwfl ? dwfl_report_offline(l->dwfl, path, path, fd) :
-			      NULL;
-	if (!l->module)
-		close(fd);
-	else
-		dwfl_report_end(l->dwfl, NULL, NULL);
-	if (l->module && same_build(l->module, &l->program) &&
-	    dwfl_module_getelf(l->module, &l->bias))
-		return true;
-	dwfl_end(l->dwfl);
-	l->dwfl = NULL;
-	l->module = NULL;
-	return false;
-}
-
-static bool load_from(struct symbols *s, struct loaded *l, char *path)
-{
-	bool ok = load(s, l, path);
-
-	free(path);
-	return ok;
-}
-
-static char *debug_file(const struct symbols *s, const struct program *p)
+static void debug_path(const struct symbols *s, const struct program *p,
+		       char *path, size_t len)
 {
 	char hex[2 * BMEM_BUILD_ID_MAX + 1] = "";
 	uint32_t i;
 
 	for (i = 0; i < p->build_id_len && i < BMEM_BUILD_ID_MAX; i++)
 		sprintf(hex + 2 * i, "%02x", p->build_id[i]);
-	return text_format("%s/.build-id/%.2s/%s.debug", s->debug_dir, hex,
-			   hex + 2);
+	snprintf(path, len, "%s/.build-id/%.2s/%s.debug", s->debug_dir, hex,
+		 hex + 2);
+}
+
+static int open_debug(const struct symbols *s, const struct program *p)
+{
+	char path[PATH_MAX];
+
+	if (p->build_id_len < 2)
+		return -1;
+	debug_path(s, p, path, sizeof(path));
+	return open_regular(path);
+}
+
+static bool reader_start(struct loaded *l, struct debuginfo_job *job)
+{
+	const struct timeval patience = { .tv_sec = PATIENCE };
+	struct debuginfo_greeting hello;
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+		return false;
+	job->channel = ends[1];
+	l->channel = ends[0];
+	l->reader = fork();
+	if (!l->reader)
+		debuginfo_serve(job);
+	close(ends[1]);
+	if (l->reader < 0) {
+		close(l->channel);
+		l->channel = -1;
+		return false;
+	}
+	setsockopt(l->channel, SOL_SOCKET, SO_RCVTIMEO, &patience,
+		   sizeof(patience));
+	if (receive(l, &hello, sizeof(hello)) != sizeof(hello)) {
+		reader_end(l);
+		return false;
+	}
+	l->gap = hello.gap;
+	return true;
+}
+
+static bool load(struct symbols *s, struct loaded *l, const char *path)
+{
+	struct debuginfo_job job = {
+		.what = &l->program, .path = path, .debug_dir = s->debug_dir,
+	};
+	bool ok;
+
+	job.program = open_regular(path);
+	if (job.program < 0)
+		return false;
+	job.debug = open_debug(s, &l->program);
+	ok = reader_start(l, &job);
+	close(job.program);
+	if (job.debug >= 0)
+		close(job.debug);
+	return ok;
 }
 
 static bool load_any(struct symbols *s, struct loaded *l)
 {
 	const struct program *p = &l->program;
+	char path[PATH_MAX];
 
 	if (p->path[0] == '/') {
 		if (load(s, l, p->path))
 			return true;
-		if (p->pid &&
-		    load_from(s, l, text_format("/proc/%u/root%s", p->pid,
-						p->path)))
+		snprintf(path, sizeof(path), "/proc/%u/root%s", p->pid, p->path);
+		if (p->pid && load(s, l, path))
 			return true;
 	}
-	return p->build_id_len > 1 && load_from(s, l, debug_file(s, p));
+	if (p->build_id_len < 2)
+		return false;
+	debug_path(s, p, path, sizeof(path));
+	return load(s, l, path);
 }
 
 static bool same_program(const struct program *a, const struct program *b)
@@ -284,6 +286,7 @@ static struct loaded *loaded(struct symbols *s, const struct program *p)
 		if (same_program(&l->program, p))
 			return l;
 	l = must(calloc(1, sizeof(*l)));
+	l->channel = -1;
 	l->program = *p;
 	l->program.path[sizeof(l->program.path) - 1] = 0;
 	l->next = s->loaded;
@@ -303,175 +306,89 @@ static struct loaded *loaded(struct symbols *s, const struct program *p)
 uint64_t symbols_gap(struct symbols *s, const struct program *p)
 {
 	struct loaded *l = s ? loaded(s, p) : NULL;
-	GElf_Addr bias;
-	GElf_Phdr ph;
-	size_t nr, i;
-	Elf *elf;
 
-	elf = l && l->module ? dwfl_module_getelf(l->module, &bias) : NULL;
-	if (!elf || elf_getphdrnum(elf, &nr))
-		return 0;
-	for (i = 0; i < nr; i++)
-		if (gelf_getphdr(elf, (int)i, &ph) && ph.p_type == PT_LOAD &&
-		    ph.p_flags & PF_X)
-			return ph.p_vaddr - ph.p_offset;
-	return 0;
+	return l ? l->gap : 0;
 }
 
 /* ---- names --------------------------------------------------------------------- */
 
-static const char *readable(struct symbols *s, const char *name)
+/* A name in an answer: none, or all of it is there. */
+static bool text_fits(const struct debuginfo_answer *a, uint32_t len,
+		      uint32_t *at)
 {
-	struct demangled *d;
-	int status = -1;
-	char *text;
-
-	if (!name || strncmp(name, "_Z", 2) || !s->demangle)
-		return name;
-	text = s->demangle(name, NULL, NULL, &status);
-	if (status || !text) {
-		free(text);
-		return name;
-	}
-	d = must(malloc(sizeof(*d) + strlen(text) + 1));
-	strcpy(d->name, text);
-	free(text);
-	d->next = s->names;
-	s->names = d;
-	return d->name;
-}
-
-/* The name with its namespace where the debug information has the linker's. */
-static const char *die_name(struct symbols *s, Dwarf_Die *die)
-{
-	static const unsigned int names[] = {
-		DW_AT_linkage_name, DW_AT_MIPS_linkage_name,
-	};
-	Dwarf_Attribute attr;
-	const char *name;
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		name = dwarf_formstring(dwarf_attr_integrate(die, names[i],
-							     &attr));
-		if (name)
-			return readable(s, name);
-	}
-	return dwarf_diename(die);
-}
-
-/* Where an inlined function was called. */
-static void call_place(Dwarf_Die *die, Dwarf_Die *cu, struct spot *spot)
-{
-	Dwarf_Attribute attr;
-	Dwarf_Word file = 0, line = 0;
-	Dwarf_Files *files;
-	size_t nr;
-
-	spot->file = NULL;
-	spot->line = 0;
-	if (dwarf_formudata(dwarf_attr(die, DW_AT_call_file, &attr), &file) ||
-	    dwarf_formudata(dwarf_attr(die, DW_AT_call_line, &attr), &line) ||
-	    dwarf_getsrcfiles(cu, &files, &nr))
-		return;
-	spot->file = dwarf_filesrc(files, file, NULL, NULL);
-	spot->line = (int)line;
-}
-
-/* The functions around an address, those that are inlined first. */
-static unsigned int from_scopes(struct symbols *s, struct loaded *l,
-				GElf_Addr addr, struct spot *spots)
-{
-	Dwarf_Addr bias = 0;
-	Dwarf_Die *cu, *scopes = NULL, *inner = NULL;
-	unsigned int n = 0;
-	int i, nr, tag, all;
-
-	cu = dwfl_module_addrdie(l->module, addr, &bias);
-	if (!cu)
-		return 0;
-	nr = dwarf_getscopes(cu, addr - bias, &inner);
-	/* What is around an inlined one in the program, not in the source. */
-	all = nr > 0 ? dwarf_getscopes_die(&inner[0], &scopes) : 0;
-	for (i = 0; i < all && n < INLINED_MAX; i++) {
-		tag = dwarf_tag(&scopes[i]);
-		if (tag != DW_TAG_inlined_subroutine && tag != DW_TAG_subprogram)
-			continue;
-		spots[n++].function = die_name(s, &scopes[i]);
-		if (tag == DW_TAG_subprogram)
-			break;
-		if (n < INLINED_MAX)
-			call_place(&scopes[i], cu, &spots[n]);
-	}
-	free(scopes);
-	free(inner);
-	return n;
-}
-
-static void line_of(struct loaded *l, GElf_Addr addr, struct spot *spot)
-{
-	Dwfl_Line *line = dwfl_module_getsrc(l->module, addr);
-
-	if (line)
-		spot->file = dwfl_lineinfo(line, NULL, &spot->line, NULL, NULL,
-					   NULL);
-}
-
-/* The symbol that covers an address, or the one before it without a size. */
-static bool from_symbols(struct symbols *s, struct loaded *l, GElf_Addr addr,
-			 struct spot *spot)
-{
-	GElf_Off delta = 0;
-	GElf_Sym sym;
-	const char *name = dwfl_module_addrinfo(l->module, addr, &delta, &sym,
-						NULL, NULL, NULL);
-
-	if (!name)
+	if (len > a->bytes - *at || (len && a->text[*at + len - 1]))
 		return false;
-	spot->function = readable(s, name);
-	spot->delta = delta;
+	*at += len;
 	return true;
 }
 
-static unsigned int look_up(struct symbols *s, struct loaded *l,
-			    uint64_t address, struct spot *spots)
+static bool answer_fits(const struct debuginfo_answer *a, ssize_t n)
 {
-	/* The call is before the address that it returns to. */
-	GElf_Addr addr = address - 1 + l->bias;
-	unsigned int n = from_scopes(s, l, addr, spots);
+	const ssize_t head = offsetof(struct debuginfo_answer, text);
+	uint32_t i, at = 0;
 
-	if (n && spots[0].function) {
-		line_of(l, addr, &spots[0]);
-		return n;
-	}
-	memset(spots, 0, INLINED_MAX * sizeof(*spots));
-	if (!from_symbols(s, l, addr, &spots[0]))
-		return 0;
-	line_of(l, addr, &spots[0]);
-	if (spots[0].file)
-		spots[0].delta = 0;
-	else
-		spots[0].delta++;
-	return 1;
+	if (n < head || a->bytes > sizeof(a->text) || n != head + a->bytes ||
+	    a->nr > INLINED_MAX)
+		return false;
+	for (i = 0; i < a->nr; i++)
+		if (!text_fits(a, a->spots[i].function, &at) ||
+		    !text_fits(a, a->spots[i].file, &at))
+			return false;
+	return true;
 }
 
-static struct looked *looked(struct symbols *s, struct loaded *l,
-			     uint64_t address)
+/* Nothing is known where nobody answers. */
+static void ask(struct loaded *l, uint64_t address, struct debuginfo_answer *a)
+{
+	if (l->channel >= 0 &&
+	    send(l->channel, &address, sizeof(address), MSG_NOSIGNAL) ==
+	    sizeof(address) && answer_fits(a, receive(l, a, sizeof(*a))))
+		return;
+	reader_end(l);
+	a->nr = 0;
+	a->bytes = 0;
+}
+
+static const char *text_at(const char *text, uint32_t len, uint32_t *at)
+{
+	const char *found = len ? text + *at : NULL;
+
+	*at += len;
+	return found;
+}
+
+static struct looked *looked_make(const struct debuginfo_answer *a)
+{
+	size_t spots = a->nr * sizeof(struct spot);
+	struct looked *l = must(malloc(sizeof(*l) + spots + a->bytes));
+	char *text = (char *)l->spots + spots;
+	uint32_t i, at = 0;
+
+	memcpy(text, a->text, a->bytes);
+	l->nr = a->nr;
+	for (i = 0; i < a->nr; i++)
+		l->spots[i] = (struct spot) {
+			.delta = a->spots[i].delta,
+			.line = a->spots[i].line,
+			.function = text_at(text, a->spots[i].function, &at),
+			.file = text_at(text, a->spots[i].file, &at),
+		};
+	return l;
+}
+
+static struct looked *looked(struct loaded *l, uint64_t address)
 {
 	struct looked **list = &l->looked[(address ^ address >> 8) %
 					  LOOKED_LISTS], *at;
-	struct spot spots[INLINED_MAX] = { { 0 } };
-	unsigned int n;
+	static struct debuginfo_answer a;
 
 	for (at = *list; at; at = at->next)
 		if (at->address == address)
 			return at;
-	n = look_up(s, l, address, spots);
-	at = must(malloc(sizeof(*at) + n * sizeof(*spots)));
-	at->next = *list;
+	ask(l, address, &a);
+	at = looked_make(&a);
 	at->address = address;
-	at->nr = n;
-	memcpy(at->spots, spots, n * sizeof(*spots));
+	at->next = *list;
 	*list = at;
 	return at;
 }
@@ -493,9 +410,9 @@ unsigned int symbols_find(struct symbols *s, const struct program *p,
 	struct looked *at;
 
 	memset(spots, 0, INLINED_MAX * sizeof(*spots));
-	if (!l->module || !address)
+	if (!address)
 		return 0;
-	at = looked(s, l, address);
+	at = looked(l, address);
 	memcpy(spots, at->spots, at->nr * sizeof(*spots));
 	return at->nr;
 }
