@@ -357,6 +357,17 @@ const struct bmem_identity *bmem_tombstone_who(const struct bmem_tombstone *t)
 	return &t->who;
 }
 
+static u64 lived_ms(const struct bmem_tombstone *t)
+{
+	return div_u64(t->closed - t->who.opened, NSEC_PER_MSEC);
+}
+
+/* Since its end. */
+static u64 closed_ms(const struct bmem_tombstone *t)
+{
+	return div_u64(ktime_get_boottime_ns() - t->closed, NSEC_PER_MSEC);
+}
+
 /**
  * bmem_tombstone_row() - what it says, as in the ABI
  * @t: tombstone
@@ -369,9 +380,8 @@ void bmem_tombstone_row(const struct bmem_tombstone *t,
 
 	row->serial = t->serial;
 	row->client_id = t->who.id;
-	row->lived_ms = div_u64(t->closed - t->who.opened, NSEC_PER_MSEC);
-	row->closed_ms = div_u64(ktime_get_boottime_ns() - t->closed,
-				 NSEC_PER_MSEC);
+	row->lived_ms = lived_ms(t);
+	row->closed_ms = closed_ms(t);
 	row->cgroup = t->who.cgroup;
 	row->way = t->way;
 	row->code = t->code;
@@ -479,9 +489,8 @@ void bmem_tombstone_show(struct seq_file *m, const struct bmem_tombstone *t)
 		   from_kuid_munged(&init_user_ns, t->who.uid), t->pool);
 	show_way_out(m, t);
 	seq_printf(m, " lived_ms=%llu closed_ms=%llu live_tensors=%llu live_bytes=%llu granted_bytes=%llu attached_bytes=%llu peak_live_bytes=%llu peak_attached_bytes=%llu allocs=%llu frees=%llu failed=%llu escaped_bytes=%llu label=",
-		   div_u64(t->closed - t->who.opened, NSEC_PER_MSEC),
-		   div_u64(t->closed, NSEC_PER_MSEC), st->live_tensors,
-		   st->live_bytes, st->granted_bytes, st->attached_bytes,
+		   lived_ms(t), closed_ms(t), st->live_tensors, st->live_bytes,
+		   st->granted_bytes, st->attached_bytes,
 		   st->peak_live_bytes, st->peak_attached_bytes, st->allocs,
 		   st->frees, st->failed, st->escaped_bytes);
 	bmem_show_name(m, t->who.label);

@@ -252,16 +252,22 @@ static void test_end(struct __test_metadata *_metadata, FIXTURE_DATA(life) *self
 	pid_t pid = bt_spawn(live_and_die, w);
 	struct tombstone t;
 	char line[64];
+	__u64 before;
 	int site;
 
 	EXPECT_TRUE(BT_WAIT(w->ready, BT_SOON));
+	before = bt_now_ms();
 	if (signal)
 		kill(pid, signal);
 	if (end != end_by_close)
 		EXPECT_EQ(pid, waitpid(pid, NULL, 0));
 	expect_tombstone(_metadata, w, pid, way);
 	/* Site by site, with its name. */
+	usleep(20000);
 	find_tombstone(w->st.client_id, &t);
+	EXPECT_LE(20, tomb_value(&t, "closed_ms"));
+	/* Both round down. */
+	EXPECT_GE(bt_now_ms() - before + 1, tomb_value(&t, "closed_ms"));
 	for (site = 1; site <= 5; site++) {
 		snprintf(line, sizeof(line), "  %d bytes in %d tensors\tlayer %d\n",
 			 site * site * 10000, site, site);
