@@ -238,7 +238,7 @@ static int wait_for_slot(struct bmem_client *c, uint32_t class,
 int magazine_refill(struct bmem_client *c, struct cache *m, uint32_t class)
 {
 	uint64_t names[MAGAZINE_MAX];
-	uint32_t want, got;
+	uint32_t want, got, i;
 	int ret;
 
 	cache_look(c, m);
@@ -258,8 +258,13 @@ int magazine_refill(struct bmem_client *c, struct cache *m, uint32_t class)
 		if (ret)
 			return ret;
 	}
-	while (got--)
-		push_name(c, magazine_of(m, class), names[got]);
+	/*
+	 * The last one is the first to be used again and again: the record of a
+	 * first slot often begins a page, as the clock does, and a load waits
+	 * for stores at the same place of any page.
+	 */
+	for (i = 0; i < got; i++)
+		push_name(c, magazine_of(m, class), names[i]);
 	return 0;
 }
 
