@@ -249,14 +249,13 @@ static void test_end(struct __test_metadata *_metadata, FIXTURE_DATA(life) *self
 		     const char *way)
 {
 	struct will *w = make_will(self->pool, 5, end);
+	__u64 before = bt_now_ms();
 	pid_t pid = bt_spawn(live_and_die, w);
 	struct tombstone t;
 	char line[64];
-	__u64 before;
 	int site;
 
 	EXPECT_TRUE(BT_WAIT(w->ready, BT_SOON));
-	before = bt_now_ms();
 	if (signal)
 		kill(pid, signal);
 	if (end != end_by_close)
