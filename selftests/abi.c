@@ -1092,7 +1092,7 @@ TEST_F_TIMEOUT(abi, reservation_that_cannot_be_had, BT_SLOW)
 
 	EXPECT_EQ(-ENOMEM, bt_pool_create(self->admin, "big", want, want));
 	/* It came back; other things in the system may hold a little more. */
-	EXPECT_TRUE(BT_WAIT(bt_meminfo("MemFree") + 64 * BT_MIB > before, BT_SOON)) {
+	EXPECT_TRUE(BT_WAIT(bt_meminfo("MemFree") + 64 * BT_MIB > before, 5000)) {
 		TH_LOG("%llu free before, %llu after", before, bt_meminfo("MemFree"));
 	}
 	EXPECT_EQ(-ENOMEM, bt_pool_resize(self->admin, self->x.c.pool,
@@ -1305,7 +1305,7 @@ TEST_F_TIMEOUT(abi, listing_across_users, BT_SLOW)
 	ASSERT_EQ(0, bt_lend_device(node, sizeof(node)));
 	*held = (struct user){ .node = node, .uid = 1000 };
 	pid = bt_spawn(user_holds, held);
-	EXPECT_TRUE(BT_WAIT(((volatile struct user *)held)->id, BT_SOON));
+	EXPECT_TRUE(BT_WAIT(((volatile struct user *)held)->id, 10000));
 	looker = *held;
 	EXPECT_EQ(2, bt_in_child(user_looks, &looker));
 	looker.uid = 1001;
@@ -1427,10 +1427,11 @@ TEST_F_TIMEOUT(abi, list_while_others_allocate, BT_SLOW)
 	ASSERT_EQ(0, pthread_create(&thread, NULL, churn_tensors, &ch));
 	/* 100 lists can be over before a busy machine runs the thread at all. */
 	for (i = 0; i < 100 || ch.rounds < 10; i++)
-		ASSERT_EQ(STAYING, list_in_pages(ch.fd, stay));
+		EXPECT_EQ(STAYING, list_in_pages(ch.fd, stay));
 	ch.stop = true;
 	pthread_join(thread, NULL);
 	EXPECT_EQ(0, ch.err);
+	EXPECT_LT(0, ch.rounds);
 }
 
 TEST_HARNESS_MAIN

@@ -44,7 +44,7 @@ FIXTURE_TEARDOWN(alloc)
 	bt_client_close(&self->c);
 	/* Whatever a test did, its pool is back at its reservation. */
 	EXPECT_TRUE(BT_WAIT(!bt_pool_stats(self->admin, self->c.pool, &st) &&
-			    st.total_bytes == st.reserve_bytes, BT_SOON)) {
+			    st.total_bytes == st.reserve_bytes, 5000)) {
 		TH_LOG("total %llu, reserve %llu, attached %llu, escaped %llu",
 		       st.total_bytes, st.reserve_bytes, st.attached_bytes,
 		       st.escaped_bytes);
@@ -537,7 +537,7 @@ TEST_F_TIMEOUT(alloc, background_zeroing, BT_SLOW)
 
 	ASSERT_EQ(0, leave_secrets(self->c.pool, POOL_RESERVE, false));
 	EXPECT_TRUE(BT_WAIT(!bt_pool_stats(self->c.fd, self->c.pool, &st) &&
-			    st.zeroed_bytes == POOL_RESERVE, BT_SOON)) {
+			    st.zeroed_bytes == POOL_RESERVE, 20000)) {
 		TH_LOG("zeroed %llu, dirty %llu, zeroing %llu", st.zeroed_bytes,
 		       st.dirty_bytes, st.zeroing_bytes);
 	}
@@ -649,7 +649,7 @@ TEST_F_TIMEOUT(alloc, pool_reservation, BT_SLOW)
 	ASSERT_EQ(0, bt_pool_resize(self->admin, pool, BMEM_RESIZE_RESERVE, 0,
 				    BT_HUGE));
 	EXPECT_TRUE(BT_WAIT(!bt_pool_stats(self->admin, pool, &st) &&
-			    st.total_bytes == BT_HUGE, BT_SOON)) {
+			    st.total_bytes == BT_HUGE, 5000)) {
 		TH_LOG("total is %llu", st.total_bytes);
 	}
 	ASSERT_EQ(0, bt_pool_resize(self->admin, pool, BMEM_RESIZE_RESERVE, 0,
@@ -659,7 +659,7 @@ TEST_F_TIMEOUT(alloc, pool_reservation, BT_SLOW)
 	EXPECT_EQ(8 * BT_HUGE, st.reserve_bytes);
 	EXPECT_EQ(want, st.limit_bytes);
 	EXPECT_EQ(0, bt_pool_destroy(self->admin, pool));
-	EXPECT_TRUE(BT_WAIT(bt_meminfo("MemFree") + want / 2 > before, BT_SOON));
+	EXPECT_TRUE(BT_WAIT(bt_meminfo("MemFree") + want / 2 > before, 5000));
 }
 
 TEST_F_TIMEOUT(alloc, limit_below_what_is_held, BT_SLOW)
@@ -940,7 +940,7 @@ static __u64 escaped_now(int fd, int pool)
 /* The end of every test of pins: content as it was, nothing stays escaped. */
 #define EXPECT_UNPINS(pipes, pool) do {					\
 	EXPECT_EQ(-1, unpin(pipes, 7));					\
-	EXPECT_TRUE(BT_WAIT(!escaped_now(self->admin, pool), BT_SOON));	\
+	EXPECT_TRUE(BT_WAIT(!escaped_now(self->admin, pool), 10000));	\
 } while (0)
 
 static void test_pin_and_trim(struct __test_metadata *_metadata,
@@ -1037,7 +1037,7 @@ TEST_F_TIMEOUT(alloc, unmade_while_refilled, BT_SLOW)
 		EXPECT_EQ(PINS * BT_HUGE, escaped_now(self->admin, pool));
 		for (i = 0; i < PINS; i++)
 			EXPECT_EQ(-1, unpin(pipes[i], 7));
-		end = bt_now_ms() + BT_SOON;
+		end = bt_now_ms() + 10000;
 		while (escaped_now(self->admin, pool) && bt_now_ms() < end)
 			usleep(500);
 		EXPECT_EQ(0, bt_pool_destroy(self->admin, pool));

@@ -72,7 +72,7 @@ FIXTURE_TEARDOWN(cached)
 
 	bmem_close(self->c);
 	EXPECT_TRUE(BT_WAIT(!bt_pool_stats(self->admin, self->pool, &st) &&
-			    !st.total_bytes, BT_SOON));
+			    !st.total_bytes, 5000));
 	EXPECT_EQ(0, bt_pool_destroy(self->admin, self->pool));
 	close(self->admin);
 }
@@ -785,7 +785,7 @@ TEST_F_TIMEOUT(cached, killed, BT_SLOW)
 		kill(pid, SIGKILL);
 		ASSERT_EQ(pid, waitpid(pid, NULL, 0));
 		ASSERT_TRUE(BT_WAIT(!bt_pool_stats(self->admin, self->pool, &st) &&
-				    !st.attached_bytes && !st.total_bytes, BT_SOON)) {
+				    !st.attached_bytes && !st.total_bytes, 5000)) {
 			TH_LOG("kill %d: %llu attached, %llu in all", i,
 			       st.attached_bytes, st.total_bytes);
 		}
@@ -908,7 +908,7 @@ TEST_F_TIMEOUT(cached, sleeper_answers_recall, BT_SLOW)
 	EXPECT_LT(0, stock_of(self->admin, st.client_id));
 	ASSERT_EQ(0, bmem_events_start(c));
 	ASSERT_EQ(0, bt_trim(self->admin, BMEM_TRIM_POOL, 0, NULL));
-	EXPECT_TRUE(BT_WAIT(!stock_of(self->admin, st.client_id), BT_SOON));
+	EXPECT_TRUE(BT_WAIT(!stock_of(self->admin, st.client_id), 10000));
 	ASSERT_EQ(0, bmem_events_stop(c));
 	bmem_close(c);
 	ASSERT_EQ(0, bt_bind_pool(self->admin, BMEM_POOL_DEFAULT));
@@ -1028,7 +1028,7 @@ TEST_F_TIMEOUT(cached, every_way_out, BT_SLOW)
 		ASSERT_LT(0, pid);
 		if (ways[i].fn == leave_by_signal) {
 			EXPECT_TRUE(BT_WAIT(!bt_pool_stats(self->admin, self->pool, &st) &&
-					    st.attached_bytes > 3 * BT_MIB, BT_SOON));
+					    st.attached_bytes > 3 * BT_MIB, 10000));
 			kill(pid, SIGKILL);
 		}
 		if (!ways[i].stays) {
@@ -1038,9 +1038,9 @@ TEST_F_TIMEOUT(cached, every_way_out, BT_SLOW)
 			}
 		}
 		if (ways[i].fn == leave_by_exec)
-			EXPECT_TRUE(BT_WAIT(is_named(pid, "sleep"), BT_SOON));
+			EXPECT_TRUE(BT_WAIT(is_named(pid, "sleep"), 10000));
 		EXPECT_TRUE(BT_WAIT(!bt_pool_stats(self->admin, self->pool, &st) &&
-				    st.clients == 1 && !st.attached_bytes, BT_SOON)) {
+				    st.clients == 1 && !st.attached_bytes, 10000)) {
 			TH_LOG("way %u: %u clients, %llu attached", i, st.clients,
 			       st.attached_bytes);
 		}

@@ -47,13 +47,13 @@ static __u64 cleanup_value(const char *key)
 	return bt_debugfs_value("cleanup", key);
 }
 
-/* Nanoseconds until no more than @most is attached; ~0 when that is not soon. */
-static __u64 fallen_after(int fd, int pool, __u64 most)
+/* Nanoseconds until no more than @most is attached; ~0 when that takes @ms. */
+static __u64 fallen_after(int fd, int pool, __u64 most, __u64 ms)
 {
 	__u64 start = bt_now_ns();
 
 	while (attached(fd, pool) > most) {
-		if (bt_now_ns() - start > BT_SOON * 1000000ULL)
+		if (bt_now_ns() - start > ms * 1000000)
 			return ~0ULL;
 		usleep(200);
 	}
@@ -107,7 +107,7 @@ FIXTURE_TEARDOWN(cleanup)
 		EXPECT_EQ(0, bt_param_set(names[i], self->was[i]));
 	bt_client_close(&self->c);
 	EXPECT_TRUE(BT_WAIT(!bt_pool_now(self->admin, self->c.pool, &st) &&
-			    !st.total_bytes, BT_SOON));
+			    !st.total_bytes, 5000));
 	EXPECT_EQ(0, bt_pool_destroy(self->admin, self->c.pool));
 	close(self->admin);
 }
@@ -182,7 +182,7 @@ TEST_F_TIMEOUT(cleanup, waits_until_idle, BT_SLOW)
 		held = attached(fd, self->c.pool);
 		if (queued(fd) == BT_HUGE)
 			EXPECT_EQ(before, held);
-		took[i] = fallen_after(fd, self->c.pool, before - BT_HUGE);
+		took[i] = fallen_after(fd, self->c.pool, before - BT_HUGE, 5000);
 		EXPECT_NE(~0ULL, took[i]);
 		EXPECT_EQ(0, queued(fd));
 	}
@@ -218,7 +218,8 @@ TEST_F_TIMEOUT(cleanup, a_cache_delays_nothing, BT_SLOW)
 		ASSERT_EQ(8 * BT_HUGE, st.cached_bytes);
 		ASSERT_EQ(0, bt_free1(fd, e[8].handle));
 		ASSERT_EQ(0, bt_free1(fd, e[9].handle));
-		took[k] = fallen_after(fd, self->c.pool, before - 2 * BT_HUGE);
+		took[k] = fallen_after(fd, self->c.pool, before - 2 * BT_HUGE,
+				       5000);
 		ASSERT_NE(~0ULL, took[k]);
 		ASSERT_EQ(0, bt_client_now(fd, 0, &st));
 		EXPECT_EQ(8 * BT_HUGE, st.cached_bytes);
@@ -248,7 +249,8 @@ TEST_F_TIMEOUT(cleanup, a_batch_does_not_wait, BT_SLOW)
 	EXPECT_EQ(3 * BT_HUGE, queued(fd));
 	EXPECT_EQ(before, attached(fd, self->c.pool));
 	ASSERT_EQ(0, bt_free1(fd, e[3].handle));
-	EXPECT_NE(~0ULL, fallen_after(fd, self->c.pool, before - 4 * BT_HUGE));
+	EXPECT_NE(~0ULL, fallen_after(fd, self->c.pool, before - 4 * BT_HUGE,
+				      2000));
 	EXPECT_EQ(0, queued(fd));
 	/* And then one waits again. */
 	ASSERT_EQ(0, bt_free1(fd, e[4].handle));
@@ -267,7 +269,7 @@ TEST_F_TIMEOUT(cleanup, a_sixteenth_does_not_wait, BT_SLOW)
 	ASSERT_EQ(0, bt_bind_cache(fd, 0));
 	ASSERT_EQ(0, hold(fd, 10 * BT_MIB, e, 1));
 	ASSERT_EQ(0, bt_free1(fd, e[0].handle));
-	EXPECT_NE(~0ULL, fallen_after(fd, self->c.pool, 10 * BT_MIB));
+	EXPECT_NE(~0ULL, fallen_after(fd, self->c.pool, 10 * BT_MIB, 2000));
 }
 
 /* What waits is the client's again when it allocates: where it was, or not. */
@@ -322,7 +324,7 @@ TEST_F_TIMEOUT(cleanup, pinned_escapes, BT_SLOW)
 	ASSERT_EQ(0, pipe(ends));
 	ASSERT_EQ((ssize_t)BT_PAGE, vmsplice(ends[1], &iov, 1, 0));
 	ASSERT_EQ(0, bt_free1(fd, e.handle));
-	EXPECT_TRUE(BT_WAIT(!attached(fd, pool), BT_SOON));
+	EXPECT_TRUE(BT_WAIT(!attached(fd, pool), 5000));
 	/* It is counted before the client can be locked again. */
 	EXPECT_EQ(0, queued(fd));
 	ASSERT_EQ(0, bt_pool_now(fd, pool, &st));
@@ -334,7 +336,7 @@ TEST_F_TIMEOUT(cleanup, pinned_escapes, BT_SLOW)
 	close(ends[0]);
 	close(ends[1]);
 	EXPECT_TRUE(BT_WAIT(!bt_pool_now(fd, pool, &st) && !st.escaped_bytes,
-			    BT_SOON));
+			    10000));
 }
 
 /* A cache is for the next tensors, not for ever. */
@@ -354,7 +356,7 @@ TEST_F_TIMEOUT(cleanup, cache_that_is_not_used, BT_SLOW)
 	ASSERT_EQ(0, bt_param_set("cleanup_cache_ms", "500"));
 	ASSERT_EQ(0, bt_alloc1(fd, 64 * BT_MIB, &e));
 	ASSERT_EQ(0, bt_free1(fd, e.handle));
-	EXPECT_TRUE(BT_WAIT(!attached(fd, pool), BT_SOON));
+	EXPECT_TRUE(BT_WAIT(!attached(fd, pool), 5000));
 	EXPECT_EQ(0, queued(fd));
 	ASSERT_EQ(0, bt_pressure(fd, pool, &p));
 	EXPECT_EQ(st.cached_bytes, p.gained_bytes[BMEM_GAIN_CACHE]);
@@ -362,7 +364,7 @@ TEST_F_TIMEOUT(cleanup, cache_that_is_not_used, BT_SLOW)
 	ASSERT_EQ(0, bt_bind_cache(fd, 4 * BT_HUGE));
 	ASSERT_EQ(0, bt_alloc1(fd, 64 * BT_MIB, &e));
 	ASSERT_EQ(0, bt_free1(fd, e.handle));
-	EXPECT_TRUE(BT_WAIT(attached(fd, pool) == 4 * BT_HUGE, BT_SOON));
+	EXPECT_TRUE(BT_WAIT(attached(fd, pool) == 4 * BT_HUGE, 5000));
 	usleep(1200000);
 	EXPECT_EQ(4 * BT_HUGE, attached(fd, pool));
 }
@@ -429,7 +431,7 @@ TEST_F_TIMEOUT(cleanup, immediate, BT_SLOW)
 	for (i = 0; i < TRIES; i++) {
 		ASSERT_EQ(0, bt_free1(fd, e[i].handle));
 		took[i] = fallen_after(fd, self->c.pool,
-				       before - (i + 1) * BT_HUGE);
+				       before - (i + 1) * BT_HUGE, 2000);
 		EXPECT_NE(~0ULL, took[i]);
 	}
 	mid = median(took, TRIES);
@@ -452,7 +454,7 @@ static __u64 efficiency(int fd, int pool, __u64 before, __u64 stays)
 
 	if (before == ~0ULL || before <= stays)
 		return 0;
-	BT_WAIT(attached(fd, pool) <= stays, BT_SOON);
+	BT_WAIT(attached(fd, pool) <= stays, 8000);
 	after = attached(fd, pool);
 	after = after > stays ? after - stays : 0;
 	return (dropped - after) * 1000 / dropped;
@@ -636,7 +638,7 @@ static __u64 latency(int fd, int pool, __u64 most)
 {
 	static __u64 took[SAMPLES];
 	struct bmem_alloc_entry e;
-	__u64 start, end = bt_now_ms() + BT_SOON;
+	__u64 start, end = bt_now_ms() + 10000;
 	unsigned int i, nr = 0;
 
 	do {
@@ -732,7 +734,7 @@ static void massacre(int fd, struct death *d, struct massacre *m)
 		kill(pids[i], SIGKILL);
 	m->during = latency(fd, d->pool, before);
 	bt_trim(fd, 0, 0, NULL);
-	m->took = fallen_after(fd, d->pool, before);
+	m->took = fallen_after(fd, d->pool, before, 10000);
 	if (m->took == ~0ULL)
 		m->ok = false;
 	m->took = bt_now_ns() - start;
@@ -798,8 +800,8 @@ TEST_F_TIMEOUT(cleanup, passes_yield, BT_SLOW)
 	ASSERT_EQ(0, bt_alloc1(fd, 300 * BT_MIB, &e));
 	ASSERT_EQ(0, bt_free1(fd, e.handle));
 	/* Asked without the client's lock: found busy, it would be more urgent. */
-	EXPECT_TRUE(BT_WAIT(!cleanup_value("deferred_bytes"), 2 * BT_SOON));
-	EXPECT_TRUE(BT_WAIT(!attached(fd, pool), 2 * BT_SOON));
+	EXPECT_TRUE(BT_WAIT(!cleanup_value("deferred_bytes"), 10000));
+	EXPECT_TRUE(BT_WAIT(!attached(fd, pool), 10000));
 	EXPECT_EQ(0, queued(fd));
 	EXPECT_LT(yields, cleanup_value("deferred_yields"));
 	EXPECT_EQ(0, cleanup_value("deferred_bytes"));
@@ -881,14 +883,14 @@ TEST_F_TIMEOUT(cleanup, a_crowd_costs_nothing, BT_SLOW)
 	EXPECT_EQ(10 * BT_HUGE, p.gained_bytes[BMEM_GAIN_SHRINK]);
 	/* High pressure drops caches, of more than one look sees, too. */
 	ASSERT_EQ(0, bt_param_set("pressure_levels", "1,2,98,99"));
-	EXPECT_TRUE(BT_WAIT(!attached(self->c.fd, pool), BT_SOON));
+	EXPECT_TRUE(BT_WAIT(!attached(self->c.fd, pool), 10000));
 	ASSERT_EQ(0, bt_param_set("pressure_levels", "70,80,90,95"));
 	ASSERT_EQ(0, bt_pressure(self->c.fd, pool, &p));
 	EXPECT_EQ(0, p.cached_bytes + p.queued_bytes);
 	EXPECT_EQ((nr - 10) * BT_HUGE, p.gained_bytes[BMEM_GAIN_PRESSURE]);
 	for (i = 0; i < nr; i++)
 		close(fds[i]);
-	EXPECT_TRUE(BT_WAIT(!bt_pool_destroy(self->admin, pool), BT_SOON));
+	EXPECT_TRUE(BT_WAIT(!bt_pool_destroy(self->admin, pool), 5000));
 }
 
 /* Queued and cached pages do not keep a client in its pool. */

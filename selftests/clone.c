@@ -68,7 +68,7 @@ FIXTURE_TEARDOWN(clone)
 		EXPECT_SOUND(self->c.fd);
 	bt_client_close(&self->c);
 	EXPECT_TRUE(BT_WAIT(!bt_pool_stats(self->admin, self->pool, &st) &&
-			    !st.clients && !st.escaped_bytes, BT_SOON));
+			    !st.clients && !st.escaped_bytes, 10000));
 	EXPECT_EQ(0, st.attached_bytes);
 	EXPECT_EQ(0, st.shared_bytes);
 	EXPECT_EQ(0, bt_pool_destroy(self->admin, self->pool));
@@ -408,12 +408,12 @@ TEST_F_TIMEOUT(clone, leaves_a_tombstone, BT_SLOW)
 	ASSERT_EQ(0, bt_client_clone(&self->c, &d));
 	child = bt_spawn(adopt_and_hold, &d);
 	ASSERT_LT(0, child);
-	ASSERT_TRUE(BT_WAIT(pid_of(self->admin, d.id) == (__u64)child, BT_SOON));
+	ASSERT_TRUE(BT_WAIT(pid_of(self->admin, d.id) == (__u64)child, 10000));
 	bt_client_close(&d);
 	kill(child, SIGKILL);
 	ASSERT_EQ(child, waitpid(child, &status, 0));
 	EXPECT_TRUE(WIFSIGNALED(status));
-	ASSERT_TRUE(BT_WAIT(tombstone(self->admin, d.id, &row), BT_SOON));
+	ASSERT_TRUE(BT_WAIT(tombstone(self->admin, d.id, &row), 10000));
 	EXPECT_EQ(child, row.pid);
 	EXPECT_EQ(BMEM_WAY_SIGNAL, row.way);
 	EXPECT_EQ(SIGKILL, row.code);
@@ -647,7 +647,7 @@ TEST_F_TIMEOUT(clone, under_a_writer, BT_SLOW)
 		EXPECT_EQ(0, torn(frozen)) {
 			TH_LOG("round %d", i);
 		}
-		ASSERT_TRUE(BT_WAIT(*(volatile __u64 *)&w.count > before + 100, BT_SOON));
+		ASSERT_TRUE(BT_WAIT(*(volatile __u64 *)&w.count > before + 100, 10000));
 		EXPECT_EQ(0, memcmp(frozen, d.map + self->e.offset, BYTES));
 		bt_client_close(&d);
 	}
@@ -937,7 +937,7 @@ static int promise_user(struct promised *p)
 		return -errno;
 	p->step = 1;
 	/* Somebody maps it. */
-	if (!BT_WAIT(p->step == 2, BT_SOON))
+	if (!BT_WAIT(p->step == 2, 10000))
 		return -ETIME;
 	return setresuid(1, 1, 1) ? -errno : 0;
 }
@@ -997,9 +997,9 @@ static pid_t promise_as(struct promised *p)
 {
 	pid_t pid = bt_spawn(promise, p);
 
-	if (pid > 0 && p->ns && BT_WAIT(p->step, BT_SOON) && !map_ids(pid))
+	if (pid > 0 && p->ns && BT_WAIT(p->step, 10000) && !map_ids(pid))
 		p->step = 2;
-	BT_WAIT(p->step == 3, BT_SOON);
+	BT_WAIT(p->step == 3, 20000);
 	return pid;
 }
 
@@ -1051,7 +1051,7 @@ TEST_F_TIMEOUT(clone, a_users_share, BT_SLOW)
 	EXPECT_EQ(0, bt_client_clone(&self->c, &d[0]));
 	bt_client_close(&d[0]);
 	let_go(pids, ARRAY_SIZE(rounds));
-	EXPECT_TRUE(BT_WAIT(!POOL().shared_bytes, BT_SOON));
+	EXPECT_TRUE(BT_WAIT(!POOL().shared_bytes, 10000));
 	/* A bound that was lowered, and one that is not root's. */
 	EXPECT_EQ(0, bt_param_set("clone_share", "0"));
 	*p = (struct promised){ .c = self->c, .uid = 1000, .most = 1 };
@@ -1064,7 +1064,7 @@ TEST_F_TIMEOUT(clone, a_users_share, BT_SLOW)
 		bt_client_close(&d[i]);
 	/* He has his share again. */
 	let_go(pids, 1);
-	EXPECT_TRUE(BT_WAIT(!POOL().shared_bytes, BT_SOON));
+	EXPECT_TRUE(BT_WAIT(!POOL().shared_bytes, 10000));
 	*p = (struct promised){ .c = self->c, .uid = 1000, .most = 9 };
 	pids[0] = promise_as(p);
 	EXPECT_EQ(HALF, p->made);
@@ -1126,7 +1126,7 @@ TEST_F_TIMEOUT(clone, pinned, BT_SLOW)
 	EXPECT_EQ(BT_HUGE, POOL().escaped_bytes);
 	EXPECT_EQ(8, read(at[0], &seen, 8));
 	EXPECT_EQ(6, seen);
-	EXPECT_TRUE(BT_WAIT(!POOL().escaped_bytes, BT_SOON));
+	EXPECT_TRUE(BT_WAIT(!POOL().escaped_bytes, 10000));
 	close(at[0]);
 	close(at[1]);
 }
@@ -1160,7 +1160,7 @@ TEST_F_TIMEOUT(clone, pinned_by_who_has_left, BT_SLOW)
 			TH_LOG("way %d", k);
 		}
 		EXPECT_EQ(6, value_at(self->p));
-		EXPECT_TRUE(BT_WAIT(!POOL().escaped_bytes, BT_SOON));
+		EXPECT_TRUE(BT_WAIT(!POOL().escaped_bytes, 10000));
 		EXPECT_SOUND(self->c.fd);
 		if (k != 1)
 			bt_client_close(&d);
@@ -1261,7 +1261,7 @@ TEST_F_TIMEOUT(clone, of_base_pages, BT_SLOW)
 	ASSERT_EQ(0, bt_param_set("huge", "Y"));
 	EXPECT_TRUE(BT_WAIT(!bt_client_stats(d.fd, 0, &st) && !st.base_bytes &&
 			    !bt_client_stats(c.fd, 0, &st) && !st.base_bytes,
-			    BT_SOON));
+			    30000));
 	EXPECT_EQ(-1, bt_tag_verify(d.map + e.offset, 3 * BT_MIB, 1));
 	EXPECT_EQ(-1, bt_tag_verify(c.map + e.offset, 3 * BT_MIB, 2));
 	EXPECT_SOUND(d.fd);
@@ -1297,7 +1297,7 @@ TEST_F_TIMEOUT(clone, copied_to_base_pages, BT_SLOW)
 	EXPECT_SOUND(c.fd);
 	ASSERT_EQ(0, bt_param_set("huge", "Y"));
 	EXPECT_TRUE(BT_WAIT(!bt_client_stats(d.fd, 0, &st) && !st.base_bytes,
-			    BT_SOON));
+			    30000));
 	EXPECT_EQ(-1, bt_tag_verify(d.map + e.offset, 3 * BT_MIB, 2));
 	EXPECT_SOUND(d.fd);
 	bt_client_close(&c);
@@ -1340,7 +1340,7 @@ TEST_F_TIMEOUT(clone, copied_for_the_first_of_two, BT_SLOW)
 	bt_client_close(&d);
 	EXPECT_EQ(BT_HUGE, pool_now(self->admin, pool).attached_bytes);
 	bt_client_close(&c);
-	EXPECT_TRUE(BT_WAIT(!pool_now(self->admin, pool).clients, BT_SOON));
+	EXPECT_TRUE(BT_WAIT(!pool_now(self->admin, pool).clients, 10000));
 	EXPECT_EQ(0, pool_now(self->admin, pool).attached_bytes);
 	EXPECT_EQ(0, bt_pool_destroy(self->admin, pool));
 }
@@ -1469,7 +1469,7 @@ TEST_F_TIMEOUT(clone, killed_at_any_moment, BT_SLOW)
 		usleep(bt_random(&rnd) % 60000);
 		kill(child, SIGKILL);
 		EXPECT_TRUE(BT_WAIT(POOL().clients == 1 &&
-				    POOL().attached_bytes == BYTES, BT_SOON)) {
+				    POOL().attached_bytes == BYTES, 30000)) {
 			TH_LOG("kill %d: %u clients, %llu attached", i,
 			       POOL().clients, POOL().attached_bytes);
 		}

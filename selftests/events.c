@@ -304,8 +304,8 @@ static char state_of(pid_t tid)
 static bool start_blocked(struct blocked *b, int fd, pthread_t *t)
 {
 	*b = (struct blocked){ .fd = fd };
-	return !pthread_create(t, NULL, read_one, b) && BT_WAIT(b->tid, BT_SOON) &&
-	       BT_WAIT(state_of(b->tid) == 'S', BT_SOON);
+	return !pthread_create(t, NULL, read_one, b) && BT_WAIT(b->tid, 10000) &&
+	       BT_WAIT(state_of(b->tid) == 'S', 10000);
 }
 
 TEST_F_TIMEOUT(events, a_signal_ends_read, BT_SLOW)
@@ -796,7 +796,7 @@ static int hold_and_wait(void *arg)
 /* Reads until an event of @type about @client is there. */
 static int read_about(int fd, __u32 type, __u64 client, struct bmem_event *e)
 {
-	__u64 end = bt_now_ms() + BT_SOON;
+	__u64 end = bt_now_ms() + 20000;
 
 	while (ready(fd, 1000) || bt_now_ms() < end) {
 		if (read(fd, e, sizeof(*e)) != EVENT)
@@ -817,7 +817,7 @@ TEST_F_TIMEOUT(events, tells_of_an_end, BT_SLOW)
 	ASSERT_NE(NULL, o);
 	ASSERT_EQ(0, want(self->fd, BMEM_EVENT_BIT(BMEM_EVENT_CLIENT_GONE)));
 	pid = bt_spawn(hold_and_wait, o);
-	ASSERT_TRUE(BT_WAIT(o->id, BT_SOON));
+	ASSERT_TRUE(BT_WAIT(o->id, 20000));
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	ASSERT_EQ(0, read_about(self->fd, BMEM_EVENT_CLIENT_GONE, o->id, &e));
@@ -861,7 +861,7 @@ static int listen_as(void *arg)
 	    want(fd, FAILED))
 		return 2;
 	o->id = q.client_id;
-	if (!BT_WAIT(o->go, BT_SOON))
+	if (!BT_WAIT(o->go, 30000))
 		return 3;
 	if (mark(fd, 3 * 4096))
 		return 4;
@@ -899,7 +899,7 @@ static int listen_to_two(int pool, uid_t uid, unsigned int first,
 
 	l->uid = uid;
 	pid = bt_spawn(listen_as, l);
-	ret = BT_WAIT(l->id, BT_SOON) ? 0 : -1;
+	ret = BT_WAIT(l->id, 30000) ? 0 : -1;
 	for (u->go = 1; !ret && u->go <= 2; u->go++) {
 		u->uid = USER + u->go;
 		ret = bt_in_child(fail_once, u);
@@ -993,7 +993,7 @@ static int ask_and_fall(void *arg)
 	if (want(fd, FAILED))
 		return 3;
 	o->id = 2;
-	if (!BT_WAIT(o->go, BT_SOON) || mark(fd, 3 * 4096))
+	if (!BT_WAIT(o->go, 30000) || mark(fd, 3 * 4096))
 		return 4;
 	/* Its own, but not the one of root before. */
 	if (read(fd, &e, sizeof(e)) != EVENT || marked(&e) != 3 * 4096)
@@ -1009,9 +1009,9 @@ TEST_F_TIMEOUT(events, who_asks_counts, BT_SLOW)
 
 	ASSERT_NE(NULL, o);
 	pid = bt_spawn(ask_and_fall, o);
-	ASSERT_TRUE(BT_WAIT(o->id == 1, BT_SOON));
+	ASSERT_TRUE(BT_WAIT(o->id == 1, 30000));
 	ASSERT_EQ(0, mark(self->c.fd, 4096));
-	ASSERT_TRUE(BT_WAIT(o->id == 2, BT_SOON));
+	ASSERT_TRUE(BT_WAIT(o->id == 2, 30000));
 	ASSERT_EQ(0, mark(self->c.fd, 2 * 4096));
 	o->go = 1;
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
@@ -1088,8 +1088,8 @@ static void *do_wait(void *arg)
 static bool waits(struct waiting *w, pthread_t *t)
 {
 	w->tid = 0;
-	return !pthread_create(t, NULL, do_wait, w) && BT_WAIT(w->tid, BT_SOON) &&
-	       BT_WAIT(state_of(w->tid) == 'S', BT_SOON);
+	return !pthread_create(t, NULL, do_wait, w) && BT_WAIT(w->tid, 10000) &&
+	       BT_WAIT(state_of(w->tid) == 'S', 10000);
 }
 
 TEST_F_TIMEOUT(events, waits_until_a_free, BT_SLOW)

@@ -110,7 +110,7 @@ static bool sweep_one(struct __test_metadata *_metadata, FIXTURE_DATA(faults) *s
 	int ret;
 
 	make_good(&self->x, i, &a);
-	BT_WAIT(settled(self->x.c.fd, self->x.c.pool), BT_SOON);
+	BT_WAIT(settled(self->x.c.fd, self->x.c.pool), 10000);
 	bt_snap(self->x.c.fd, &before);
 	arm(self->nth, n);
 	ret = bt_call(self->x.c.fd, calls[i].cmd, &a);
@@ -183,7 +183,7 @@ TEST_F_TIMEOUT(faults, large_batch, 2 * BT_SLOW)
 			e[i] = (struct bmem_alloc_entry){
 				.bytes = 100000 + i, .site = n * 100 + i,
 			};
-		ASSERT_TRUE(BT_WAIT(settled(self->x.c.fd, self->x.c.pool), BT_SOON));
+		ASSERT_TRUE(BT_WAIT(settled(self->x.c.fd, self->x.c.pool), 10000));
 		bt_snap(self->x.c.fd, &before);
 		arm(self->nth, n);
 		ret = bt_alloc(self->x.c.fd, e, 100, NULL);
@@ -224,7 +224,7 @@ TEST_F_TIMEOUT(faults, many_slots, 2 * BT_SLOW)
 		for (n = 1, hit = true; n < SWEEP_MAX && hit; n++) {
 			s.size_class = classes[k];
 			s.nr = ARRAY_SIZE(names);
-			ASSERT_TRUE(BT_WAIT(settled(self->x.c.fd, self->x.c.pool), BT_SOON));
+			ASSERT_TRUE(BT_WAIT(settled(self->x.c.fd, self->x.c.pool), 10000));
 			bt_snap(self->x.c.fd, &before);
 			arm(self->nth, n);
 			ret = bt_call(self->x.c.fd, BMEM_SLOTS_GET, &s);
@@ -332,7 +332,7 @@ TEST_F_TIMEOUT(faults, clone_of_much, 2 * BT_SLOW)
 	ASSERT_EQ(0, bt_alloc(self->x.c.fd, e, 60, NULL));
 	ASSERT_EQ(0, bt_call(self->x.c.fd, BMEM_SLOTS_GET, &s));
 	for (n = 1; n < SWEEP_MAX && hit; n++) {
-		ASSERT_TRUE(BT_WAIT(settled(self->x.c.fd, self->x.c.pool), BT_SOON));
+		ASSERT_TRUE(BT_WAIT(settled(self->x.c.fd, self->x.c.pool), 10000));
 		bt_snap(self->x.c.fd, &before);
 		arm(self->nth, n);
 		ret = bt_call(self->x.c.fd, BMEM_CLONE, &arg);

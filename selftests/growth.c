@@ -192,9 +192,9 @@ static void expect_row(struct __test_metadata *_metadata,
 		       row->live_bytes);
 }
 
-TEST_F_TIMEOUT(growth, programs, BT_SLOW)
+TEST_F_TIMEOUT(growth, programs, 240)
 {
-	__u64 begun = bt_now_ms(), h, cursor = 0, took, minute;
+	__u64 begun = bt_now_ms(), h, cursor = 0, took;
 	struct bmem_leak_scan scan = {
 		.size = sizeof(scan), .flags = BMEM_LEAK_SCAN_CONFIRM,
 		.kinds = BMEM_LEAK_KIND(BMEM_LEAK_GROWTH), .delay_ms = 10,
@@ -218,17 +218,15 @@ TEST_F_TIMEOUT(growth, programs, BT_SLOW)
 		if (took < (__u64)(i + 1) * STEP_MS)
 			usleep(((i + 1) * STEP_MS - took) * 1000);
 	}
-	took = bt_now_ms() - begun;
 	for (i = 0; i < (int)ARRAY_SIZE(want); i++) {
 		ASSERT_EQ(0, row_of(fd, want[i].site, &row));
 		EXPECT_STREQ("growth test", row.label);
 		expect_row(_metadata, &row, i, bt_now_ms() - begun);
 	}
-	/* A third of a block a step: 1200 steps a minute, where that can be kept. */
-	minute = 60000ULL * STEPS / 3 * BLOCK / took;
+	/* A third of a block a step: 1200 steps a minute. */
 	ASSERT_EQ(0, row_of(fd, LEAK, &row));
-	EXPECT_LT(minute * 7 / 10, row.slope);
-	EXPECT_GT(minute * 13 / 10, row.slope);
+	EXPECT_LT(400 * BLOCK * 7 / 10, row.slope);
+	EXPECT_GT(400 * BLOCK * 13 / 10, row.slope);
 
 	/* What grows and nothing else: the client as a whole, and three sites. */
 	ASSERT_EQ(0, list(fd, 0, BMEM_GROWTH_ONLY, &cursor, only, &nr));
@@ -368,21 +366,13 @@ TEST_F(growth, other_users)
 
 #define BUSY_SITES	2000
 
-/* What sweeps took since they had taken @ns, and of how much; true for any. */
-static bool share(__u64 ns, __u64 begun, __u64 *spent, __u64 *took)
-{
-	*spent = bt_debugfs_value("overhead", "sweeps_ns") - ns;
-	*took = bt_now_ns() - begun;
-	return *spent;
-}
-
 /*
  * All that sweeps do, trends included, has half a percent of one CPU.  It takes
  * 2000 sites, and the file, which is not counted as a sweep, is not read.
  */
-TEST_F_TIMEOUT(growth, cost, BT_SLOW)
+TEST_F_TIMEOUT(growth, cost, 120)
 {
-	__u64 h, ns, begun, took, spent;
+	__u64 h, ns, begun, took;
 	int i;
 
 	for (i = 1; i <= BUSY_SITES; i++)
@@ -390,12 +380,8 @@ TEST_F_TIMEOUT(growth, cost, BT_SLOW)
 	ns = bt_debugfs_value("overhead", "sweeps_ns");
 	begun = bt_now_ns();
 	sleep(10);
-	/*
-	 * A sweep that was held up has its share after so much longer a pause:
-	 * what lasts is to be below.
-	 */
-	BT_WAIT(share(ns, begun, &spent, &took) && spent < took / 100, BT_SOON);
-	ns = spent;
+	ns = bt_debugfs_value("overhead", "sweeps_ns") - ns;
+	took = bt_now_ns() - begun;
 	TH_LOG("%d sites: sweeps took %llu us of %llu ms", BUSY_SITES, ns / 1000,
 	       took / 1000000);
 	EXPECT_LT(0, ns);

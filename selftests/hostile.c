@@ -715,10 +715,10 @@ TEST_F_TIMEOUT(hostile, everything_at_once, 4 * BT_SLOW)
 	EXPECT_LE(ATTACKERS * ALLOCS_LEAST, allocs);
 	/* Without huge pages nothing that the reservation lacks can be got. */
 	EXPECT_EQ(0, bt_param_set("huge", "Y"));
-	EXPECT_TRUE(BT_WAIT(at_rest(self->admin, self->pool, 0), BT_SOON)) {
+	EXPECT_TRUE(BT_WAIT(at_rest(self->admin, self->pool, 0), 10000)) {
 		log_pool(_metadata, self->admin, self->pool);
 	}
-	EXPECT_TRUE(BT_WAIT(at_rest(self->admin, 0, self->in_use), BT_SOON)) {
+	EXPECT_TRUE(BT_WAIT(at_rest(self->admin, 0, self->in_use), 10000)) {
 		log_pool(_metadata, self->admin, 0);
 	}
 }
@@ -1052,7 +1052,7 @@ TEST_F_TIMEOUT(hostile, clones, 4 * BT_SLOW)
 	}
 	TH_LOG("%llu clones, %u kills", rounds, kills);
 	EXPECT_LE(CLONES_LEAST, rounds);
-	EXPECT_TRUE(BT_WAIT(at_rest(self->admin, self->pool, 0), BT_SOON)) {
+	EXPECT_TRUE(BT_WAIT(at_rest(self->admin, self->pool, 0), 10000)) {
 		log_pool(_metadata, self->admin, self->pool);
 	}
 	munmap(cl, CLONERS * sizeof(*cl));

@@ -253,7 +253,7 @@ TEST_F_TIMEOUT(scan, target_does_all_it_can, BT_SLOW)
 
 	pid = bt_spawn(act_forever, self->roots);
 	ASSERT_LT(0, pid);
-	ASSERT_TRUE(BT_WAIT(self->roots->turns, BT_SOON));
+	ASSERT_TRUE(BT_WAIT(self->roots->turns, 20000));
 	/* For so long, and until it has done everything twice, and some were whole. */
 	for (end = bt_now_ms() + stress_ms();
 	     bt_now_ms() < end || self->roots->turns < 2 * ARRAY_SIZE(acts) || !whole;
@@ -264,6 +264,7 @@ TEST_F_TIMEOUT(scan, target_does_all_it_can, BT_SLOW)
 	}
 	printf("# %llu scans, %llu whole, of a process that did %llu things\n",
 	       scans, whole, self->roots->turns);
+	EXPECT_LT(0, whole);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 }
@@ -280,7 +281,7 @@ TEST_F_TIMEOUT(scan, target_ends, BT_SLOW)
 		self->roots->id = 0;
 		pid = bt_spawn(live_shortly, self->roots);
 		ASSERT_LT(0, pid);
-		ASSERT_TRUE(BT_WAIT(self->roots->id, BT_SOON));
+		ASSERT_TRUE(BT_WAIT(self->roots->id, 20000));
 		do {
 			ret = scan(self->fd, self->roots->id, &cmd);
 			scans++;
@@ -349,27 +350,22 @@ static char state_of(pid_t pid)
 TEST_F_TIMEOUT(scan, nothing_is_faulted_in_or_dirtied, BT_SLOW)
 {
 	struct bmem_leak_scan cmd;
-	__u64 rss, dirty, start, best = ~0ULL;
+	__u64 rss, dirty, start;
 	pid_t pid;
-	int i;
 
 	pid = bt_spawn(sleep_sparse, self->roots);
 	ASSERT_LT(0, pid);
-	ASSERT_TRUE(BT_WAIT(self->roots->turns, BT_SOON));
+	ASSERT_TRUE(BT_WAIT(self->roots->turns, 20000));
 	/* It goes to sleep, and touches nothing any more. */
 	ASSERT_TRUE(BT_WAIT(state_of(pid) == 'S', BT_SOON));
 	rss = status_kib(pid, "Rss:");
 	dirty = dirty_kib(pid);
 	ASSERT_NE(~0ULL, rss);
-	/* 4 TiB, of which 64 pages are there; the machine may be held up once. */
-	for (i = 0; i < 3; i++) {
-		start = bt_now_ms();
-		ASSERT_EQ(0, scan(self->fd, self->roots->id, &cmd));
-		EXPECT_EQ(0, cmd.cut_short);
-		start = bt_now_ms() - start;
-		best = start < best ? start : best;
-	}
-	EXPECT_GT(5000, best);
+	start = bt_now_ms();
+	ASSERT_EQ(0, scan(self->fd, self->roots->id, &cmd));
+	EXPECT_EQ(0, cmd.cut_short);
+	/* 4 TiB, of which 64 pages are there. */
+	EXPECT_GT(5000, bt_now_ms() - start);
 	EXPECT_EQ(rss, status_kib(pid, "Rss:"));
 	EXPECT_EQ(dirty, dirty_kib(pid));
 	kill(pid, SIGKILL);
@@ -490,7 +486,7 @@ TEST_F_TIMEOUT(scan, nobody_waits_for_long, BT_SLOW)
 	ASSERT_NE(MAP_FAILED, st);
 	pid = bt_spawn(map_and_measure, st);
 	ASSERT_LT(0, pid);
-	ASSERT_TRUE(BT_WAIT(st->roots.turns, BT_SOON));
+	ASSERT_TRUE(BT_WAIT(st->roots.turns, 20000));
 	for (i = 0; i < ATTEMPTS && scanned > 2 * quiet; i++) {
 		ASSERT_EQ(0, measure(self->fd, st));
 		quiet = percentile(st, QUIET, 99);
@@ -559,9 +555,9 @@ TEST_F_TIMEOUT(scan, worker_gives_up, BT_SLOW)
 	ASSERT_EQ(0, bt_call(c.fd, BMEM_LEAK_SCAN, &cmd));
 	EXPECT_EQ(0, cmd.cut_short);
 	EXPECT_EQ(1, cmd.suspected);
-	EXPECT_TRUE(BT_WAIT(confirmed(c.fd, &cut) == 0 && cut, BT_SOON));
+	EXPECT_TRUE(BT_WAIT(confirmed(c.fd, &cut) == 0 && cut, 30000));
 	EXPECT_EQ(0, bt_param_set("leak_round_ms", limit));
-	EXPECT_TRUE(BT_WAIT(confirmed(c.fd, &cut) == 1, 2 * BT_SOON));
+	EXPECT_TRUE(BT_WAIT(confirmed(c.fd, &cut) == 1, 60000));
 	EXPECT_EQ(0, cut);
 	EXPECT_EQ(0, bt_param_set("leak_delay_ms", delay));
 	bt_client_close(&c);
@@ -636,7 +632,7 @@ TEST_F(scan, users_see_their_own)
 
 	pid = bt_spawn(sleep_as_root, self->roots);
 	ASSERT_LT(0, pid);
-	ASSERT_TRUE(BT_WAIT(self->roots->id, BT_SOON));
+	ASSERT_TRUE(BT_WAIT(self->roots->id, 20000));
 	s.theirs = self->roots->id;
 	ASSERT_EQ(0, pipe(fds));
 	s.out = fds[1];

@@ -221,7 +221,7 @@ TEST_F_TIMEOUT(leaks, block_used_again, BT_SLOW)
 	EXPECT_EQ(BMEM_LEAK_SUSPECTED, state(self->c.fd));
 	ledger->head += 1ULL << BMEM_RECORD_GEN_SHIFT;
 	ASSERT_EQ(0, bt_write_file(LEAKS, "on"));
-	EXPECT_TRUE(BT_WAIT(state(self->c.fd) != BMEM_LEAK_SUSPECTED, BT_SOON));
+	EXPECT_TRUE(BT_WAIT(state(self->c.fd) != BMEM_LEAK_SUSPECTED, 20000));
 	EXPECT_EQ(0, state(self->c.fd));
 	munmap(ledger, BT_PAGE);
 }
@@ -244,8 +244,8 @@ TEST_F_TIMEOUT(leaks, every_thousand_allocations, BT_SLOW)
 		ASSERT_EQ(0, bt_free(self->c.fd, f, 500, NULL));
 	}
 	/* Found, and then looked at again. */
-	EXPECT_TRUE(BT_WAIT(state(self->c.fd) > 0, BT_SOON));
-	EXPECT_TRUE(BT_WAIT(state(self->c.fd) == BMEM_LEAK_CONFIRMED, BT_SOON));
+	EXPECT_TRUE(BT_WAIT(state(self->c.fd) > 0, 10000));
+	EXPECT_TRUE(BT_WAIT(state(self->c.fd) == BMEM_LEAK_CONFIRMED, 10000));
 }
 
 TEST_F_TIMEOUT(leaks, cycles_at_level_full, BT_SLOW)
@@ -268,9 +268,9 @@ TEST_F_TIMEOUT(leaks, cycles_at_level_full, BT_SLOW)
 	usleep(400000);
 	EXPECT_EQ(0, state(self->c.fd));
 	ASSERT_EQ(0, lk_unlink(self->c.fd, 0, e.handle));
-	EXPECT_TRUE(BT_WAIT(state(self->c.fd) == BMEM_LEAK_CONFIRMED, BT_SOON));
+	EXPECT_TRUE(BT_WAIT(state(self->c.fd) == BMEM_LEAK_CONFIRMED, 10000));
 	ASSERT_EQ(0, lk_link(self->c.fd, 0, e.handle));
-	EXPECT_TRUE(BT_WAIT(!state(self->c.fd), BT_SOON));
+	EXPECT_TRUE(BT_WAIT(!state(self->c.fd), 10000));
 	EXPECT_EQ(0, bt_param_set("cycle_ms", cycle));
 }
 
@@ -282,7 +282,7 @@ TEST_F_TIMEOUT(leaks, periodic, BT_SLOW)
 	usleep(300000);
 	EXPECT_EQ(0, state(self->c.fd));
 	ASSERT_EQ(0, bt_write_file(LEAKS, "scan=1"));
-	EXPECT_TRUE(BT_WAIT(state(self->c.fd) == BMEM_LEAK_CONFIRMED, BT_SOON));
+	EXPECT_TRUE(BT_WAIT(state(self->c.fd) == BMEM_LEAK_CONFIRMED, 10000));
 }
 
 /* What happened to a kind is looked at now, however long the period is. */
@@ -344,7 +344,7 @@ TEST_F_TIMEOUT(leaks, are_told_and_measured, BT_SLOW)
 	EXPECT_EQ(1, told("leak-suspected", self->c.id));
 	EXPECT_EQ(0, told("leak-confirmed", self->c.id));
 	/* The rule: where there is a leak, the space is looked at. */
-	EXPECT_TRUE(BT_WAIT(hole(fd) == 3 * BT_MIB, BT_SOON));
+	EXPECT_TRUE(BT_WAIT(hole(fd) == 3 * BT_MIB, 10000));
 	ASSERT_EQ(0, lk_scan(fd, LK_UNREF, 1, NULL));
 	EXPECT_EQ(1, told("leak-suspected", self->c.id));
 	EXPECT_EQ(1, told("leak-confirmed", self->c.id));
@@ -423,7 +423,7 @@ TEST_F_TIMEOUT(leaks, compaction_looks_again, BT_SLOW)
 	EXPECT_LE(1500, rows[0].checked_ms);
 	free(rows);
 	EXPECT_EQ(0, raise_event(BMEM_EVENT_COMPACTED, self->pool, 0, 0));
-	EXPECT_TRUE(BT_WAIT(!state(self->c.fd), BT_SOON));
+	EXPECT_TRUE(BT_WAIT(!state(self->c.fd), 20000));
 	EXPECT_LT(0, told("compacted", 0));
 	EXPECT_EQ(0, raiser_unload());
 }

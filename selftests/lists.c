@@ -137,7 +137,7 @@ static pid_t begin(struct life *l)
 {
 	pid_t pid = bt_spawn(live_until_killed, l);
 
-	return BT_WAIT(l->id, BT_SOON) ? pid : -1;
+	return BT_WAIT(l->id, 30000) ? pid : -1;
 }
 
 static void end(pid_t pid)
@@ -392,7 +392,7 @@ TEST_F_TIMEOUT(lists, tombstone_after_exec, BT_SLOW)
 		execl("/bin/sleep", "sleep", "1", NULL);
 		_exit(1);
 	}
-	ASSERT_TRUE(BT_WAIT(l->id && tombstone_of(self->fd, l->id, &row), BT_SOON));
+	ASSERT_TRUE(BT_WAIT(l->id && tombstone_of(self->fd, l->id, &row), 10000));
 	EXPECT_EQ(BMEM_WAY_EXEC, row.way);
 	EXPECT_EQ(0, row.code);
 	EXPECT_EQ(pid, row.pid);

@@ -57,7 +57,7 @@ FIXTURE_TEARDOWN(pressure)
 		EXPECT_EQ(0, bt_param_set(names[i], self->was[i]));
 	bt_client_close(&self->c);
 	EXPECT_TRUE(BT_WAIT(!bt_pool_now(self->admin, self->c.pool, &st) &&
-			    !st.total_bytes, BT_SOON));
+			    !st.total_bytes, 5000));
 	EXPECT_EQ(0, bt_pool_destroy(self->admin, self->c.pool));
 	close(self->admin);
 }
@@ -249,19 +249,19 @@ TEST_F_TIMEOUT(pressure, cleanup_is_immediate, BT_SLOW)
 	/* 79.2 % is not above 80: what is queued goes, what is cached stays. */
 	ASSERT_EQ(0, bt_alloc1(other.fd, 56 * BT_HUGE, &e[0]));
 	EXPECT_TRUE(BT_WAIT(!bt_client_now(fd, 0, &st) && !st.queued_bytes,
-			    BT_SOON));
+			    2000));
 	EXPECT_EQ(BT_HUGE, st.cached_bytes);
 	EXPECT_EQ(BMEM_PRESSURE_RAISED, level(fd, pool));
 	ASSERT_EQ(0, bt_alloc1(other.fd, 5 * BT_HUGE, &e[1]));
 	EXPECT_EQ(BMEM_PRESSURE_HIGH, level(fd, pool));
 	EXPECT_TRUE(BT_WAIT(!bt_client_now(fd, 0, &st) && !st.cached_bytes,
-			    BT_SOON));
+			    2000));
 	EXPECT_EQ(40 * BT_HUGE, st.attached_bytes);
 	ASSERT_EQ(0, bt_pressure(fd, pool, &p));
 	EXPECT_EQ(2 * BT_HUGE, p.gained_bytes[BMEM_GAIN_IMMEDIATE]);
 	EXPECT_EQ(BT_HUGE, p.gained_bytes[BMEM_GAIN_PRESSURE]);
 	EXPECT_LE(1, events("pressure", pool, since));
-	EXPECT_TRUE(BT_WAIT(events("cleanup-done", pool, since), BT_SOON));
+	EXPECT_TRUE(BT_WAIT(events("cleanup-done", pool, since), 2000));
 	bt_client_close(&other);
 	EXPECT_SOUND(fd);
 }
@@ -298,14 +298,14 @@ TEST_F_TIMEOUT(pressure, severe_and_critical, BT_SLOW)
 	EXPECT_EQ(recall, recall_of(fd));
 	ASSERT_EQ(0, bt_alloc1(fd, BT_HUGE, &e));
 	EXPECT_EQ(BMEM_PRESSURE_SEVERE, level(fd, pool));
-	EXPECT_TRUE(BT_WAIT(recall_of(fd) > recall, BT_SOON));
+	EXPECT_TRUE(BT_WAIT(recall_of(fd) > recall, 2000));
 	/* Who goes on like that is asked again. */
-	EXPECT_TRUE(BT_WAIT(recall_of(fd) > recall + 1, BT_SOON));
+	EXPECT_TRUE(BT_WAIT(recall_of(fd) > recall + 1, 5000));
 	EXPECT_EQ(0, events("compact-wanted", pool, since));
 	ASSERT_EQ(0, bt_alloc1(fd, 6 * BT_HUGE, &e));
 	EXPECT_EQ(BMEM_PRESSURE_CRITICAL, level(fd, pool));
 	EXPECT_TRUE(BT_WAIT(events("compact-wanted", pool, since) == 1,
-			    BT_SOON));
+			    2000));
 	ASSERT_EQ(0, bt_pressure(fd, pool, &p));
 	EXPECT_EQ(1, p.compactions);
 	EXPECT_LE(2, p.recalls);
@@ -327,10 +327,10 @@ TEST_F_TIMEOUT(pressure, recall_that_is_answered, BT_SLOW)
 	for (i = 0; i < 4; i++)
 		ASSERT_EQ(0, bt_alloc1(fd, 2 * BT_HUGE, &idle[i]));
 	ASSERT_EQ(0, bt_alloc1(fd, 109 * BT_HUGE, &e));
-	ASSERT_TRUE(BT_WAIT(recall_of(fd) > recall, BT_SOON));
+	ASSERT_TRUE(BT_WAIT(recall_of(fd) > recall, 2000));
 	for (i = 0; i < 4; i++)
 		ASSERT_EQ(0, bt_free1(fd, idle[i].handle));
-	EXPECT_TRUE(BT_WAIT(attached(fd, pool) == 109 * BT_HUGE, BT_SOON));
+	EXPECT_TRUE(BT_WAIT(attached(fd, pool) == 109 * BT_HUGE, 2000));
 	/* It is counted before the client can be locked again. */
 	ASSERT_EQ(0, bt_client_now(fd, 0, &st));
 	ASSERT_EQ(0, bt_pressure(fd, pool, &p));
@@ -377,7 +377,7 @@ TEST_F_TIMEOUT(pressure, does_not_flap, BT_SLOW)
 	ms = bt_now_ms() - start;
 	/* The last of them is that there is none any more. */
 	EXPECT_TRUE(BT_WAIT(!bt_pressure(fd, pool, &after) &&
-			    after.events >= before.events + 2, BT_SOON));
+			    after.events >= before.events + 2, 3000));
 	TH_LOG("%llu crossings, %llu events in %llu ms",
 	       after.entered[4] - before.entered[4],
 	       after.events - before.events, ms);
@@ -460,10 +460,10 @@ TEST_F_TIMEOUT(pressure, promises_count, BT_SLOW)
 	EXPECT_EQ(124 * BT_HUGE, p.held_bytes);
 	EXPECT_EQ(992, p.permille);
 	EXPECT_EQ(BMEM_PRESSURE_CRITICAL, p.level);
-	EXPECT_TRUE(BT_WAIT(!bt_pressure(fd, pool, &p) && p.events, BT_SOON));
+	EXPECT_TRUE(BT_WAIT(!bt_pressure(fd, pool, &p) && p.events, 2000));
 	EXPECT_EQ(-ENOSPC, bt_alloc1(fd, 2 * BT_HUGE, &more));
 	bt_client_close(&clone);
-	EXPECT_TRUE(BT_WAIT(level(fd, pool) == BMEM_PRESSURE_NONE, BT_SOON));
+	EXPECT_TRUE(BT_WAIT(level(fd, pool) == BMEM_PRESSURE_NONE, 5000));
 	ASSERT_EQ(0, bt_pressure(fd, pool, &p));
 	EXPECT_EQ(62 * BT_HUGE, p.held_bytes);
 	bt_client_close(&parent);

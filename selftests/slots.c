@@ -360,7 +360,7 @@ FIXTURE_TEARDOWN(slots)
 	}
 	windows_close(&self->w);
 	EXPECT_TRUE(BT_WAIT(!bt_pool_stats(self->admin, self->pool, &st) &&
-			    !st.total_bytes, BT_SOON));
+			    !st.total_bytes, 2000));
 	EXPECT_EQ(0, bt_pool_destroy(self->admin, self->pool));
 	close(self->admin);
 }
@@ -563,7 +563,7 @@ TEST_F_TIMEOUT(slots, refused_for_want_of_space, BT_SLOW)
 	EXPECT_EQ(-ENOSPC, get(w.c.fd, 3, 1, &name));
 	EXPECT_TRUE(refused_since("reason: the client's space has no gap"));
 	windows_close(&w);
-	EXPECT_TRUE(BT_WAIT(!bt_pool_destroy(self->admin, pool), BT_SOON));
+	EXPECT_TRUE(BT_WAIT(!bt_pool_destroy(self->admin, pool), 10000));
 }
 
 /* Names of nothing that is out are passed over, and what is out stays. */
@@ -1110,7 +1110,7 @@ TEST_F_TIMEOUT(slots, control, BT_SLOW)
 	struct bmem_bind b = { .size = sizeof(b), .flags = BMEM_BIND_LEVEL };
 	__u32 ticks = self->w.clock->ticks, recall = self->w.control->recall;
 
-	EXPECT_TRUE(BT_WAIT(self->w.clock->ticks - ticks > 2, BT_SOON));
+	EXPECT_TRUE(BT_WAIT(self->w.clock->ticks - ticks > 2, 5000));
 	EXPECT_EQ(BMEM_LEVEL_STANDARD, self->w.control->level);
 	for (b.level = BMEM_LEVEL_OFF; b.level <= BMEM_LEVEL_FULL; b.level++) {
 		ASSERT_EQ(0, bt_call(self->w.c.fd, BMEM_BIND, &b));
@@ -1229,7 +1229,7 @@ TEST_F_TIMEOUT(slots, noise, BT_SLOW)
 	n->pool = self->pool;
 	pid = bt_spawn(make_noise, n);
 	ASSERT_LT(0, pid);
-	ASSERT_TRUE(BT_WAIT(n->ready, BT_SOON));
+	ASSERT_TRUE(BT_WAIT(n->ready, 20000));
 	/* Noise that was never seen has not been looked at. */
 	for (end = bt_now_ms() + NOISE_MS; bt_now_ms() < end || !bad; rounds++) {
 		ASSERT_EQ(0, bt_client_stats(self->w.c.fd, n->client, &st));
@@ -1299,7 +1299,7 @@ TEST_F_TIMEOUT(slots, killed, BT_SLOW)
 		kill(pid, SIGKILL);
 		ASSERT_EQ(pid, waitpid(pid, NULL, 0));
 		ASSERT_TRUE(BT_WAIT(!bt_pool_stats(self->admin, self->pool, &st) &&
-				    !st.attached_bytes && !st.total_bytes, BT_SOON)) {
+				    !st.attached_bytes && !st.total_bytes, 5000)) {
 			TH_LOG("kill %d: %llu attached, %llu in all", i,
 			       st.attached_bytes, st.total_bytes);
 		}

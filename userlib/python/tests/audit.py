@@ -47,7 +47,7 @@ def registered():
 def compare(where):
     """Do both agree?  Other threads may be in the middle of something."""
     gc.collect()
-    for _ in range(6000):
+    for _ in range(200):
         want, got = counted(), registered()
         if counted() == want and got == want[:2]:
             break
