@@ -210,7 +210,7 @@ TEST_F_TIMEOUT(validate, memory_pressure, BT_SLOW)
 		p = find_event(e, nr, BMEM_EVENT_PRESSURE, self->pool);
 		d = find_event(e, nr, BMEM_EVENT_CLEANUP_DONE, self->pool);
 		p && d && find_event(e, nr, BMEM_EVENT_COMPACT_WANTED, self->pool);
-	}), BT_SOON);
+	}), 300);
 	ASSERT_NE(NULL, p);
 	ASSERT_NE(NULL, d);
 	EXPECT_LE(BMEM_PRESSURE_RAISED, p->level);
@@ -512,11 +512,8 @@ TEST_F_TIMEOUT(validate, leak_detection, BT_SLOW)
 	EXPECT_EQ(TENSORS * LEAKED, buried(l->id, "kept"));
 	EXPECT_LT(0, buried(l->id, "growing"));
 	ASSERT_EQ(0, bt_call(fd, BMEM_EVENTS, &want));
-	BT_WAIT(({
-		while (nr < 64 && (got = read_events(fd, e + nr, 64)) > 0)
-			nr += got;
-		event_of(e, nr, BMEM_EVENT_CLIENT_GONE, l->id);
-	}), BT_SOON);
+	while (nr < 64 && (got = read_events(fd, e + nr, 64)) > 0)
+		nr += got;
 	expect_told(_metadata, e, nr, l->id);
 	EXPECT_EQ(0, bt_param_set("leak_age_ms", age));
 	EXPECT_EQ(0, bt_param_set("growth_ms", growth));
