@@ -405,15 +405,15 @@ static u32 low_at(const struct trend_span *at, unsigned int n, u32 ticks)
 }
 
 /*
- * What it gained in the last 1 / @part of the growth, in percent of what it
- * would have gained in that at a constant speed.
+ * What it gained in the last 1 / @part of the growth until @end, in percent of
+ * what it would have gained in that at a constant speed.
  */
-static u64 speed_of(const struct trend_span *at, unsigned int n, u32 now,
+static u64 speed_of(const struct trend_span *at, unsigned int n, u32 end,
 		    u32 part)
 {
 	u32 first = at[0].low, last = at[n - 1].low, before, life;
 
-	life = ticks_between(at[0].from, now);
+	life = ticks_between(at[0].from, end);
 	before = low_at(at, n, life - life / part);
 	if (last <= before || last <= first)
 		return 0;
@@ -448,16 +448,27 @@ static bool slows_down(const struct trend_span *at, unsigned int n, u32 now)
 	       speed_of(at, n, now, 8) < SPEED_EIGHTH;
 }
 
+/*
+ * What grows is lowest where a span begins.  So the last low point says how much
+ * there was then: taken for that of now, it is less speed, the more so the
+ * longer the span has lasted.
+ */
+static bool gains_speed(const struct trend_span *at, unsigned int n)
+{
+	u32 last = at[n - 1].from;
+
+	/* Where it began, there may be much of what was before. */
+	if (n > SPEED_POINTS && speed_of(at + 1, n - 1, last, 2) < SPEED_GAINING)
+		return false;
+	return speed_of(at, n, last, 2) > SPEED_GAINING;
+}
+
 static enum trend_class growth_class(const struct trend_span *at,
 				     unsigned int n, u32 now)
 {
 	if (slows_down(at, n, now))
 		return TREND_PLATEAU;
-	/* Where it began, there may be much of what was before. */
-	if (n > SPEED_POINTS && speed_of(at + 1, n - 1, now, 2) < SPEED_GAINING)
-		return TREND_LINEAR;
-	return speed_of(at, n, now, 2) > SPEED_GAINING ? TREND_ACCELERATING :
-							  TREND_LINEAR;
+	return gains_speed(at, n) ? TREND_ACCELERATING : TREND_LINEAR;
 }
 
 /* Does it change by no more than an eighth, from so many ticks on? */

@@ -72,6 +72,12 @@ static u32 series_square(u32 i, u32 r)
 	return 1000 + i * i / 4 + r / 64;
 }
 
+/* As fast as time goes by, on top of a leak that is always as fast. */
+static u32 series_gaining(u32 i, u32 r)
+{
+	return 200 * i + 25 * i * i + r / 64;
+}
+
 /* Filled up in 60 samples; after 60, a quarter more makes that plain. */
 static u32 series_filled(u32 i, u32 r)
 {
@@ -132,6 +138,9 @@ static const struct series trend_series[] = {
 	{ "slow", series_slow, 1200, TREND_LINEAR, false, 0 },
 	{ "late", series_late, 10200, TREND_LINEAR, false, 0 },
 	{ "square", series_square, 200, TREND_ACCELERATING, false, 0 },
+	{ "gaining", series_gaining, 25, TREND_ACCELERATING, false, 0 },
+	{ "gaining", series_gaining, 40, TREND_ACCELERATING, false, 0 },
+	{ "gaining", series_gaining, 100, TREND_ACCELERATING, false, 0 },
 	{ "filled", series_filled, 90, TREND_PLATEAU, true, 80 },
 	{ "filled", series_filled, 20000, TREND_PLATEAU, true, 80 },
 	{ "warm-up", series_warm_up, 200, TREND_PLATEAU, true, 160 },
