@@ -1141,7 +1141,8 @@ void bmem_cleanup_urge(struct bmem_pool *pool, u32 level);
 void bmem_cleanup_gain(struct bmem_pool *pool, enum bmem_gain gain,
 		       unsigned long pages);
 void bmem_cleanup_flush(void);
-unsigned long bmem_cleanup_reclaim(unsigned long pages, enum bmem_gain gain);
+unsigned long bmem_cleanup_reclaim(unsigned long pages, enum bmem_gain gain,
+				   bool *busy);
 void bmem_cleanup_show(struct seq_file *m);
 
 /* The client's lock has been let go: what its holder could not do under it. */

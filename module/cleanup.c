@@ -767,23 +767,28 @@ static unsigned long reclaim_from(struct bmem_client *client,
  * bmem_cleanup_reclaim() - give cached and queued pages back to the system
  * @pages: how many are wanted
  * @gain: what to count them as
+ * @busy: out: a client was passed over
  *
  * For reclaim: takes no memory, and passes over clients that are busy.
  *
  * Return: how many went back.
  */
-unsigned long bmem_cleanup_reclaim(unsigned long pages, enum bmem_gain gain)
+unsigned long bmem_cleanup_reclaim(unsigned long pages, enum bmem_gain gain,
+				   bool *busy)
 {
 	struct giver at = { .walker = true };
 	struct bmem_client *client;
 	unsigned long got = 0;
 
+	*busy = false;
 	giver_walk(&at);
 	while (got < pages && (client = giver_next(&at))) {
 		if (mutex_trylock(&client->lock)) {
 			if (!client->dead)
 				got += reclaim_from(client, pages - got, gain);
 			mutex_unlock(&client->lock);
+		} else {
+			*busy = true;
 		}
 		bmem_client_put(client);
 		cond_resched();

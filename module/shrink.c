@@ -17,6 +17,9 @@
 
 #include "bmem_private.h"
 
+/* Looks at clients that are busy, a jiffy apart, before somebody is killed. */
+#define OOM_TRIES	10
+
 static struct shrinker *shrinker;
 
 static unsigned long shrink_count(struct shrinker *s, struct shrink_control *sc)
@@ -26,23 +29,41 @@ static unsigned long shrink_count(struct shrinker *s, struct shrink_control *sc)
 	return pages ?: SHRINK_EMPTY;
 }
 
-static unsigned long shrink_scan(struct shrinker *s, struct shrink_control *sc)
+static unsigned long reclaim(unsigned long pages, enum bmem_gain gain,
+			     bool *busy)
 {
-	unsigned long pages = bmem_cleanup_reclaim(sc->nr_to_scan,
-						   BMEM_GAIN_SHRINK);
+	unsigned long got = bmem_cleanup_reclaim(pages, gain, busy);
 
 	bmem_pressure_of_system();
+	return got;
+}
+
+static unsigned long shrink_scan(struct shrinker *s, struct shrink_control *sc)
+{
+	unsigned long pages;
+	bool busy;
+
+	pages = reclaim(sc->nr_to_scan, BMEM_GAIN_SHRINK, &busy);
 	sc->nr_scanned = max(pages, sc->nr_to_scan);
 	return pages ?: SHRINK_STOP;
 }
 
-/* The last chance before somebody is killed: all at once. */
+/*
+ * The last chance before somebody is killed: all at once.  Nobody is killed
+ * because a client was being looked at in just that moment; but it may be the
+ * caller who does, so this does not go on for long.
+ */
 static int oom_notify(struct notifier_block *nb, unsigned long unused,
 		      void *freed)
 {
-	*(unsigned long *)freed += bmem_cleanup_reclaim(ULONG_MAX,
-							BMEM_GAIN_OOM);
-	bmem_pressure_of_system();
+	unsigned long got;
+	int tries = OOM_TRIES;
+	bool busy;
+
+	while (!(got = reclaim(ULONG_MAX, BMEM_GAIN_OOM, &busy)) && busy &&
+	       --tries)
+		schedule_timeout_uninterruptible(1);
+	*(unsigned long *)freed += got;
 	return NOTIFY_OK;
 }
 
@@ -50,23 +71,25 @@ static struct notifier_block oom_nb = { .notifier_call = oom_notify };
 
 /* ---- debugfs --------------------------------------------------------------------- */
 
-/* As reclaim would, and so that lockdep takes it for that. */
+/*
+ * As reclaim would, and so that lockdep takes it for that.  Reclaim comes again
+ * when it got less than it wanted; who writes here is told when to.
+ */
 static ssize_t shrink_write(struct file *file, const char __user *buf,
 			    size_t count, loff_t *ppos)
 {
-	struct shrink_control sc = { .gfp_mask = GFP_KERNEL };
-	unsigned long pages;
+	unsigned long pages, got = 0;
+	bool busy = false;
 	int rc;
 
 	rc = kstrtoul_from_user(buf, count, 0, &pages);
 	if (rc)
 		return rc;
-	sc.nr_to_scan = pages;
 	fs_reclaim_acquire(GFP_KERNEL);
-	if (shrink_count(shrinker, &sc) != SHRINK_EMPTY && pages)
-		shrink_scan(shrinker, &sc);
+	if (atomic_long_read(&bmem_surplus_pages) && pages)
+		got = reclaim(pages, BMEM_GAIN_SHRINK, &busy);
 	fs_reclaim_release(GFP_KERNEL);
-	return count;
+	return busy && got < pages ? -EAGAIN : count;
 }
 
 static const struct file_operations shrink_fops = {
