@@ -682,20 +682,6 @@ TEST_F_TIMEOUT(alloc, limit_below_what_is_held, BT_SLOW)
 }
 
 /* Node by node, by the pool's figures and by where the pages really are. */
-static int policy_pool(int admin, enum bmem_policy policy, int nid)
-{
-	struct bmem_pool_create c = {
-		.size = sizeof(c), .limit_bytes = 16 * BT_HUGE,
-		.reserve_bytes = 4 * BT_HUGE, .policy = policy, .nid = nid,
-		.gid = BMEM_GID_ANY,
-	};
-	int ret;
-
-	snprintf(c.name, sizeof(c.name), "policy.%d.%d.%d", policy, nid, getpid());
-	ret = bt_call(admin, BMEM_POOL_CREATE, &c);
-	return ret ? ret : (int)c.pool;
-}
-
 /* How many of @nr huge pages from @p on are on each of two nodes. */
 static int where_pages_are(char *p, int nr, int *on)
 {
@@ -750,7 +736,9 @@ TEST_F_TIMEOUT(alloc, numa_policies, BT_SLOW)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(tries); i++) {
-		pool = policy_pool(self->admin, tries[i].policy, tries[i].nid);
+		pool = bt_pool_create_on(self->admin, "policy", 16 * BT_HUGE,
+					 4 * BT_HUGE, tries[i].policy,
+					 tries[i].nid);
 		if (tries[i].nid >= bt_numa_nodes()) {
 			EXPECT_EQ(-EINVAL, pool);
 			continue;

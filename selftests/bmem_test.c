@@ -198,12 +198,14 @@ int bt_list(int fd, __u64 client, struct bmem_tensor **out)
 	return nr;
 }
 
-int bt_pool_create(int fd, const char *name, __u64 limit, __u64 reserve)
+int bt_pool_create_on(int fd, const char *name, __u64 limit, __u64 reserve,
+		      __u32 policy, __u32 nid)
 {
 	static unsigned int serial;
 	struct bmem_pool_create c = {
 		.size = sizeof(c), .limit_bytes = limit,
-		.reserve_bytes = reserve, .gid = BMEM_GID_ANY,
+		.reserve_bytes = reserve, .policy = policy, .nid = nid,
+		.gid = BMEM_GID_ANY,
 	};
 	int ret;
 
@@ -211,6 +213,12 @@ int bt_pool_create(int fd, const char *name, __u64 limit, __u64 reserve)
 		 serial++);
 	ret = bt_call(fd, BMEM_POOL_CREATE, &c);
 	return ret ? ret : (int)c.pool;
+}
+
+int bt_pool_create(int fd, const char *name, __u64 limit, __u64 reserve)
+{
+	return bt_pool_create_on(fd, name, limit, reserve, BMEM_POLICY_LOCAL,
+				 0);
 }
 
 int bt_pool_destroy(int fd, int pool)
@@ -659,6 +667,15 @@ int bt_write_file(const char *path, const char *text)
 	if (write(fd, text, strlen(text)) < 0)
 		ret = -errno;
 	close(fd);
+	return ret;
+}
+
+int bt_shrink(const char *pages)
+{
+	int ret;
+
+	BT_WAIT((ret = bt_write_file(BT_DEBUGFS "/shrink", pages)) != -EAGAIN,
+		2000);
 	return ret;
 }
 

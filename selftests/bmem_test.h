@@ -83,6 +83,9 @@ int bt_list(int fd, __u64 client, struct bmem_tensor **out);
 
 /* A pool with a name that no other test uses; its id, or -errno. */
 int bt_pool_create(int fd, const char *name, __u64 limit, __u64 reserve);
+/* The same with a policy, and for BMEM_POLICY_BIND a node. */
+int bt_pool_create_on(int fd, const char *name, __u64 limit, __u64 reserve,
+		      __u32 policy, __u32 nid);
 int bt_pool_destroy(int fd, int pool);
 int bt_pool_resize(int fd, int pool, __u32 flags, __u64 limit, __u64 reserve);
 int bt_pool_stats(int fd, int pool, struct bmem_pool_stats *st);
@@ -174,6 +177,8 @@ int bt_table_text(const char *file, const char *key_col, const char *key,
 /* A whole file as a string that the caller frees, or NULL. */
 char *bt_read_file(const char *path);
 int bt_write_file(const char *path, const char *text);
+/* As reclaim, which comes again when it had to pass over somebody. */
+int bt_shrink(const char *pages);
 int bt_param(const char *name, char *value, size_t size);
 int bt_param_set(const char *name, const char *value);
 int bt_numa_nodes(void);

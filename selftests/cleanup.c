@@ -870,7 +870,7 @@ TEST_F_TIMEOUT(cleanup, a_crowd_costs_nothing, BT_SLOW)
 	EXPECT_EQ(nr * BT_HUGE, p.cached_bytes);
 	EXPECT_EQ(0, p.queued_bytes);
 	/* As many as are wanted, of whomever, and in the end all. */
-	ASSERT_EQ(0, bt_write_file(BT_DEBUGFS "/shrink", "5120"));
+	ASSERT_EQ(0, bt_shrink("5120"));
 	ASSERT_EQ(0, bt_pressure(self->c.fd, pool, &p));
 	EXPECT_EQ((nr - 10) * BT_HUGE, p.cached_bytes);
 	EXPECT_EQ(10 * BT_HUGE, p.gained_bytes[BMEM_GAIN_SHRINK]);

@@ -472,11 +472,14 @@ TEST_F_TIMEOUT(pressure, promises_count, BT_SLOW)
 
 /* ---- the system ------------------------------------------------------------------------ */
 
-/* As reclaim does it: what holds no tensor goes, what does or is reserved not. */
+/*
+ * As reclaim does it: what holds no tensor goes, what does or is reserved not.
+ * Of one node, so that it is known which tensor has the reservation's pages.
+ */
 TEST_F_TIMEOUT(pressure, shrinker_takes_what_is_idle, BT_SLOW)
 {
-	int pool = bt_pool_create(self->admin, "reserved", 64 * BT_HUGE,
-				  4 * BT_HUGE);
+	int pool = bt_pool_create_on(self->admin, "reserved", 64 * BT_HUGE,
+				     4 * BT_HUGE, BMEM_POLICY_BIND, 0);
 	struct bmem_alloc_entry live, idle;
 	struct bmem_pool_stats st;
 	struct bmem_pressure p;
@@ -494,22 +497,22 @@ TEST_F_TIMEOUT(pressure, shrinker_takes_what_is_idle, BT_SLOW)
 	EXPECT_EQ(39 * BT_HUGE, attached(c.fd, pool));
 	EXPECT_LE(9 * BT_HUGE, bt_debugfs_value("cleanup", "surplus_bytes"));
 	/* A little is asked for, and then more than there is. */
-	ASSERT_EQ(0, bt_write_file(BT_DEBUGFS "/shrink", "1"));
+	ASSERT_EQ(0, bt_shrink("1"));
 	EXPECT_EQ(38 * BT_HUGE, attached(c.fd, pool));
-	ASSERT_EQ(0, bt_write_file(BT_DEBUGFS "/shrink", "1000000"));
+	ASSERT_EQ(0, bt_shrink("1000000"));
 	EXPECT_EQ(30 * BT_HUGE, attached(c.fd, pool));
 	EXPECT_EQ(0, bt_debugfs_value("cleanup", "surplus_bytes"));
-	ASSERT_EQ(0, bt_write_file(BT_DEBUGFS "/shrink", "1000000"));
+	ASSERT_EQ(0, bt_shrink("1000000"));
 	EXPECT_EQ(-1, bt_tag_verify(c.map + live.offset, 30 * BT_HUGE, 7));
 	ASSERT_EQ(0, bt_pressure(c.fd, pool, &p));
 	EXPECT_EQ(9 * BT_HUGE, p.gained_bytes[BMEM_GAIN_SHRINK]);
 	/* The reservation stays, whatever the system says. */
 	ASSERT_EQ(0, bt_free1(c.fd, live.handle));
 	ASSERT_EQ(0, bt_trim(c.fd, 0, 0, NULL));
-	ASSERT_EQ(0, bt_write_file(BT_DEBUGFS "/shrink", "1000000"));
+	ASSERT_EQ(0, bt_shrink("1000000"));
 	ASSERT_EQ(0, bt_pool_now(c.fd, pool, &st));
 	EXPECT_EQ(4 * BT_HUGE, st.total_bytes);
-	EXPECT_NE(0, bt_write_file(BT_DEBUGFS "/shrink", "all"));
+	EXPECT_NE(0, bt_shrink("all"));
 	EXPECT_SOUND(c.fd);
 	bt_client_close(&c);
 	EXPECT_EQ(0, bt_pool_destroy(self->admin, pool));
@@ -530,11 +533,11 @@ TEST_F_TIMEOUT(pressure, shrinker_takes_none_mapped_often, BT_SLOW)
 		p[i] = bt_map(fd, 0, BT_HUGE);
 		ASSERT_NE(NULL, p[i]);
 	}
-	ASSERT_EQ(0, bt_write_file(BT_DEBUGFS "/shrink", "1000000"));
+	ASSERT_EQ(0, bt_shrink("1000000"));
 	EXPECT_EQ(4 * BT_HUGE, attached(fd, pool));
 	for (i = 0; i < 200; i++)
 		munmap(p[i], BT_HUGE);
-	ASSERT_EQ(0, bt_write_file(BT_DEBUGFS "/shrink", "1000000"));
+	ASSERT_EQ(0, bt_shrink("1000000"));
 	EXPECT_EQ(0, attached(fd, pool));
 }
 
@@ -554,7 +557,7 @@ TEST_F_TIMEOUT(pressure, shrinker_takes_what_was_shared, BT_SLOW)
 	bt_client_close(&clone);
 	ASSERT_EQ(0, bt_free1(parent.fd, e.handle));
 	EXPECT_EQ(8 * BT_HUGE, attached(fd, pool));
-	ASSERT_EQ(0, bt_write_file(BT_DEBUGFS "/shrink", "1000000"));
+	ASSERT_EQ(0, bt_shrink("1000000"));
 	EXPECT_EQ(0, attached(fd, pool));
 	bt_client_close(&parent);
 	EXPECT_SOUND(fd);
