@@ -115,10 +115,10 @@ static uint64_t meta_bytes(const struct arena *a)
 	bytes += place_table_bytes(bk->place.chunks) +
 		 place_table_bytes(bk->ledger.chunks);
 	bytes += (uint64_t)bk->extents_top * sizeof(struct extent);
-	/* The bitmaps, the index and the states. */
-	bytes += (uint64_t)bk->index_pages * BMEM_PAGE_SIZE;
+	/* The index, the bitmaps and the states. */
 	bytes += (uint64_t)bk->place.chunks *
-		 (2 * PLACE_CHUNK_WORDS * sizeof(uint64_t) + 6);
+		 (PLACE_CHUNK_PAGES / INDEX_PAGES * sizeof(*a->index) +
+		  2 * PLACE_CHUNK_WORDS * sizeof(uint64_t) + 6);
 	return bytes + bk->st.ledger_bytes + bk->st.span_map_bytes;
 }
 
@@ -285,7 +285,7 @@ static uintptr_t layout(struct arena *a, uintptr_t at, size_t len)
 	a->since = table(&at, chunks * sizeof(*a->since));
 	a->map_state = table(&at, chunks);
 	a->ledger_state = table(&at, parts);
-	a->index = table(&at, pages * sizeof(*a->index));
+	a->index = table(&at, pages / INDEX_PAGES * sizeof(*a->index));
 	a->extents = table(&at, (pages + 1) * sizeof(*a->extents));
 	a->tables = table(&at, 2 * place_table_bytes((uint32_t)chunks));
 	a->ledger_tables = table(&at, 2 * place_table_bytes(parts));

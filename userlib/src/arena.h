@@ -31,6 +31,9 @@
 #define PLACE_SHIFT	6
 #define PLACE_MASK	((1ULL << BMEM_SLOT_PLACE_BITS) - 1)
 
+/* All extents that begin in so many pages have one place of the index. */
+#define INDEX_PAGES	16U
+
 /* Records of tensors that are kept for the next ones. */
 #define SPARE_RECORDS	32
 
@@ -40,6 +43,7 @@
  * @pages: length
  * @gen: tells a tensor from others that began at the same page; 0 for a span
  * @record: in the ledger, of the tensor or of the span's first slot
+ * @peer: another one that begins in the same pages of the index; 0 for none
  * @bytes: exact size of a tensor
  * @born_ms: when, by the coarse monotonic clock
  * @site: call site
@@ -55,6 +59,7 @@ struct extent {
 	uint32_t pages;
 	uint32_t gen;
 	uint32_t record;
+	uint32_t peer;
 	union {
 		struct {
 			uint64_t bytes;
@@ -125,7 +130,6 @@ struct caller {
  * @extents_top: extents that were ever in use
  * @extents_free: list of those that are not, by @next
  * @heaps: by size class, the spans that have a slot in
- * @index_pages: pages of the index that have memory
  * @nr_spare: length of @spare
  * @spare: single records that are in use for @ledger but for nobody else
  * @past: tensors that were in records now given back
@@ -162,7 +166,6 @@ struct books {
 	uint32_t extents_top;
 	uint32_t extents_free;
 	uint32_t heaps[SLAB_CLASSES];
-	uint32_t index_pages;
 	uint32_t nr_spare;
 	uint32_t spare[SPARE_RECORDS];
 	uint64_t past;
@@ -198,10 +201,9 @@ struct books {
  *	of an extent belong to whoever has it, those around them do not
  * @state: CHUNK_*, by chunk
  * @since: when a cached chunk was emptied, in @books->age
- * @map_state: MAP_*, by chunk
+ * @map_state: 1 where a chunk's page of the span map has memory
  * @ledger_state: the same by 512 records of the ledger
- * @index: by page: the tensor that begins there, or the span of slots it is
- *	in; 0 for neither
+ * @index: by %INDEX_PAGES pages: one of the extents that begin there, 0 for none
  * @extents: by number, 0 is none
  * @tables: for the tables of @books->place: those of n chunks at n times the
  *	size of those of one, so that every size has its place

@@ -4,18 +4,13 @@
  * process.
  */
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "arena.h"
 
 /* Tables of placement begin with so many chunks and double. */
 #define CHUNKS_FIRST	16U
-
-#define MAP_THERE	1	/* the chunk's page of the span map has memory */
-#define MAP_INDEXED	2	/* so has the index, of it and its neighbour */
-
-/* Two neighbours share a page of the index; its state is the first one's. */
-#define INDEX_CHUNKS	2U
 
 static void arena_grow(struct arena *a)
 {
@@ -121,8 +116,12 @@ struct extent *extent_new(struct arena *a, uint32_t start, uint32_t pages)
 	x = &a->extents[i];
 	if (i == bk->extents_free)
 		bk->extents_free = x->next;
-	*x = (struct extent) { .page = start, .pages = pages };
-	a->index[start] = i;
+	*x = (struct extent) {
+		.page = start,
+		.pages = pages,
+		.peer = a->index[start / INDEX_PAGES],
+	};
+	a->index[start / INDEX_PAGES] = i;
 	a->starts[start / 64] |= 1ULL << (start % 64);
 	return x;
 }
@@ -130,19 +129,43 @@ struct extent *extent_new(struct arena *a, uint32_t start, uint32_t pages)
 /**
  * extent_gone() - give up a run and who had it
  * @a: arena
- * @x: extent, of which only its first page is in the index
+ * @x: extent
  */
 void extent_gone(struct arena *a, struct extent *x)
 {
 	struct books *bk = a->books;
-	uint32_t start = x->page, pages = x->pages;
+	uint32_t start = x->page, pages = x->pages, i = extent_number(a, x);
+	uint32_t *link = &a->index[start / INDEX_PAGES];
 
+	while (*link != i)
+		link = &a->extents[*link].peer;
+	*link = x->peer;
 	a->starts[start / 64] &= ~(1ULL << (start % 64));
-	a->index[start] = 0;
 	x->next = bk->extents_free;
-	bk->extents_free = extent_number(a, x);
+	bk->extents_free = i;
 	span_soil(a, start, pages);
 	run_unplace(a, start, pages);
+}
+
+/* The extent that begins at a page where one does. */
+static struct extent *extent_starting(const struct arena *a, uint32_t page)
+{
+	struct extent *x = &a->extents[a->index[page / INDEX_PAGES]];
+
+	while (x->page != page)
+		x = &a->extents[x->peer];
+	return x;
+}
+
+/* Where extents begin in the 64 pages up to @page, whose bit is the highest. */
+static uint64_t starts_to(const struct arena *a, uint32_t page)
+{
+	uint32_t word = page / 64, above = 63 - page % 64;
+	uint64_t bits = a->starts[word] << above;
+
+	if (word && above)
+		bits |= a->starts[word - 1] >> (64 - above);
+	return bits;
 }
 
 /**
@@ -154,12 +177,18 @@ void extent_gone(struct arena *a, struct extent *x)
  */
 struct extent *extent_at(const struct arena *a, uint64_t page)
 {
-	uint32_t i;
+	struct extent *x;
+	uint32_t inside;
+	uint64_t bits;
 
 	if (page >= a->backing.len >> PAGE_SHIFT)
 		return NULL;
-	i = a->index[page];
-	return i ? &a->extents[i] : NULL;
+	bits = starts_to(a, (uint32_t)page);
+	if (!bits)
+		return NULL;
+	inside = (uint32_t)__builtin_clzll(bits);
+	x = extent_starting(a, (uint32_t)page - inside);
+	return !inside || (extent_slotted(x) && inside < x->pages) ? x : NULL;
 }
 
 /* Last page up to @page at which an extent begins; @page + 1 if none. */
@@ -193,7 +222,7 @@ struct extent *extent_covering(const struct arena *a, uint64_t page)
 	start = start_before(a, (uint32_t)page);
 	if (start > page)
 		return NULL;
-	x = &a->extents[a->index[start]];
+	x = extent_starting(a, start);
 	return page - start < x->pages ? x : NULL;
 }
 
@@ -217,16 +246,6 @@ uint32_t extent_after(const struct arena *a, uint32_t page, uint32_t end)
 	return end;
 }
 
-static void index_count(struct arena *a, uint32_t chunk)
-{
-	uint8_t *state = &a->map_state[chunk - chunk % INDEX_CHUNKS];
-
-	if (*state & MAP_INDEXED)
-		return;
-	*state |= MAP_INDEXED;
-	a->books->index_pages++;
-}
-
 /**
  * map_write() - write an entry of the span map
  * @a: arena
@@ -239,53 +258,29 @@ void map_write(struct arena *a, uint32_t page, uint64_t entry)
 	uint8_t *state = &a->map_state[chunk];
 
 	__atomic_store_n(&a->map[page], entry, __ATOMIC_RELEASE);
-	if (*state & MAP_THERE)
+	if (*state)
 		return;
-	*state |= MAP_THERE;
+	*state = 1;
 	a->books->st.span_map_bytes += BMEM_PAGE_SIZE;
-	index_count(a, chunk);
-}
-
-/* Give back memory of the index that says nothing. */
-static void index_forget(struct arena *a, uint32_t chunk)
-{
-	struct books *bk = a->books;
-	char *index = (char *)a->index;
-
-	chunk -= chunk % INDEX_CHUNKS;
-	if (!(a->map_state[chunk] & MAP_INDEXED) ||
-	    !place_chunk_empty(&bk->place, chunk))
-		return;
-	/* A space can be one chunk. */
-	if (chunk + 1 < bk->place.chunks &&
-	    !place_chunk_empty(&bk->place, chunk + 1))
-		return;
-	if (table_forget(a, index + chunk / INDEX_CHUNKS * BMEM_PAGE_SIZE,
-			 BMEM_PAGE_SIZE))
-		return;
-	a->map_state[chunk] &= (uint8_t)~MAP_INDEXED;
-	bk->index_pages--;
 }
 
 /**
- * map_forget() - give back memory of the span map and the index
+ * map_forget() - give back memory of the span map
  * @a: arena
  * @chunk: the first that it says nothing about, as all that follow
  * @nr: how many
  */
 void map_forget(struct arena *a, uint32_t chunk, uint32_t nr)
 {
-	char *map = (char *)a->map;
+	char *map = (char *)a->map + ((size_t)chunk << PAGE_SHIFT);
+	uint32_t there = 0, i;
 
-	for (; nr; nr--, chunk++) {
-		index_forget(a, chunk);
-		if (!(a->map_state[chunk] & MAP_THERE) ||
-		    table_forget(a, map + ((size_t)chunk << PAGE_SHIFT),
-				 BMEM_PAGE_SIZE))
-			continue;
-		a->map_state[chunk] &= (uint8_t)~MAP_THERE;
-		a->books->st.span_map_bytes -= BMEM_PAGE_SIZE;
-	}
+	for (i = 0; i < nr; i++)
+		there += a->map_state[chunk + i];
+	if (!there || table_forget(a, map, (size_t)nr << PAGE_SHIFT))
+		return;
+	memset(a->map_state + chunk, 0, nr);
+	a->books->st.span_map_bytes -= (uint64_t)there << PAGE_SHIFT;
 }
 
 /**
@@ -303,5 +298,4 @@ void map_trim(struct arena *a)
 
 _Static_assert(PLACE_CHUNK_PAGES * sizeof(uint64_t) == BMEM_PAGE_SIZE,
 	       "a chunk has one page of the span map");
-_Static_assert(INDEX_CHUNKS * PLACE_CHUNK_PAGES * sizeof(uint32_t) ==
-	       BMEM_PAGE_SIZE, "two have one of the index");
+_Static_assert(SLAB_PAGES_MAX <= 64, "extent_at() looks 64 pages back");

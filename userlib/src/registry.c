@@ -323,7 +323,7 @@ int arena_free(struct arena *a, struct bmem_free_entry *e, uint32_t nr,
 int adopt_tensor(struct arena *a, const struct extent *like)
 {
 	struct extent *x;
-	uint32_t number;
+	uint32_t peer;
 	int ret;
 
 	ret = run_take(a, like->page, like->pages);
@@ -332,9 +332,9 @@ int adopt_tensor(struct arena *a, const struct extent *like)
 	if (ret)
 		return ret;
 	x = extent_new(a, like->page, like->pages);
-	number = extent_number(a, x);
+	peer = x->peer;
 	*x = *like;
-	a->index[x->page] = number;
+	x->peer = peer;
 	if (x->gen > a->books->gen)
 		a->books->gen = x->gen;
 	tensor_enter(a, x, true);

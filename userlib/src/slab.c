@@ -25,18 +25,16 @@ static uint64_t slot_name(const struct extent *x, uint32_t slot)
 	       (uint64_t)(x->record + slot) << BMEM_SLOT_PLACE_BITS;
 }
 
-/* Index and map point from each of its pages to a span, or no longer. */
+/* The map points from each of its pages to a span, or no longer. */
 static void span_enter(struct arena *a, const struct extent *x, bool in)
 {
 	uint64_t entry = (x->class + 1) |
 			 (uint64_t)x->record << BMEM_SPAN_RECORD_SHIFT;
-	uint32_t i, number = extent_number(a, x);
+	uint32_t i;
 
-	for (i = 0; i < x->pages; i++) {
-		a->index[x->page + i] = in ? number : 0;
+	for (i = 0; i < x->pages; i++)
 		map_write(a, x->page + i,
 			  in ? entry | (uint64_t)i << BMEM_SPAN_ARG_SHIFT : 0);
-	}
 }
 
 static int span_make(struct arena *a, uint32_t class)
@@ -152,13 +150,14 @@ int arena_slots_get(struct arena *a, struct bmem_slots *cmd)
 	return 0;
 }
 
-/* Find the slot that a word names, if it is out. */
+/* Find the slot that a word names, if it is out; probably in the span @x. */
 static struct extent *slot_find(const struct arena *a, uint64_t name,
-				uint32_t *slot)
+				struct extent *x, uint32_t *slot)
 {
 	uint64_t at = (name & PLACE_MASK) << PLACE_SHIFT;
-	struct extent *x = extent_at(a, at >> PAGE_SHIFT);
 
+	if (!x || (at >> PAGE_SHIFT) - x->page >= x->pages)
+		x = extent_at(a, at >> PAGE_SHIFT);
 	if (!x || !extent_slotted(x))
 		return NULL;
 	*slot = slab_slot_at(x->class, (uint32_t)(at - ((uint64_t)x->page <<
@@ -168,16 +167,20 @@ static struct extent *slot_find(const struct arena *a, uint64_t name,
 	return slot_name(x, *slot) == name ? x : NULL;
 }
 
-/* Take back a slot; returns its size, 0 for what is none. */
-static uint32_t slot_put(struct arena *a, uint64_t name)
+/*
+ * Take back a slot; returns its size, 0 for what is none.  @span is where the
+ * one before was, if it is still there, and after this the same of this one.
+ */
+static uint32_t slot_put(struct arena *a, uint64_t name, struct extent **span)
 {
 	struct record_view v;
 	struct extent *x;
 	uint32_t slot, bytes;
 
-	x = slot_find(a, name, &slot);
+	x = slot_find(a, name, *span, &slot);
 	if (!x)
 		return 0;
+	*span = x;
 	bytes = slab_classes[x->class].bytes;
 	record_read(a, x->record + slot, bytes, &v);
 	a->books->past += v.gen;
@@ -185,8 +188,10 @@ static uint32_t slot_put(struct arena *a, uint64_t name)
 		heap_insert(a, &a->books->heaps[x->class],
 			    extent_number(a, x));
 	x->free |= 1ULL << slot;
-	if (x->free == all_in(x->class))
+	if (x->free == all_in(x->class)) {
 		span_unmake(a, x);
+		*span = NULL;
+	}
 	return bytes;
 }
 
@@ -200,6 +205,7 @@ static uint32_t slot_put(struct arena *a, uint64_t name)
 int arena_slots_put(struct arena *a, struct bmem_slots *cmd)
 {
 	const uint64_t *names = (const void *)(uintptr_t)cmd->slots;
+	struct extent *span = NULL;
 	uint64_t bytes = 0;
 	uint32_t i, n = 0, got;
 	int ret;
@@ -209,7 +215,7 @@ int arena_slots_put(struct arena *a, struct bmem_slots *cmd)
 		return ret;
 	clock_now(a);
 	for (i = 0; i < cmd->nr; i++) {
-		got = slot_put(a, names[i]);
+		got = slot_put(a, names[i], &span);
 		n += got != 0;
 		bytes += got;
 	}

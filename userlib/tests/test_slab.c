@@ -859,6 +859,78 @@ static void meta_is_there(void **state)
 	IS(books_check() + ARRAY_SIZE(p) * PAGE <= most);
 }
 
+/* What a chunk has of the books, with tensors of a MiB: 1/400 of it at most. */
+static void meta_of_chunks(void **state)
+{
+	uint64_t first = plain().meta_bytes;
+	uint64_t handles[64];
+	uint32_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(handles); i++)
+		handles[i] = take(MIB, 0).handle;
+	EQ(plain().attached_bytes, ARRAY_SIZE(handles) * MIB);
+	IS(plain().meta_bytes - first <= ARRAY_SIZE(handles) * MIB / 400);
+	for (i = 0; i < ARRAY_SIZE(handles); i++)
+		EQ(give(handles[i]), 0);
+}
+
+/* Does each of @nr tensors of a page exist if its bit is set, and only then? */
+static void pages_look(const struct bmem_alloc_entry *e, uint32_t nr,
+		       uint64_t live)
+{
+	struct bmem_tensor t;
+	uint32_t i;
+
+	for (i = 0; i < nr; i++) {
+		if (!(live >> i & 1)) {
+			EQ(info_by(0, e[i].handle, &t), -ENOENT);
+			EQ(info_by(BMEM_INFO_OFFSET, e[i].offset + 9, &t),
+			   -ENOENT);
+			continue;
+		}
+		EQ(info_by(0, e[i].handle, &t), 0);
+		EQ(t.offset, e[i].offset);
+		EQ(info_by(BMEM_INFO_OFFSET, e[i].offset + 9, &t), 0);
+		EQ(t.handle, e[i].handle);
+	}
+}
+
+/* Neighbours that share their place in the index are found, and go, one by one. */
+static void neighbours(void **state)
+{
+	struct bmem_alloc_entry e[2 * INDEX_PAGES + 1];
+	const uint32_t nr = ARRAY_SIZE(e);
+	uint64_t live = (1ULL << nr) - 1, names[64];
+	uint32_t i, k;
+
+	(void)state;
+	for (i = 0; i < nr; i++) {
+		e[i] = take(PAGE, 0);
+		EQ(e[i].offset, i * PAGE);
+	}
+	pages_look(e, nr, live);
+	for (i = 0; i < nr; i++) {
+		k = i * 7 % nr;
+		EQ(give(e[k].handle), 0);
+		EQ(give(e[k].handle), -ENOENT);
+		live &= ~(1ULL << k);
+		pages_look(e, nr, live);
+	}
+	/* A span of many pages between two of one. */
+	e[0] = take(PAGE, 0);
+	get(SLAB_CLASSES - 1, names, 2);
+	e[1] = take(PAGE, 0);
+	EQ(give(e[0].handle), 0);
+	EQ(put(names + 1, 1), 1);
+	EQ(put(names + 1, 1), 0);
+	pages_look(e, 2, 2);
+	EQ(put(names, 1), 1);
+	EQ(put(names, 1), 0);
+	pages_look(e, 2, 2);
+	EQ(give(e[1].handle), 0);
+}
+
 /* A stack is kept whole when it becomes longer, and when it becomes shorter. */
 static void frames_change(void **state)
 {
@@ -1415,8 +1487,10 @@ static const struct CMUnitTest tests[] = {
 	SLAB_TEST(levels),
 	SLAB_TEST(recall),
 	SLAB_TEST(meta),
-		SLAB_TEST(meta_is_there),
-		SLAB_TEST(frames_change),
+	SLAB_TEST(meta_is_there),
+	SLAB_TEST(meta_of_chunks),
+	SLAB_TEST(neighbours),
+	SLAB_TEST(frames_change),
 	SLAB_TEST(names_change),
 	SLAB_TEST(forked),
 	SLAB_TEST(sites),
