@@ -480,6 +480,9 @@ int arena_window(struct arena *a, struct bmem_client *c)
 		return -errno;
 	*clock = *a->clock;
 	*control = *a->control;
+	/* The first ones are not written to any more. */
+	(void)table_forget(a, a->clock, BMEM_PAGE_SIZE);
+	(void)table_forget(a, a->control, BMEM_PAGE_SIZE);
 	a->clock = clock;
 	a->control = control;
 	return 0;
