@@ -10,12 +10,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "kselftest_harness.h"
 
 #include "leak_calls.h"
+#include "raiser.h"
 
 #define POOL_LIMIT	(256 * BT_MIB)
 #define LEAKS		BT_DEBUGFS "/leaks"
@@ -352,48 +352,6 @@ TEST_F_TIMEOUT(leaks, are_told_and_measured, BT_SLOW)
 	ASSERT_EQ(0, bt_free1(fd, e[0].handle));
 	ASSERT_EQ(0, lk_scan(fd, LK_UNREF, 0, NULL));
 	EXPECT_EQ(1, told("leak-cleared", self->c.id));
-}
-
-/*
- * What bmem_raise.ko can do in the kernel; 0 or -errno, -ENOSYS where there is
- * none for this kernel.
- */
-static int raiser_load(void)
-{
-	const char *dir = getenv("BMEM_KUNIT_DIR");
-	char path[128];
-	int fd, ret = 0;
-
-	snprintf(path, sizeof(path), "%s/bmem_raise.ko", dir ? dir : "");
-	fd = open(path, O_RDONLY);
-	if (fd < 0)
-		return -ENOSYS;
-	if (syscall(SYS_finit_module, fd, "", 0))
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
-static int raiser_unload(void)
-{
-	return syscall(SYS_delete_module, "bmem_raise", 0) ? -errno : 0;
-}
-
-static int raise_event(__u32 type, __u32 pool, __u64 client, __u32 level)
-{
-	char text[64];
-
-	snprintf(text, sizeof(text), "%u %u %llu %u", type, pool, client, level);
-	return bt_write_file("/sys/module/bmem_raise/parameters/event", text);
-}
-
-/* Nobody else gets its lock, until it is that of client 0. */
-static int hold_client(__u64 client)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%llu", client);
-	return bt_write_file("/sys/module/bmem_raise/parameters/hold", text);
 }
 
 /*
