@@ -24,8 +24,8 @@
 #define TRIM_MAPS_MAX	128
 
 /*
- * A caller at the pool's limit sleeps so often for others that are busy and may
- * have what it needs, REPORT_MS each.
+ * A caller at the pool's limit, and one that asks for all of a pool, sleeps so
+ * often for others that are busy and may have what it wants, REPORT_MS each.
  */
 #define TRIM_TRIES	20
 
@@ -1124,7 +1124,7 @@ int bmem_client_trim(struct bmem_client *client, struct bmem_trim *cmd)
 	mutex_unlock(&client->lock);
 	/* Only compared with: it need not be there any more. */
 	if (cmd->flags & BMEM_TRIM_POOL)
-		pages += bmem_clients_trim(pool, keep, !queued, 0,
+		pages += bmem_clients_trim(pool, keep, !queued, TRIM_TRIES,
 					   BMEM_GAIN_TRIM);
 	cmd->trimmed_bytes = bmem_bytes(pages);
 	trace_bmem_trim(client->who.id, cmd->flags, cmd->trimmed_bytes);

@@ -15,6 +15,7 @@
 #include "kselftest_harness.h"
 
 #include "bmem_test.h"
+#include "raiser.h"
 
 #define POOL_LIMIT	(192 * BT_MIB)
 #define POOL_RESERVE	(16 * BT_MIB)
@@ -610,6 +611,74 @@ TEST_F_TIMEOUT(alloc, trim_the_pool, BT_SLOW)
 	ASSERT_EQ(0, bt_client_stats(self->admin, 0, &st));
 	EXPECT_EQ(BT_HUGE, st.cached_bytes);
 	bt_client_close(&other);
+}
+
+struct trimmer {
+	int fd;
+	volatile pid_t tid;
+	volatile bool through;
+	int ret;
+	__u64 trimmed;
+};
+
+static void *trim_pool(void *arg)
+{
+	struct trimmer *t = arg;
+
+	t->tid = gettid();
+	t->ret = bt_trim(t->fd, BMEM_TRIM_POOL, 0, &t->trimmed);
+	t->through = true;
+	return NULL;
+}
+
+static bool sleeps_in_a_call(pid_t tid)
+{
+	char path[64], *text, *at;
+	bool is;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	text = bt_read_file(path);
+	at = text ? strrchr(text, ')') : NULL;
+	is = at && at[2] == 'D';
+	free(text);
+	return is;
+}
+
+#define BUSY_ROUNDS	20
+
+/*
+ * A client that is busy for a moment, with one of the module's own workers, is
+ * asked like any other.  It may take too long to let go of it once, on a machine
+ * that has much to do, but not always.
+ */
+TEST_F_TIMEOUT(alloc, trim_waits_for_who_is_busy, BT_SLOW)
+{
+	struct trimmer t = { .fd = self->c.fd };
+	struct bt_client other;
+	pthread_t thread;
+	int i, ret;
+
+	ret = raiser_load();
+	if (ret == -ENOSYS)
+		SKIP(return, "no bmem_raise.ko for this kernel");
+	ASSERT_EQ(0, ret);
+	ASSERT_EQ(0, bt_client_open(&other, self->c.pool));
+	ASSERT_EQ(0, bt_bind_cache(other.fd, 5 * BT_HUGE));
+	ASSERT_EQ(0, fill_cache(other.fd, 5));
+	for (i = 0; i < BUSY_ROUNDS && !t.trimmed; i++) {
+		t.tid = 0;
+		t.through = false;
+		ASSERT_EQ(0, hold_client(other.id));
+		ASSERT_EQ(0, pthread_create(&thread, NULL, trim_pool, &t));
+		EXPECT_TRUE(BT_WAIT(t.through || (t.tid && sleeps_in_a_call(t.tid)),
+				    BT_SOON));
+		EXPECT_EQ(0, hold_client(0));
+		pthread_join(thread, NULL);
+		EXPECT_EQ(0, t.ret);
+	}
+	EXPECT_EQ(5 * BT_HUGE, t.trimmed);
+	bt_client_close(&other);
+	EXPECT_EQ(0, raiser_unload());
 }
 
 /* A pool at its limit takes back what idle clients only cache. */

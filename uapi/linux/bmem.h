@@ -1715,7 +1715,7 @@ struct bmem_leak_skip {
  * @keep_bytes: how many bytes of cached huge pages each client may keep
  * @trimmed_bytes: out, how many bytes went back to the pool
  *
- * With %BMEM_TRIM_POOL, clients that are busy in another call are passed over,
+ * With %BMEM_TRIM_POOL, clients that stay busy in another call are passed over,
  * and those whose space is mapped in many places; bmem_control.recall of all
  * others counts up.  The ledger's unused pages go, too; they are not counted.
  *
