@@ -878,6 +878,9 @@ TEST_F_TIMEOUT(cleanup, a_crowd_costs_nothing, BT_SLOW)
 	ASSERT_EQ(0, bt_param_set("pressure_levels", "1,2,98,99"));
 	EXPECT_TRUE(BT_WAIT(!attached(self->c.fd, pool), 10000));
 	ASSERT_EQ(0, bt_param_set("pressure_levels", "70,80,90,95"));
+	/* What each gave is counted before it can be locked again. */
+	for (i = 0; i < nr; i++)
+		ASSERT_EQ(0, queued(fds[i]));
 	ASSERT_EQ(0, bt_pressure(self->c.fd, pool, &p));
 	EXPECT_EQ(0, p.cached_bytes + p.queued_bytes);
 	EXPECT_EQ((nr - 10) * BT_HUGE, p.gained_bytes[BMEM_GAIN_PRESSURE]);
