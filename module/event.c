@@ -57,6 +57,23 @@ static void tap_kick(struct event_tap *tap)
 	queue_delayed_work(event_wq, &tap->work, passed ? 1 : 0);
 }
 
+/*
+ * A pass begins, unless there was one in this tick: who raised an event after
+ * that one was taken from the queue of work, and before it said so, has had this
+ * one begin at once.
+ */
+static bool tap_begin(struct event_tap *tap)
+{
+	unsigned long now = jiffies;
+
+	if (now == READ_ONCE(tap->passed)) {
+		queue_delayed_work(event_wq, &tap->work, 1);
+		return false;
+	}
+	WRITE_ONCE(tap->passed, now);
+	return true;
+}
+
 /* ---- subscribers -------------------------------------------------------------- */
 
 static struct bmem_subscriber *subscriber_of(struct notifier_block *nb)
@@ -101,7 +118,8 @@ static void subscriber_run(struct work_struct *work)
 	struct bmem_event_record rec;
 	unsigned int i;
 
-	WRITE_ONCE(sub->tap.passed, jiffies);
+	if (!tap_begin(&sub->tap))
+		return;
 	WRITE_ONCE(sub->task, current);
 	for (i = 0; i < EVENT_QUEUE_MAX && subscriber_pop(sub, &rec); i++) {
 		sub->cause = rec.cause;
@@ -136,7 +154,8 @@ static void readers_run(struct work_struct *work)
 	unsigned long flags;
 	u64 overrun;
 
-	WRITE_ONCE(readers_tap.passed, jiffies);
+	if (!tap_begin(&readers_tap))
+		return;
 	spin_lock_irqsave(&event_lock, flags);
 	while (event_queue_pop(q, &batch[nr]))
 		nr++;

@@ -198,6 +198,24 @@ static void storm_costs_a_pass_a_tick(struct kunit *test)
 	KUNIT_EXPECT_LE(test, passes, (int)(jiffies - begun) + 1);
 }
 
+#define HASTY		20
+
+/* Nor more when somebody has not seen yet that one has begun in this tick. */
+static void haste_costs_a_pass_a_tick(struct kunit *test)
+{
+	int passes = atomic_read(&deliveries);
+	unsigned long begun = jiffies, i;
+
+	for (i = 0; i < HASTY; i++) {
+		raise_some(1);
+		mod_delayed_work(event_wq, &readers_tap.work, 0);
+		KUNIT_ASSERT_EQ(test, bmem_events_settle(), 0);
+	}
+	passes = atomic_read(&deliveries) - passes;
+	KUNIT_EXPECT_GE(test, passes, HASTY);
+	KUNIT_EXPECT_LE(test, passes, (int)(jiffies - begun) + 1);
+}
+
 /* Who waits for what has been raised wakes when it is delivered, not before. */
 static void settled_is_delivered(struct kunit *test)
 {
@@ -227,6 +245,7 @@ static struct kunit_case chain_cases[] = {
 	KUNIT_CASE(causes_are_inherited),
 	KUNIT_CASE(gone_is_gone),
 	KUNIT_CASE(storm_costs_a_pass_a_tick),
+	KUNIT_CASE(haste_costs_a_pass_a_tick),
 	KUNIT_CASE(settled_is_delivered),
 	{}
 };
