@@ -229,7 +229,10 @@ void bmem_readers_deliver(const struct bmem_event_record *recs,
 
 /* ---- BMEM_EVENTS ----------------------------------------------------------- */
 
-/* What was asked for, and is no more, is neither read nor lost. */
+/*
+ * What was asked for, and is no more, is neither read nor lost.  What was lost
+ * before that, and was to be told with it, is told with the next.
+ */
 static void keep_wanted(struct event_reader *r)
 {
 	unsigned int i, kept = 0;
@@ -240,6 +243,8 @@ static void keep_wanted(struct event_reader *r)
 		e = queue_at(r, i);
 		if (r->mask & BMEM_EVENT_BIT(e->type))
 			*queue_at(r, kept++) = *e;
+		else
+			r->lost += e->lost;
 	}
 	r->nr = kept;
 }

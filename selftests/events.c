@@ -817,6 +817,37 @@ TEST_F_TIMEOUT(events, tells_of_an_end, BT_SLOW)
 	other_end(o);
 }
 
+/*
+ * An event that could not be told, and then is not asked for any more, does not
+ * take with it what it was to tell of those that were lost.
+ */
+TEST_F_TIMEOUT(events, lost_stays_lost, BT_SLOW)
+{
+	const __u64 recall = BMEM_EVENT_BIT(BMEM_EVENT_RECALL);
+	struct bmem_events before, after;
+	struct bmem_event e;
+	unsigned int i;
+	char *bad;
+
+	bad = mmap(NULL, BT_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, bad);
+	ASSERT_EQ(0, want(self->c.fd, FAILED));
+	for (i = 1; i <= 4 * BMEM_EVENTS_MAX; i++)
+		ASSERT_EQ(0, mark(self->c.fd, i * 4096ULL));
+	ASSERT_EQ(0, events_call(self->c.fd, 0, 0, &before));
+	ASSERT_LT(0, before.lost);
+	EXPECT_EQ(-1, read(self->c.fd, bad, EVENT));
+	EXPECT_EQ(EFAULT, errno);
+	ASSERT_EQ(0, events_call(self->c.fd, BMEM_EVENTS_SET, recall, &after));
+	EXPECT_EQ(0, after.waiting);
+	EXPECT_EQ(before.lost, after.lost);
+	ASSERT_EQ(0, bt_trim(self->c.fd, BMEM_TRIM_POOL, 0, NULL));
+	ASSERT_EQ(EVENT, read(self->c.fd, &e, sizeof(e)));
+	EXPECT_EQ(BMEM_EVENT_RECALL, e.type);
+	EXPECT_EQ(before.lost, e.lost);
+	munmap(bad, BT_PAGE);
+}
+
 TEST_F_TIMEOUT(events, tells_of_a_recall, BT_SLOW)
 {
 	struct bmem_event e;
