@@ -647,6 +647,8 @@ static void fill_stats(struct bmem_client *client,
 	st->span_bytes = bmem_bytes(client->span_pages);
 	st->ledger_bytes = bmem_bytes(client->ledger.nr);
 	st->span_map_bytes = bmem_bytes(client->span_map.nr);
+	st->idle_bytes = 0;
+	st->ledger_bad = 0;
 	st->recorded = client->recorded;
 	st->level = bmem_control_level(client);
 	st->policy = client->policy;

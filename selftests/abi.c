@@ -560,6 +560,21 @@ TEST_F_TIMEOUT(abi, garbage_in_out_fields, BT_SLOW)
 	EXPECT_EQ(1, fr.freed);
 }
 
+/* Figures that are there with a flag only are 0 without, whatever was in them. */
+TEST_F_TIMEOUT(abi, figures_without_their_flag, BT_SLOW)
+{
+	struct bmem_client_stats st;
+
+	memset(&st, 0xa5, sizeof(st));
+	st.size = sizeof(st);
+	st.flags = 0;
+	st.client_id = 0;
+	ASSERT_EQ(0, bt_call(self->x.c.fd, BMEM_CLIENT_STATS, &st));
+	EXPECT_EQ(self->x.c.id, st.client_id);
+	EXPECT_EQ(0, st.idle_bytes);
+	EXPECT_EQ(0, st.ledger_bad);
+}
+
 /* What a client's label is, out of debugfs; "" when it has none. */
 static void label_of(int fd, char *label, size_t size)
 {
