@@ -1023,10 +1023,24 @@ static void base_pages_give(struct bmem_client *client, struct page **base)
 	bmem_give_pages(client, &gone);
 }
 
+/*
+ * An ALLOC that is yet to tell its caller may be undone, and then nothing says
+ * that somebody may have written to its pages.
+ */
+static void soil_base(struct bmem_chunk *chunk)
+{
+	u32 i;
+
+	for (i = 0; i < BMEM_HUGE_PAGES; i++)
+		if (chunk->base[i])
+			__set_bit(i, chunk->soiled);
+}
+
 static void chunk_promoted(struct bmem_client *client, struct bmem_chunk *chunk)
 {
 	struct page **base = chunk->base;
 
+	soil_base(chunk);
 	xa_lock(&client->chunks);
 	chunk->base = NULL;
 	xa_unlock(&client->chunks);

@@ -403,8 +403,8 @@ vm_fault_t bmem_window_fault(struct window *w, struct vm_fault *vmf);
  * @base: its base pages, NULL where there is none; NULL when hollow and with
  *	@huge, but while it is being promoted
  * @nr_base: how many base pages there are
- * @soiled: pages that have been in a span since they were attached, and so
- *	may hold something other than zeroes
+ * @soiled: pages that have been in a span since they were attached, or came
+ *	from base pages, and so may hold something other than zeroes
  * @queued: it is in bmem_client.queued
  * @surplus: its huge page goes to the system when it is given back; while it
  *	is in one of these lists

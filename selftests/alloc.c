@@ -4,8 +4,12 @@
  * contents, zeroes between clients, bounds, and sums that a model agrees with.
  */
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -954,6 +958,103 @@ TEST_F_TIMEOUT(alloc, promotion, BT_SLOW)
 	ASSERT_EQ(0, bt_pool_stats(self->admin, self->c.pool, &pool));
 	EXPECT_EQ(3, pool.promoted);
 	EXPECT_EQ(0, pool.base_bytes);
+	EXPECT_SOUND(self->c.fd);
+}
+
+/*
+ * A page with @bytes of @from, which whoever writes to is kept waiting for: until
+ * the descriptor is closed, which says when somebody does.
+ */
+static int slow_page(void **page, const void *from, size_t bytes)
+{
+	struct uffdio_api api = {
+		.api = UFFD_API, .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP,
+	};
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_WP };
+	struct uffdio_writeprotect wp = { .mode = UFFDIO_WRITEPROTECT_MODE_WP };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return -errno;
+	*page = mmap(NULL, BT_PAGE, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (*page == MAP_FAILED)
+		goto none;
+	memcpy(*page, from, bytes);
+	reg.range.start = (uintptr_t)*page;
+	reg.range.len = BT_PAGE;
+	wp.range = reg.range;
+	if (!ioctl(fd, UFFDIO_API, &api) && !ioctl(fd, UFFDIO_REGISTER, &reg) &&
+	    !ioctl(fd, UFFDIO_WRITEPROTECT, &wp))
+		return fd;
+none:
+	close(fd);
+	return -EOPNOTSUPP;
+}
+
+/* An ALLOC in a thread of its own. */
+struct slow_alloc {
+	int fd;
+	struct bmem_alloc_entry *e;
+	int ret;
+};
+
+static void *alloc_slowly(void *arg)
+{
+	struct slow_alloc *s = arg;
+
+	s->ret = bt_alloc(s->fd, s->e, 1, NULL);
+	return NULL;
+}
+
+/*
+ * An ALLOC that cannot tell its caller has taken nothing; but what was written to
+ * its memory meanwhile is not there any more when the next asks for zeroes, also
+ * when that memory has become another in between.
+ */
+TEST_F_TIMEOUT(alloc, promoted_before_it_failed, BT_SLOW)
+{
+	struct bmem_alloc_entry a, b, z = {
+		.bytes = BT_MIB / 2, .flags = BMEM_ALLOC_ZERO,
+	};
+	struct slow_alloc s = { .fd = self->c.fd };
+	struct bmem_client_stats st;
+	struct pollfd p = { .events = POLLIN };
+	pthread_t thread;
+	void *page = NULL;
+
+	b = (struct bmem_alloc_entry){ .bytes = z.bytes };
+	p.fd = slow_page(&page, &b, sizeof(b));
+	if (p.fd < 0)
+		SKIP(return, "no userfaultfd");
+	if (bt_param_set("huge", "N"))
+		SKIP(return, "no parameter huge");
+	ASSERT_EQ(0, bt_pool_resize(self->admin, self->c.pool,
+				    BMEM_RESIZE_RESERVE, 0, 0));
+	ASSERT_EQ(0, bt_alloc1(self->c.fd, BT_MIB, &a));
+	bt_fill(self->c.map + a.offset, BT_MIB, 5);
+	/* Where the next one will be. */
+	ASSERT_EQ(0, bt_alloc1(self->c.fd, z.bytes, &b));
+	ASSERT_EQ(0, bt_free1(self->c.fd, b.handle));
+	ASSERT_NE(0, bt_peek(self->c.map + b.offset));
+
+	s.e = page;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, alloc_slowly, &s));
+	ASSERT_EQ(1, poll(&p, 1, BT_SOON));
+	memset(self->c.map + b.offset, 0xa5, z.bytes);
+	ASSERT_EQ(0, bt_param_set("huge", "Y"));
+	EXPECT_TRUE(BT_WAIT(!bt_client_stats(self->c.fd, 0, &st) &&
+			    !st.base_bytes, 60000));
+	ASSERT_EQ(0, mprotect(page, BT_PAGE, PROT_READ));
+	close(p.fd);
+	pthread_join(thread, NULL);
+	EXPECT_EQ(-EFAULT, s.ret);
+
+	ASSERT_EQ(0, bt_alloc(self->c.fd, &z, 1, NULL));
+	EXPECT_EQ(b.offset, z.offset);
+	EXPECT_EQ(-1, bt_not_byte(self->c.map + z.offset, z.bytes, 0));
+	EXPECT_EQ(-1, bt_verify(self->c.map + a.offset, BT_MIB, 5));
+	munmap(page, BT_PAGE);
 	EXPECT_SOUND(self->c.fd);
 }
 
