@@ -481,6 +481,15 @@ static int bind_clone(struct bmem_client *client)
 	return -EBUSY;
 }
 
+/* What is looked at unasked depends on the level. */
+static void level_changed(struct bmem_client *client)
+{
+	bmem_control_update(client);
+	bmem_sweep_soon(client);
+	if (READ_ONCE(client->links))
+		bmem_leak_soon(client, BMEM_LEAK_CYCLE);
+}
+
 /* What may fail: all of it is done, or nothing. */
 static int bind_first(struct bmem_client *client, struct bmem_bind *cmd,
 		      struct bmem_pool **pool)
@@ -516,9 +525,7 @@ static int bind_locked(struct bmem_client *client, struct bmem_bind *cmd,
 	}
 	if (cmd->flags & BMEM_BIND_LEVEL) {
 		client->level = cmd->level;
-		bmem_control_update(client);
-		if (client->links)
-			bmem_leak_soon(client, BMEM_LEAK_CYCLE);
+		level_changed(client);
 	}
 	if (cmd->flags & BMEM_BIND_POLICY) {
 		client->policy = cmd->policy;
@@ -880,8 +887,7 @@ void bmem_clients_update(void)
 
 	while ((client = bmem_client_next(id, last))) {
 		id = client->who.id;
-		bmem_control_update(client);
-		bmem_sweep_soon(client);
+		level_changed(client);
 		bmem_client_put(client);
 		cond_resched();
 	}

@@ -274,6 +274,35 @@ TEST_F_TIMEOUT(leaks, cycles_at_level_full, BT_SLOW)
 	EXPECT_EQ(0, bt_param_set("cycle_ms", cycle));
 }
 
+/* Nobody looked before the module's level was raised; from then on somebody does. */
+TEST_F_TIMEOUT(leaks, cycles_once_the_level_is_full, BT_SLOW)
+{
+	struct bmem_bind bind = {
+		.size = sizeof(bind), .flags = BMEM_BIND_LEVEL,
+		.level = BMEM_LEVEL_FULL,
+	};
+	struct bmem_alloc_entry e = { .bytes = 100 };
+	char cycle[32], level[32];
+
+	ASSERT_EQ(0, bt_param("cycle_ms", cycle, sizeof(cycle)));
+	ASSERT_EQ(0, bt_param("level", level, sizeof(level)));
+	ASSERT_EQ(0, bt_param_set("cycle_ms", "100"));
+	ASSERT_EQ(0, bt_param_set("leak_age_ms", "0"));
+	ASSERT_EQ(0, bt_param_set("level", "standard"));
+	/* Nor is a first link a reason to look. */
+	ASSERT_EQ(0, bt_write_file(LEAKS, "off"));
+	EXPECT_EQ(0, bt_call(self->c.fd, BMEM_BIND, &bind));
+	EXPECT_EQ(0, bt_alloc(self->c.fd, &e, 1, NULL));
+	EXPECT_EQ(0, lk_link(self->c.fd, e.handle, e.handle));
+	EXPECT_EQ(0, bt_write_file(LEAKS, "on"));
+	usleep(1000000);
+	EXPECT_EQ(0, state(self->c.fd));
+	EXPECT_EQ(0, bt_param_set("level", "full"));
+	EXPECT_TRUE(BT_WAIT(state(self->c.fd) > 0, BT_SOON));
+	EXPECT_EQ(0, bt_param_set("level", level));
+	EXPECT_EQ(0, bt_param_set("cycle_ms", cycle));
+}
+
 TEST_F_TIMEOUT(leaks, periodic, BT_SLOW)
 {
 	ASSERT_EQ(0, bt_param_set("leak_age_ms", "0"));

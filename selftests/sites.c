@@ -890,6 +890,32 @@ TEST_F_TIMEOUT(sites, levels, BT_SLOW)
 	EXPECT_EQ(1, row.frees);
 }
 
+static __u64 sweeps(void)
+{
+	return bt_debugfs_value("overhead", "sweeps_ns");
+}
+
+/* Who records no sites is not looked at; once it does, it is, without a call. */
+TEST_F_TIMEOUT(sites, sweeps_begin_with_the_level, BT_SLOW)
+{
+	struct bmem_bind bind = {
+		.size = sizeof(bind), .flags = BMEM_BIND_LEVEL,
+		.level = BMEM_LEVEL_COUNTS,
+	};
+	__u64 swept, before;
+
+	ASSERT_EQ(0, bt_call(self->x.c.fd, BMEM_BIND, &bind));
+	swept = sweeps();
+	do {
+		before = swept;
+		usleep(2500000);
+		swept = sweeps();
+	} while (swept != before);
+	bind.level = BMEM_LEVEL_STANDARD;
+	ASSERT_EQ(0, bt_call(self->x.c.fd, BMEM_BIND, &bind));
+	EXPECT_TRUE(BT_WAIT(sweeps() > swept, 60000));
+}
+
 /* ---- the end ------------------------------------------------------------------------------ */
 
 TEST_F_TIMEOUT(sites, tombstone, BT_SLOW)
