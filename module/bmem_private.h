@@ -1123,6 +1123,7 @@ extern unsigned int bmem_promote_ms;
 int bmem_promote_init(void);
 void bmem_promote_exit(void);
 void bmem_promote_soon(void);
+void bmem_promote_changed(void);
 
 /* ---- cleanup, shrink --------------------------------------------------------- */
 

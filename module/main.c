@@ -87,7 +87,11 @@ MODULE_PARM_DESC(tombstones,
 
 static int set_promote_ms(const char *val, const struct kernel_param *kp)
 {
-	return set_bounded(val, kp, PROMOTE_MS_MIN, PROMOTE_MS_MAX);
+	int rc = set_bounded(val, kp, PROMOTE_MS_MIN, PROMOTE_MS_MAX);
+
+	if (!rc)
+		bmem_promote_changed();
+	return rc;
 }
 
 static const struct kernel_param_ops promote_ms_ops = {

@@ -81,6 +81,21 @@ void bmem_promote_soon(void)
 }
 
 /**
+ * bmem_promote_changed() - bmem_promote_ms is another now
+ *
+ * So is the time of the next try, be it due in an hour by the old one.
+ */
+void bmem_promote_changed(void)
+{
+	/* As long as a client is open, the worker is there. */
+	mutex_lock(&bmem_registry_lock);
+	if (bmem_clients_count() && delayed_work_pending(&promote_dwork))
+		mod_delayed_work(promote_wq, &promote_dwork,
+				 msecs_to_jiffies(READ_ONCE(bmem_promote_ms)));
+	mutex_unlock(&bmem_registry_lock);
+}
+
+/**
  * bmem_promote_init() - make the worker
  *
  * Return: 0 or -ENOMEM.

@@ -961,6 +961,31 @@ TEST_F_TIMEOUT(alloc, promotion, BT_SLOW)
 	EXPECT_SOUND(self->c.fd);
 }
 
+/* A try that is due in an hour comes soon once the time between tries is short. */
+TEST_F_TIMEOUT(alloc, promoted_sooner, BT_SLOW)
+{
+	struct bmem_client_stats st;
+	struct bmem_alloc_entry e;
+	char ms[32];
+
+	if (bt_param_set("huge", "N"))
+		SKIP(return, "no parameter huge");
+	ASSERT_EQ(0, bt_param("promote_ms", ms, sizeof(ms)));
+	ASSERT_EQ(0, bt_pool_resize(self->admin, self->c.pool,
+				    BMEM_RESIZE_RESERVE, 0, 0));
+	ASSERT_EQ(0, bt_param_set("promote_ms", "3600000"));
+	EXPECT_EQ(0, bt_alloc1(self->c.fd, BT_HUGE, &e));
+	/* Longer than one that was under way. */
+	usleep(1500000);
+	EXPECT_EQ(0, bt_param_set("huge", "Y"));
+	EXPECT_EQ(0, bt_client_stats(self->c.fd, 0, &st));
+	EXPECT_EQ(BT_HUGE, st.base_bytes);
+	EXPECT_EQ(0, bt_param_set("promote_ms", "10"));
+	EXPECT_TRUE(BT_WAIT(!bt_client_stats(self->c.fd, 0, &st) &&
+			    !st.base_bytes, BT_SOON));
+	EXPECT_EQ(0, bt_param_set("promote_ms", ms));
+}
+
 /*
  * A page with @bytes of @from, which whoever writes to is kept waiting for: until
  * the descriptor is closed, which says when somebody does.
