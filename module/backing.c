@@ -577,6 +577,7 @@ void bmem_backing_soil(struct bmem_client *client, u32 page, u32 pages)
 		if (p.n == BMEM_HUGE_PAGES && pages > p.n && chunk->huge &&
 		    !chunk->share && !chunk->unsure)
 			bmem_around_mark(client, chunk->huge);
+		cond_resched();
 	}
 }
 

@@ -113,6 +113,12 @@ static u32 chunk_find(const u64 *map, u32 from, u32 pages)
 	return PLACE_NONE;
 }
 
+static void breathe(u32 done)
+{
+	if (done % PLACE_BREATH == PLACE_BREATH - 1)
+		place_breathe();
+}
+
 /* True if that changes what the node says. */
 static bool tree_join(struct place *pl, u32 node, u32 half)
 {
@@ -147,8 +153,10 @@ static void tree_update(struct place *pl, u32 first, u32 last)
 		last /= 2;
 		pl->steps += last - first + 1;
 		changed = false;
-		for (node = first; node <= last; node++)
+		for (node = first; node <= last; node++) {
 			changed |= tree_join(pl, node, half);
+			breathe(node - first);
+		}
 		half *= 2;
 	}
 }
@@ -229,6 +237,7 @@ static void set_pages(struct place *pl, u32 start, u32 pages, bool value)
 		else
 			set_part(run, map, first, first + n, value);
 		pl->chunks_used += run->head < PLACE_CHUNK_PAGES;
+		breathe(chunk - start / PLACE_CHUNK_PAGES);
 	}
 	tree_update(pl, start / PLACE_CHUNK_PAGES,
 		    (end - 1) / PLACE_CHUNK_PAGES);
@@ -274,20 +283,22 @@ size_t place_table_bytes(u32 chunks)
  */
 void *place_grow(struct place *pl, void *table, u32 chunks)
 {
-	void *old = pl->used;
-	u64 *used = table;
+	u64 *old = pl->used, *used = table;
 	u32 old_chunks = pl->chunks, chunk;
 
-	if (old)
-		memcpy(used, old, (size_t)old_chunks * PLACE_CHUNK_WORDS *
-				  sizeof(u64));
 	pl->used = used;
 	pl->tree = (struct place_run *)(used +
 					(size_t)chunks * PLACE_CHUNK_WORDS);
 	pl->chunks = chunks;
-	for (chunk = 0; chunk < chunks; chunk++)
-		pl->tree[chunks + chunk] =
-			chunk_runs(place_chunk_map(pl, chunk));
+	for (chunk = 0; chunk < chunks; chunk++) {
+		u64 *map = used + (size_t)chunk * PLACE_CHUNK_WORDS;
+
+		if (chunk < old_chunks)
+			memcpy(map, old + (size_t)chunk * PLACE_CHUNK_WORDS,
+			       PLACE_CHUNK_WORDS * sizeof(u64));
+		pl->tree[chunks + chunk] = chunk_runs(map);
+		breathe(chunk);
+	}
 	tree_update(pl, 0, chunks - 1);
 	return old;
 }
@@ -589,11 +600,11 @@ static void count_hole(struct place_stats *st, u32 pages)
  * @pl: arena
  * @st: out
  *
- * Takes time in proportion to the number of chunks.
+ * Takes time in proportion to the number of chunks, and of free runs.
  */
 void place_measure(const struct place *pl, struct place_stats *st)
 {
-	u32 page = 0, hole = 0;
+	u32 page = 0, hole = 0, runs = 0;
 
 	memset(st, 0, sizeof(*st));
 	st->used = pl->pages_used;
@@ -614,6 +625,7 @@ void place_measure(const struct place *pl, struct place_stats *st)
 		}
 		hole += used - free;
 		page = base + used;
+		breathe(runs++);
 	}
 	count_hole(st, hole);
 }

@@ -12,6 +12,7 @@
 
 #ifdef __KERNEL__
 #include <linux/errno.h>
+#include <linux/sched.h>
 #include <linux/string.h>
 #include <linux/types.h>
 #else
@@ -25,6 +26,18 @@ typedef uint16_t u16;
 typedef uint32_t u32;
 typedef uint64_t u64;
 #endif
+
+/* Others get the CPU now and then where much is to be done: the caller may sleep. */
+#ifndef place_breathe
+#ifdef __KERNEL__
+#define place_breathe()	cond_resched()
+#else
+#define place_breathe()	do { } while (0)
+#endif
+#endif
+
+/* Chunks, or nodes above them, that are gone through without a breath. */
+#define PLACE_BREATH	1024U
 
 /* A chunk is the part of the arena that one huge page can back. */
 #define PLACE_CHUNK_PAGES	512

@@ -215,8 +215,10 @@ void bmem_gens_release(struct bmem_client *client)
 	u16 *piece;
 
 	lockdep_assert_held(&client->lock);
-	xa_for_each(&client->sites.gens, index, piece)
+	xa_for_each(&client->sites.gens, index, piece) {
 		kfree(piece);
+		cond_resched();
+	}
 	xa_destroy(&client->sites.gens);
 }
 

@@ -9,6 +9,10 @@
 #include <linux/random.h>
 #include <linux/vmalloc.h>
 
+static unsigned int breaths;
+
+#define place_breathe()	((void)breaths++)
+
 #include "../place.c"
 #include "../place_best.c"
 #include "../place_buddy.c"
@@ -235,12 +239,44 @@ static void walks_like_the_model(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, f->pl.spans, nr);
 }
 
+#define LONG_BREATHS	64
+#define LONG_CHUNKS	(LONG_BREATHS * PLACE_BREATH)
+
+/* An arena of many gigabytes keeps nobody from the CPU, whatever is done to it. */
+static void breathes(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	void *table = vzalloc(place_table_bytes(LONG_CHUNKS));
+	struct place_stats st;
+	u32 pages = LONG_CHUNKS * PLACE_CHUNK_PAGES, at;
+
+	KUNIT_ASSERT_NOT_NULL(test, table);
+	KUNIT_ASSERT_EQ(test, place_init(&f->pl, LONG_CHUNKS), 0);
+	breaths = 0;
+	place_grow(&f->pl, table, LONG_CHUNKS);
+	/* The chunks, and as many nodes above them. */
+	KUNIT_EXPECT_GE(test, breaths, 2 * LONG_BREATHS - 16);
+	breaths = 0;
+	KUNIT_ASSERT_EQ(test, place_alloc(&f->pl, pages, 1, &at), 0);
+	KUNIT_EXPECT_GE(test, breaths, LONG_BREATHS);
+	breaths = 0;
+	place_free(&f->pl, at, pages);
+	KUNIT_EXPECT_GE(test, breaths, LONG_BREATHS);
+	for (at = 0; at < pages; at += PLACE_CHUNK_PAGES)
+		KUNIT_ASSERT_EQ(test, place_take(&f->pl, at, 1), 0);
+	breaths = 0;
+	place_measure(&f->pl, &st);
+	KUNIT_EXPECT_EQ(test, st.holes, LONG_CHUNKS - 1);
+	KUNIT_EXPECT_GE(test, breaths, LONG_BREATHS);
+}
+
 static struct kunit_case place_cases[] = {
 	KUNIT_CASE(refuses_bad_size),
 	KUNIT_CASE(vectors_first),
 	KUNIT_CASE(vectors_best),
 	KUNIT_CASE(vectors_buddy),
 	KUNIT_CASE(walks_like_the_model),
+	KUNIT_CASE(breathes),
 	{}
 };
 
