@@ -92,7 +92,9 @@ static_assert(sizeof(struct site) <= 496);
  * @strange: records that the last sweep found to make no sense, or to name a
  *	site that is not known
  * @swept: when the worker last swept, by ktime_get_ns(); the worker's alone
- * @cost: nanoseconds that this took; the worker's alone
+ * @cost: nanoseconds that this took, or the one before it if that was less; the
+ *	worker's alone
+ * @took: nanoseconds that this took; the worker's alone
  * @hooks: calls of the hooks
  * @trend: of all live bytes together, in KiB
  * @swept_live: live tensors at the end of the last sweep
@@ -109,6 +111,7 @@ struct site_table {
 	u64 strange;
 	u64 swept;
 	u64 cost;
+	u64 took;
 	u32 hooks;
 	struct trend trend;
 	u64 swept_live;

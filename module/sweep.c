@@ -483,13 +483,26 @@ static bool sweep_due(const struct bmem_client *client, unsigned int nr,
 	       period;
 }
 
+/*
+ * By the clock a sweep takes longer when others have the CPU meanwhile, which is
+ * no cost of the client's: the less of two is.
+ */
+static void sweep_learn(struct site_table *sites, u64 ns)
+{
+	sites->cost = sites->took ? min(sites->took, ns) : ns;
+	sites->took = ns;
+}
+
 /* True when there is something to look at, now or at another turn. */
 static bool sweep_turn(struct bmem_client *client, unsigned int nr, u64 now)
 {
+	u64 ns;
+
 	if (!sweep_wanted(client))
 		return false;
 	if (sweep_due(client, nr, now)) {
-		sweep_client(client, false, &client->sites.cost);
+		sweep_client(client, false, &ns);
+		sweep_learn(&client->sites, ns);
 		client->sites.swept = now;
 	}
 	return true;

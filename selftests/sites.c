@@ -684,6 +684,50 @@ TEST_F_TIMEOUT(sites, worker, BT_SLOW)
 	EXPECT_EQ(0, slots_put(self->x.c.fd, &name, 1));
 }
 
+#define MANY_SLOTS	400000
+#define CHEAP_NS	2000000ULL
+#define DEAR_NS		40000000ULL
+
+/* What the next sweep takes, in nanoseconds; 0 when none comes. */
+static __u64 next_sweep(void)
+{
+	__u64 swept = bt_debugfs_value("overhead", "sweeps_ns"), now = swept;
+
+	BT_WAIT((now = bt_debugfs_value("overhead", "sweeps_ns")) > swept, BT_SOON);
+	return now - swept;
+}
+
+/*
+ * Every sweep has its part of the CPU.  One that took long, as one does that
+ * others keep from the CPU, does not put the next off before a second one says
+ * so: here it is many slots of a sudden.
+ */
+TEST_F_TIMEOUT(sites, one_long_sweep, BT_SLOW)
+{
+	static __u64 names[BMEM_BATCH_MAX];
+	__u64 many, begun, took;
+	char level[32];
+	int i;
+
+	ASSERT_EQ(0, bt_param("level", level, sizeof(level)));
+	ASSERT_TRUE(BT_WAIT((many = next_sweep()) && many < CHEAP_NS, BT_SOON));
+	/* None comes before all slots are there. */
+	ASSERT_EQ(0, bt_param_set("level", "off"));
+	for (i = 0; i < MANY_SLOTS; i += BMEM_BATCH_MAX)
+		ASSERT_EQ(0, slots_get(self->x.c.fd, 0, names, BMEM_BATCH_MAX));
+	ASSERT_EQ(0, bt_param_set("level", level));
+	many = next_sweep();
+	begun = bt_now_ns();
+	ASSERT_NE(0, next_sweep());
+	took = bt_now_ns() - begun;
+	TH_LOG("a sweep of %u slots: %llu us, the next one after %llu ms",
+	       MANY_SLOTS, many / 1000, took / 1000000);
+	if (many < DEAR_NS)
+		SKIP(return, "the machine is too fast to tell");
+	/* Its part of the CPU is half a percent. */
+	EXPECT_GT(100 * many, took);
+}
+
 /* ---- classes --------------------------------------------------------------------------- */
 
 #define ONE_SHOT	200
