@@ -81,19 +81,38 @@ static void give_back_one(const char *function, void *ptr)
 		client_misuse(function, ptr, -ret);
 }
 
+/*
+ * One of the blocks that wait, or NULL.  A signal handler may give all of them
+ * back before this has begun; from then on it only adds: where there are as many
+ * as before, the last one is still that.
+ */
+static void *take_later(void)
+{
+	void *ptr = NULL;
+	unsigned int nr;
+
+	self.inside++;
+	atomic_signal_fence(memory_order_seq_cst);
+	nr = __atomic_load_n(&self.nr_later, __ATOMIC_RELAXED);
+	while (nr) {
+		ptr = __atomic_load_n(&self.later[nr - 1], __ATOMIC_RELAXED);
+		if (__atomic_compare_exchange_n(&self.nr_later, &nr, nr - 1,
+						false, __ATOMIC_RELAXED,
+						__ATOMIC_RELAXED))
+			break;
+	}
+	atomic_signal_fence(memory_order_seq_cst);
+	self.inside--;
+	return ptr;
+}
+
 /* What was freed while libbmem could not be called. */
 static __attribute__((noinline)) void give_back_later(void)
 {
 	void *ptr;
 
-	while (self.nr_later) {
-		/* A signal handler may add to them, but takes none away. */
-		self.inside++;
-		ptr = self.later[__atomic_sub_fetch(&self.nr_later, 1,
-						    __ATOMIC_RELAXED)];
-		self.inside--;
+	while ((ptr = take_later()))
 		give_back_one("free", ptr);
-	}
 }
 
 /* A signal handler may do the same at any time. */

@@ -483,6 +483,89 @@ static void in_signal_handler(void **state)
 	free(b.p);
 }
 
+#ifdef __x86_64__
+
+#define TRAP_FLAG	0x100
+
+/* Freed before certain instructions, and how many were executed. */
+static struct {
+	char *p;
+	int when;
+} in_step[2];
+static volatile sig_atomic_t steps, stepping;
+
+static void on_step(int sig, siginfo_t *info, void *context)
+{
+	ucontext_t *uc = context;
+	unsigned int i;
+
+	(void)info;
+	if (sig == SIGUSR1)
+		uc->uc_mcontext.gregs[REG_EFL] |= TRAP_FLAG;
+	if (sig == SIGUSR2)
+		uc->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
+	if (sig != SIGTRAP || !stepping)
+		return;
+	for (i = 0; i < 2; i++)
+		if (in_step[i].when == steps)
+			free(in_step[i].p);
+	steps++;
+}
+
+/* Free a block, and two in a signal handler meanwhile. */
+static int free_in_steps(int first, int second)
+{
+	char *p = malloc(100);
+
+	in_step[0].when = first;
+	in_step[1].when = second;
+	in_step[0].p = malloc(100);
+	in_step[1].p = malloc(100);
+	IS(p && in_step[0].p && in_step[1].p);
+	steps = 0;
+	raise(SIGUSR1);
+	stepping = 1;
+	free(p);
+	stepping = 0;
+	raise(SIGUSR2);
+	return steps;
+}
+
+/* The same before each single instruction of free(). */
+static void in_each_step(void **state)
+{
+	struct sigaction sa = {
+		.sa_sigaction = on_step, .sa_flags = SA_SIGINFO,
+	};
+	int first, second, all;
+
+	(void)state;
+	if (!client_of || threshold)
+		skip();
+	EQ(sigaction(SIGTRAP, &sa, NULL), 0);
+	EQ(sigaction(SIGUSR1, &sa, NULL), 0);
+	EQ(sigaction(SIGUSR2, &sa, NULL), 0);
+	all = free_in_steps(-1, -1);
+	IS(all > 10);
+	for (first = 0; first < all; first += 20) {
+		second = first + 1;
+		while (free_in_steps(first, second) > second)
+			second++;
+	}
+	/* What had been given back twice would be given to two. */
+	at_random(state);
+}
+
+#else
+
+static void in_each_step(void **state)
+{
+	(void)state;
+	skip();
+}
+
+#endif
+
 /* ---- fork, exec ------------------------------------------------------ */
 
 #define SHARED	40
@@ -820,6 +903,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(many_threads_end),
 	TEST(in_plugin),
 	TEST(in_signal_handler),
+	TEST(in_each_step),
 	TEST(mapped_over),
 	TEST(protected),
 	TEST(new_programs),
