@@ -112,7 +112,7 @@ static int open_now(struct bmem_client **c)
 
 static void tell_open(const struct bmem_client *c)
 {
-	struct text t = { 0 };
+	TEXT(t, 32);
 
 	if (!run.verbose)
 		return;
@@ -194,7 +194,7 @@ static bool is_full(int err)
 
 static void tell_full(size_t size, int err)
 {
-	struct text t = { 0 };
+	TEXT(t, 32);
 
 	text_size(&t, size);
 	say("%s (pid %d): no room for %s: %s", program_invocation_short_name,

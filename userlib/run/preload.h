@@ -121,10 +121,22 @@ void report_look(void);
 void space_set_up(void);
 
 /* say.c */
+/**
+ * struct text - what is put together before it is written
+ * @at: where
+ * @room: how much there may be
+ * @len: how much there is
+ */
 struct text {
+	char *at;
+	size_t room;
 	size_t len;
-	char at[4096];
 };
+
+/* An empty one of up to @bytes. */
+#define TEXT(name, bytes)						\
+	char name##_at[bytes];						\
+	struct text name = { .at = name##_at, .room = sizeof(name##_at) }
 
 __attribute__((format(printf, 2, 3)))
 void text_add(struct text *t, const char *format, ...);

@@ -34,6 +34,8 @@
 /* Other processes than the one that was asked for report from this peak on. */
 #define OTHERS_BYTES	(1 << 20)
 #define FRAMES_SHOWN	4
+/* Names are as long as they are: this is for the longest of all of them. */
+#define REPORT_BYTES	(16 * 1024)
 
 enum {
 	AT_EXIT,
@@ -400,7 +402,8 @@ static void put(const struct text *t)
 
 static void at_end(int status, void *arg)
 {
-	static struct text t;
+	static char report[REPORT_BYTES];
+	static struct text t = { .at = report, .room = sizeof(report) };
 
 	(void)status;
 	(void)arg;

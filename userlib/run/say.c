@@ -12,7 +12,7 @@
 
 static void text_vadd(struct text *t, const char *format, va_list args)
 {
-	size_t room = sizeof(t->at) - t->len;
+	size_t room = t->room - t->len;
 	int n = vsnprintf(t->at + t->len, room, format, args);
 
 	if (n > 0)
@@ -84,7 +84,7 @@ void text_write(const struct text *t, int fd)
  */
 void say(const char *format, ...)
 {
-	struct text t = { 0 };
+	TEXT(t, 4096);
 	int saved = errno;
 	va_list args;
 

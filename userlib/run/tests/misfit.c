@@ -4,6 +4,8 @@
  *
  * misfit library FILE    loads a library for itself alone, calls newer() in it
  * misfit leak N BYTES    never frees N blocks
+ * misfit deep BYTES      the same of four larger ones, in functions with long
+ *			  names
  * misfit fill N BYTES    keeps N blocks, all written to; prints how many it got
  * misfit daemon FILE     becomes a daemon with a block in hand; writes to FILE
  * misfit twice           frees a block twice
@@ -36,6 +38,30 @@ void *leak_here(size_t size)
 	if (p)
 		memset(p, 1, size);
 	return p;
+}
+
+/* As templates have them, one below the other. */
+#define LONG(n)	a_name_of_a_function_that_is_as_long_as_one_from_a_template_of_a_type_in_a_name_space_of_a_library_for_tensors_that_are_multiplied_##n
+#define LINK(n, next)							\
+	void *LONG(n)(size_t size);					\
+	__attribute__((noinline)) void *LONG(n)(size_t size)		\
+	{								\
+		void *volatile p = next(size);				\
+									\
+		return p;						\
+	}
+#define CHAIN(n)	LINK(n##1, leak_here) LINK(n##2, LONG(n##1)) \
+			LINK(n##3, LONG(n##2)) LINK(n##4, LONG(n##3))
+
+CHAIN(1)
+CHAIN(2)
+CHAIN(3)
+
+/* Of a place that is new, the first block has no whole stack. */
+static int deep(size_t size)
+{
+	return !LONG(14)(size) || !LONG(14)(2 * size) ||
+	       !LONG(24)(2 * size) || !LONG(34)(2 * size);
 }
 
 static int fill(int n, size_t size)
@@ -123,6 +149,8 @@ static int with_block(const char *what, size_t size)
 {
 	if (!strcmp(what, "forks"))
 		return forks(size);
+	if (!strcmp(what, "deep"))
+		return deep(size);
 	if (!leak_here(size))
 		return 1;
 	if (!strcmp(what, "quiet"))
