@@ -74,7 +74,7 @@ static bool parse_size(const char *text, uint64_t *size)
 		return false;
 	if (!*end)
 		return true;
-	unit = strchr(units, *end & ~0x20);
+	unit = strchr(units, *end >= 'a' ? *end - 'a' + 'A' : *end);
 	if (!unit || (end[1] && strcmp(end + 1, "iB") && strcmp(end + 1, "B")))
 		return false;
 	return !__builtin_mul_overflow(*size,
