@@ -146,7 +146,8 @@ static bool fits(const char *path, int depth)
 		char line[HEAD_BYTES + 1];
 		Elf64_Ehdr elf;
 	} head = { 0 };
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* What is no file may keep whoever opens it waiting. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	char *next;
 	bool ok;
 
