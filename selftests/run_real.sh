@@ -99,11 +99,17 @@ if command -v setpriv >/dev/null; then
 	# shellcheck disable=SC2086 # several words
 	says which_group 125 'for members of group tty: sudo usermod -aG tty' \
 		$nobody "$run" -- true
+	chmod 600 /dev/bmem
+	# shellcheck disable=SC2086
+	says no_group 125 'only root may use /dev/bmem; to let a group in: sudo chgrp' \
+		$nobody "$run" -- true
+	chmod 660 /dev/bmem
 	# shellcheck disable=SC2086
 	says without_permission 0 'memory of the process alone' \
 		env BMEM_BACKEND=auto $nobody "$run" --backend auto -- true
 else
 	skip which_group "no setpriv"
+	skip no_group "no setpriv"
 	skip without_permission "no setpriv"
 fi
 

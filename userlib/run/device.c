@@ -32,7 +32,9 @@ void device_explain(FILE *to, int err)
 	} else if ((err == EACCES || err == EPERM) && !stat(DEVICE, &st) &&
 	    access(DEVICE, R_OK | W_OK)) {
 		group = getgrgid(st.st_gid);
-		if (group)
+		if (!st.st_gid || (st.st_mode & 0060) != 0060)
+			fprintf(to, "bmem-run: only root may use " DEVICE "; to let a group in: sudo chgrp GROUP " DEVICE " && sudo chmod 0660 " DEVICE "\n");
+		else if (group)
 			fprintf(to, "bmem-run: " DEVICE " is for members of group %s: sudo usermod -aG %s $USER, then log in again\n",
 				group->gr_name, group->gr_name);
 		else

@@ -46,8 +46,9 @@ static void say_permission(char *why, size_t len)
 	group_name(st.st_gid, group, sizeof(group));
 	if (!st.st_gid || !(st.st_mode & 0060)) {
 		snprintf(why, len,
-			 "no permission for %s (group %s, mode %04o): run as root, or install bmem's udev rule",
-			 BMEM_DEVICE, group, st.st_mode & 07777);
+			 "no permission for %s (group %s, mode %04o): run as root, or let a group in, as root: chgrp GROUP %s && chmod 0660 %s",
+			 BMEM_DEVICE, group, st.st_mode & 07777, BMEM_DEVICE,
+			 BMEM_DEVICE);
 		return;
 	}
 	snprintf(why, len,

@@ -560,6 +560,7 @@ static void notice_names_group(void **state)
 	/* Joining root is no advice. */
 	dev.st.st_gid = 0;
 	HAS(in_child(child_auto).err, "run as root");
+	HAS(in_child(child_auto).err, "chgrp GROUP /dev/bmem && chmod 0660 /dev/bmem");
 	dev.st.st_gid = 1;
 	dev.st.st_mode = S_IFCHR | 0600;
 	HAS(in_child(child_auto).err, "run as root");
