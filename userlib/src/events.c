@@ -291,7 +291,6 @@ static void *serve(void *arg)
 		else if (p[0].revents)
 			break;
 	}
-	close(job.stop);
 	return NULL;
 }
 
@@ -310,8 +309,8 @@ static int create(struct events *e, struct job *job)
 
 static int start(struct bmem_client *c)
 {
+	int *stop = c->events.stop, ret;
 	struct job *job;
-	int ends[2], ret;
 
 	ret = bmem_events_fd(c);
 	if (ret < 0)
@@ -319,21 +318,19 @@ static int start(struct bmem_client *c)
 	job = scratch_get(sizeof(*job));
 	if (!job)
 		return -ENOMEM;
-	if (pipe2(ends, O_CLOEXEC)) {
+	if (pipe2(stop, O_CLOEXEC)) {
 		ret = -errno;
 		scratch_put(job, sizeof(*job));
 		return ret;
 	}
-	*job = (struct job) { .client = c, .fd = ret, .stop = ends[0] };
+	*job = (struct job) { .client = c, .fd = ret, .stop = stop[0] };
 	ret = create(&c->events, job);
 	if (ret) {
-		close(ends[0]);
-		close(ends[1]);
+		close(stop[0]);
+		close(stop[1]);
 		scratch_put(job, sizeof(*job));
-		return ret;
 	}
-	c->events.stop = ends[1];
-	return 0;
+	return ret;
 }
 
 int bmem_events_start(struct bmem_client *c)
@@ -361,25 +358,28 @@ int bmem_events_stop(struct bmem_client *c)
 {
 	struct events *e = &c->events;
 	pthread_t thread;
+	int stop[2];
 	bool mine;
-	int fd;
 
 	lock(e);
 	mine = e->owner && e->owner == getpid();
 	thread = e->thread;
-	fd = e->stop;
+	memcpy(stop, e->stop, sizeof(stop));
 	if (mine && pthread_equal(thread, pthread_self())) {
 		unlock(e);
 		return -EDEADLK;
 	}
 	e->owner = 0;
-	if (mine)
+	if (mine) {
 		(void)apply(c);
+		/* Under the lock, or a child of fork() would hold it open. */
+		close(stop[1]);
+	}
 	unlock(e);
 	if (!mine)
 		return -ENOENT;
-	close(fd);
 	pthread_join(thread, NULL);
+	close(stop[0]);
 	return 0;
 }
 
@@ -427,8 +427,10 @@ void events_child(struct bmem_client *c)
 	struct events *e = &c->events;
 	unsigned int i;
 
-	if (e->owner)
-		close(e->stop);
+	if (e->owner) {
+		close(e->stop[0]);
+		close(e->stop[1]);
+	}
 	e->owner = 0;
 	for (i = 0; i < BMEM_HANDLERS_MAX; i++)
 		e->handlers[i].running = 0;

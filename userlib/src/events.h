@@ -56,7 +56,7 @@ struct watch {
  * @handlers: who is called
  * @thread: calls them, where the library was asked to
  * @owner: process that @thread is in, 0 for none
- * @stop: end of a pipe; closed, @thread ends
+ * @stop: a pipe; when its second end is closed, @thread ends
  * @watch: on the fallback
  */
 struct events {
@@ -68,7 +68,7 @@ struct events {
 	struct handler handlers[BMEM_HANDLERS_MAX];
 	pthread_t thread;
 	pid_t owner;
-	int stop;
+	int stop[2];
 	struct watch watch;
 };
 

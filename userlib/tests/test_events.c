@@ -585,6 +585,26 @@ static void nothing_stays_open(void **state)
 	EQ(descriptors(), before);
 }
 
+static int child_counts(void)
+{
+	return (int)descriptors();
+}
+
+/* The thread is the parent's, and so is what ends it. */
+static void child_has_no_pipe(void **state)
+{
+	struct seen s = { 0 };
+	int before;
+
+	(void)state;
+	c = client();
+	EQ(bmem_on_event(c, FAILED, see, &s), 0);
+	before = in_child(child_counts).status;
+	EQ(bmem_events_start(c), 0);
+	EQ(in_child(child_counts).status, before);
+	bmem_close(c);
+}
+
 static void no_descriptor_left(void **state)
 {
 	struct rlimit old, few = { .rlim_cur = descriptors() + 4 };
@@ -638,6 +658,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(fork_shares_events),
 	TEST(private_child_begins_anew),
 	TEST(nothing_stays_open),
+	TEST(child_has_no_pipe),
 	TEST(no_descriptor_left),
 	TEST(waiting_has_bounds),
 };
