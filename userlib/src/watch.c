@@ -78,7 +78,7 @@ static uint32_t waiting(const struct watch *w)
 {
 	int bytes = 0;
 
-	if (!w->ends[0] || ioctl(w->ends[0], FIONREAD, &bytes))
+	if (!w->ends[1] || ioctl(w->ends[0], FIONREAD, &bytes))
 		return 0;
 	return (uint32_t)bytes / sizeof(struct bmem_event);
 }

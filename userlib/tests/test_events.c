@@ -605,6 +605,29 @@ static void child_has_no_pipe(void **state)
 	bmem_close(c);
 }
 
+/* A daemon has no standard input: then the pipe is that. */
+static void no_standard_input(void **state)
+{
+	struct bmem_events st = { .size = sizeof(st) };
+	int in;
+
+	(void)state;
+	SKIP_ON_DEV();
+	c = client();
+	in = dup(STDIN_FILENO);
+	close(STDIN_FILENO);
+	EQ(bmem_events_fd(c), STDIN_FILENO);
+	EQ(bmem_events_want(c, FAILED), 0);
+	happen(1);
+	EQ(bmem_events_status(c, &st), 0);
+	EQ(st.waiting, 1);
+	bmem_close(c);
+	if (in >= 0) {
+		dup2(in, STDIN_FILENO);
+		close(in);
+	}
+}
+
 static void no_descriptor_left(void **state)
 {
 	struct rlimit old, few = { .rlim_cur = descriptors() + 4 };
@@ -659,6 +682,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(private_child_begins_anew),
 	TEST(nothing_stays_open),
 	TEST(child_has_no_pipe),
+	TEST(no_standard_input),
 	TEST(no_descriptor_left),
 	TEST(waiting_has_bounds),
 };
