@@ -905,7 +905,8 @@ int bmem_unref(struct bmem_client *client, void *ptr);
  * view of a view is one of the tensor.
  *
  * Return: @base + @offset, for bmem_unref(); or NULL and errno: EINVAL for a
- * part that is not in the tensor, and those of bmem_ref().
+ * part that is not in the tensor, or an empty one whose address is the first
+ * behind it, and those of bmem_ref().
  */
 void *bmem_view(struct bmem_client *client, void *base, size_t offset,
 		size_t bytes);

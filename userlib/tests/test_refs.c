@@ -115,6 +115,17 @@ static void misuse(void **state)
 	EQ(bmem_unref(c, v), 0);
 	/* What failed left nothing behind: it is a tensor like any other. */
 	EQ(bmem_free(c, p), 0);
+	/* Where nothing more was granted, the end is another's beginning. */
+	p = bmem_alloc(c, 128, 0, 0, NULL);
+	EQ(bmem_usable_size(c, p), 128);
+	NUL(bmem_view(c, p, 128, 0), EINVAL);
+	v = bmem_view(c, p, 100, 28);
+	IS(v == p + 100);
+	NUL(bmem_view(c, v, 28, 0), EINVAL);
+	EQ(bmem_unref(c, v), 0);
+	EQ(bmem_free(c, p), 0);
+	p = bmem_alloc(c, 1000, 0, 0, NULL);
+	EQ(bmem_free(c, p), 0);
 	EQ(bmem_ref(c, p), -ENOENT);
 	p = bmem_alloc(c, 1000, 0, 0, NULL);
 	EQ(bmem_unref(c, p), 0);
