@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <locale.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -672,7 +673,7 @@ static void reader_that_dies(void **state)
 /* What a file could make of the process that reads it. */
 enum lie {
 	TRUTH, NO_GREETING, LONG_GREETING, NO_ANSWER, MANY_SPOTS, MANY_BYTES,
-	FEW_BYTES, LONG_NAME, NO_END, HONEST, LIES,
+	FEW_BYTES, LONG_NAME, NO_END, HONEST, LIES, NAMELESS,
 };
 
 static enum lie lie;
@@ -716,6 +717,10 @@ static void answer(const struct debuginfo_job *job)
 	case NO_END:
 		a.spots[0].function = 3;
 		break;
+	case NAMELESS:
+		a.spots[0].file = 4;
+		a.spots[0].function = 0;
+		break;
 	default:
 		break;
 	}
@@ -731,6 +736,8 @@ void __wrap_debuginfo_serve(const struct debuginfo_job *job)
 
 	if (lie == TRUTH)
 		__real_debuginfo_serve(job);
+	/* It has the other end as well. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (lie == NO_GREETING)
 		_exit(0);
 	tell(job, &hello, lie == LONG_GREETING ? sizeof(hello) :
@@ -763,6 +770,10 @@ static void reader_that_lies(void **state)
 		}
 		symbols_close(s);
 	}
+	lie = NAMELESS;
+	s = symbols_open("/nonexistent");
+	TEXT(symbols_text(s, &t.program, t.address, false), "? (abc:7)");
+	symbols_close(s);
 	lie = TRUTH;
 	end_path(path);
 }

@@ -426,14 +426,16 @@ static const char *base_name(const char *path)
 
 static char *spot_text(const struct program *p, const struct spot *spot)
 {
+	const char *function = spot->function ? spot->function : "?";
+
 	if (spot->file)
-		return text_format("%s (%s:%d)", spot->function,
+		return text_format("%s (%s:%d)", function,
 				   base_name(spot->file), spot->line);
 	if (spot->delta)
-		return text_format("%s+%#llx (%s)", spot->function,
+		return text_format("%s+%#llx (%s)", function,
 				   (unsigned long long)spot->delta,
 				   base_name(p->path));
-	return text_format("%s (%s)", spot->function, base_name(p->path));
+	return text_format("%s (%s)", function, base_name(p->path));
 }
 
 /**
