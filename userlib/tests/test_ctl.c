@@ -588,6 +588,19 @@ static char *status_of(pid_t pid, const char *key)
 	return value;
 }
 
+static int oom_score_adj(pid_t pid)
+{
+	char *path = text_format("/proc/%d/oom_score_adj", pid);
+	FILE *f = fopen(path, "re");
+	int adj = 0;
+
+	assert_non_null(f);
+	EQ(fscanf(f, "%d", &adj), 1);
+	fclose(f);
+	free(path);
+	return adj;
+}
+
 static void reader_has_no_rights(void **state)
 {
 	struct symbols *s = symbols_open("/nonexistent");
@@ -605,6 +618,7 @@ static void reader_has_no_rights(void **state)
 	TEXT(status_of(pid, "NoNewPrivs:"), "\t1");
 	TEXT(status_of(pid, "CapEff:"), "\t0000000000000000");
 	TEXT(status_of(pid, "CapPrm:"), "\t0000000000000000");
+	EQ(oom_score_adj(pid), 1000);
 	if (!geteuid()) {
 		TEXT(status_of(pid, "Uid:"), "\t65534\t65534\t65534\t65534");
 		TEXT(status_of(pid, "Gid:"), "\t65534\t65534\t65534\t65534");

@@ -5,7 +5,8 @@
  * Program files are other users', and libdw reads whatever is in them.  A file
  * that makes it fail, or go on for ever, ends the process that reads that file
  * and no other; and where bmemctl runs as root, that process has no rights.  It
- * has the files open that it needs, and nothing else.
+ * has the files open that it needs, and nothing else, and is the first to go
+ * where memory runs out.
  */
 #include <dlfcn.h>
 #include <dwarf.h>
@@ -73,6 +74,19 @@ static bool only_descriptors(const struct debuginfo_job *job)
 	if (debug >= 0 ? dup2(debug, DEBUG) < 0 : close(DEBUG) && errno != EBADF)
 		return false;
 	return !close_range(DESCRIPTORS, ~0U, 0);
+}
+
+/* What is in a file may unpack to more than there is. */
+static void die_first(void)
+{
+	static const char most[] = "1000";
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (write(fd, most, strlen(most)) < 0)
+		errno = 0;
+	close(fd);
 }
 
 static bool no_rights(void)
@@ -364,7 +378,10 @@ void debuginfo_serve(const struct debuginfo_job *job)
 	struct reader r = { .job = job };
 	uint64_t address;
 
-	if (!only_descriptors(job) || !no_rights() || !load(&r))
+	if (!only_descriptors(job))
+		_exit(1);
+	die_first();
+	if (!no_rights() || !load(&r))
 		_exit(1);
 	hello.gap = gap(&r);
 	if (!tell(&hello, sizeof(hello)))
