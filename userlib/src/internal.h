@@ -184,7 +184,7 @@ void site_name(char *name, const char *label, const void *ret);
 /* site.c */
 uint32_t site_at(struct bmem_client *c, const char *label, const void *ret);
 
-/* size.c */
+/* sized.c */
 int sized_in(void *to, size_t known, const void *from, size_t size, size_t min);
 void *scratch_get(size_t bytes);
 void scratch_put(void *scratch, size_t bytes);

@@ -611,8 +611,7 @@ static void print_pprof(struct ctl *ctl, const struct table *t)
 
 /* ---- the verb ------------------------------------------------------------------------ */
 
-static int scan_client(struct ctl *ctl, const struct client *who,
-		       uint64_t *suspected)
+static int scan_client(struct ctl *ctl, const struct client *who)
 {
 	struct bmem_leak_scan arg = {
 		.size = sizeof(arg), .client_id = who->who.client_id,
@@ -620,7 +619,6 @@ static int scan_client(struct ctl *ctl, const struct client *who,
 	};
 	int ret = bmem_leak_scan(ctl->c, &arg);
 
-	*suspected += arg.suspected;
 	return ret == -ENOENT ? 0 : ret;
 }
 
@@ -634,16 +632,14 @@ static int scan(struct ctl *ctl)
 	struct table clients = *view_named("clients");
 	int ret = fetch_clients(ctl, &clients), round;
 	const struct client *who = clients.rows;
-	uint64_t suspected;
 	size_t i;
 
 	for (round = 0; !ret && round < SCAN_ROUNDS; round++) {
 		if (round)
 			nanosleep(&delay, NULL);
-		suspected = 0;
 		for (i = 0; !ret && i < clients.nr; i++)
 			if (!ctl->o->pid || who[i].who.pid == ctl->o->pid)
-				ret = scan_client(ctl, &who[i], &suspected);
+				ret = scan_client(ctl, &who[i]);
 	}
 	table_free(&clients);
 	return ret;
