@@ -137,9 +137,9 @@ tensor<T> view(const tensor<T> &of, std::size_t first, std::size_t n)
 /**
  * class bmem::memory_resource - allocate containers in a client
  *
- * A tensor takes up whole pages of 4 KiB, so what is smaller than the
- * threshold is left to another resource.  Thread-safe if that one is; the
- * default one is.
+ * What is smaller than the threshold is left to another resource: containers
+ * allocate many small blocks, of which each would be a tensor.  Thread-safe if
+ * that one is; the default one is.
  */
 class memory_resource : public std::pmr::memory_resource {
 public:
