@@ -684,6 +684,33 @@ static void reader_that_dies(void **state)
 	end_path(bad);
 }
 
+/* What another process says of a build id changes nothing for this one. */
+static void programs_of_others(void **state)
+{
+	struct symbols *s = symbols_open("/nonexistent");
+	char *path = short_path("victim"), *other = short_path("victim_cxx");
+	struct spot spots[INLINED_MAX];
+	struct program liar;
+	struct truth t;
+
+	(void)state;
+	ask("victim", path, &t);
+	liar = t.program;
+	liar.pid = 1;
+	strcpy(liar.path, "/nonexistent/victim");
+	EQ(symbols_find(s, &liar, t.address, spots), 0);
+	strcpy(liar.path, other);
+	EQ(symbols_find(s, &liar, t.address, spots), 0);
+	EQ(symbols_find(s, &t.program, t.address, spots), 2);
+	/* A file that two of them have is read by one process. */
+	t.program.pid = (uint32_t)getpid();
+	EQ(symbols_find(s, &t.program, t.address, spots), 2);
+	IS(only_child() > 0);
+	symbols_close(s);
+	end_path(path);
+	end_path(other);
+}
+
 /* What a file could make of the process that reads it. */
 enum lie {
 	TRUTH, NO_GREETING, LONG_GREETING, NO_ANSWER, MANY_SPOTS, MANY_BYTES,
@@ -1398,6 +1425,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(reader_has_no_rights),
 	TEST(private_directory),
 	TEST(reader_that_dies),
+	TEST(programs_of_others),
 	TEST(reader_that_lies),
 	SHOW_TEST(own_tensors),
 	SHOW_TEST(own_status),

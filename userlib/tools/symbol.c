@@ -49,17 +49,23 @@ struct looked {
 };
 
 /**
- * struct loaded - a program file that was looked for
+ * struct file - a program file that was opened
  * @next: the next in the list
- * @program: what it is
+ * @dev: which file it is
+ * @ino: likewise
+ * @what: what it was said to be
+ * @fits: it is
  * @reader: the process that reads it
  * @channel: where it is asked, -1 when there is none
  * @gap: the address of its code less where that is in the file
  * @looked: by address
  */
-struct loaded {
-	struct loaded *next;
-	struct program program;
+struct file {
+	struct file *next;
+	dev_t dev;
+	ino_t ino;
+	struct program what;
+	bool fits;
 	pid_t reader;
 	int channel;
 	uint64_t gap;
@@ -67,12 +73,29 @@ struct loaded {
 };
 
 /**
+ * struct loaded - a program file that was looked for
+ * @next: the next in the list
+ * @program: as a process names it
+ * @file: what was found, or NULL
+ *
+ * By process: what one says that a build id is, or where it is, is not believed
+ * of another's.  That they have the same file shows when it is open.
+ */
+struct loaded {
+	struct loaded *next;
+	struct program program;
+	struct file *file;
+};
+
+/**
  * struct symbols - all that was looked for
  * @loaded: list
+ * @files: list
  * @debug_dir: where separate debug files are
  */
 struct symbols {
 	struct loaded *loaded;
+	struct file *files;
 	char *debug_dir;
 };
 
@@ -93,30 +116,30 @@ struct symbols *symbols_open(const char *debug_dir)
 }
 
 /* It is not asked any more, whatever the reason. */
-static void reader_end(struct loaded *l)
+static void reader_end(struct file *f)
 {
-	if (l->channel < 0)
+	if (f->channel < 0)
 		return;
-	close(l->channel);
-	l->channel = -1;
-	kill(l->reader, SIGKILL);
-	while (waitpid(l->reader, NULL, 0) < 0 && errno == EINTR)
+	close(f->channel);
+	f->channel = -1;
+	kill(f->reader, SIGKILL);
+	while (waitpid(f->reader, NULL, 0) < 0 && errno == EINTR)
 		;
 }
 
-static void loaded_free(struct loaded *l)
+static void file_free(struct file *f)
 {
 	struct looked *at;
 	size_t i;
 
 	for (i = 0; i < LOOKED_LISTS; i++) {
-		while ((at = l->looked[i])) {
-			l->looked[i] = at->next;
+		while ((at = f->looked[i])) {
+			f->looked[i] = at->next;
 			free(at);
 		}
 	}
-	reader_end(l);
-	free(l);
+	reader_end(f);
+	free(f);
 }
 
 /**
@@ -126,12 +149,17 @@ static void loaded_free(struct loaded *l)
 void symbols_close(struct symbols *s)
 {
 	struct loaded *l;
+	struct file *f;
 
 	if (!s)
 		return;
 	while ((l = s->loaded)) {
 		s->loaded = l->next;
-		loaded_free(l);
+		free(l);
+	}
+	while ((f = s->files)) {
+		s->files = f->next;
+		file_free(f);
 	}
 	free(s->debug_dir);
 	free(s);
@@ -173,12 +201,12 @@ static int open_regular(const char *path)
 }
 
 /* The length of what was sent, which may be more than there was room for. */
-static ssize_t receive(const struct loaded *l, void *data, size_t most)
+static ssize_t receive(const struct file *f, void *data, size_t most)
 {
 	ssize_t n;
 
 	do
-		n = recv(l->channel, data, most, MSG_TRUNC);
+		n = recv(f->channel, data, most, MSG_TRUNC);
 	while (n < 0 && errno == EINTR);
 	return n;
 }
@@ -205,7 +233,7 @@ static int open_debug(const struct symbols *s, const struct program *p)
 	return open_regular(path);
 }
 
-static bool reader_start(struct loaded *l, struct debuginfo_job *job)
+static bool reader_start(struct file *f, struct debuginfo_job *job)
 {
 	const struct timeval patience = { .tv_sec = PATIENCE };
 	struct debuginfo_greeting hello;
@@ -214,85 +242,124 @@ static bool reader_start(struct loaded *l, struct debuginfo_job *job)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
 		return false;
 	job->channel = ends[1];
-	l->channel = ends[0];
-	l->reader = fork();
-	if (!l->reader)
+	f->channel = ends[0];
+	f->reader = fork();
+	if (!f->reader)
 		debuginfo_serve(job);
 	close(ends[1]);
-	if (l->reader < 0) {
-		close(l->channel);
-		l->channel = -1;
+	if (f->reader < 0) {
+		close(f->channel);
+		f->channel = -1;
 		return false;
 	}
-	setsockopt(l->channel, SOL_SOCKET, SO_RCVTIMEO, &patience,
+	setsockopt(f->channel, SOL_SOCKET, SO_RCVTIMEO, &patience,
 		   sizeof(patience));
-	if (receive(l, &hello, sizeof(hello)) != sizeof(hello)) {
-		reader_end(l);
+	if (receive(f, &hello, sizeof(hello)) != sizeof(hello)) {
+		reader_end(f);
 		return false;
 	}
-	l->gap = hello.gap;
+	f->gap = hello.gap;
 	return true;
 }
 
-static bool load(struct symbols *s, struct loaded *l, const char *path)
+static bool same_build(const struct program *a, const struct program *b)
+{
+	return a->build_id_len == b->build_id_len &&
+	       !memcmp(a->build_id, b->build_id, a->build_id_len);
+}
+
+/* What is known of an open file, as one of this build. */
+static struct file *file_known(const struct symbols *s, const struct program *p,
+			       const struct stat *st)
+{
+	struct file *f = s->files;
+
+	while (f && (f->dev != st->st_dev || f->ino != st->st_ino ||
+		     !same_build(&f->what, p)))
+		f = f->next;
+	return f;
+}
+
+static struct file *file_make(struct symbols *s, const struct program *p,
+			      const struct stat *st)
+{
+	struct file *f = must(calloc(1, sizeof(*f)));
+
+	f->dev = st->st_dev;
+	f->ino = st->st_ino;
+	f->what = *p;
+	f->channel = -1;
+	f->next = s->files;
+	s->files = f;
+	return f;
+}
+
+/* NULL for no such file, or not of this build. */
+static struct file *load(struct symbols *s, const struct program *p,
+			 const char *path)
 {
 	struct debuginfo_job job = {
-		.what = &l->program, .path = path, .debug_dir = s->debug_dir,
+		.what = p, .path = path, .debug_dir = s->debug_dir,
 	};
-	bool ok;
+	struct stat st;
+	struct file *f;
 
 	job.program = open_regular(path);
 	if (job.program < 0)
-		return false;
-	job.debug = open_debug(s, &l->program);
-	ok = reader_start(l, &job);
+		return NULL;
+	if (fstat(job.program, &st)) {
+		close(job.program);
+		return NULL;
+	}
+	f = file_known(s, p, &st);
+	if (!f) {
+		f = file_make(s, p, &st);
+		job.debug = open_debug(s, p);
+		f->fits = reader_start(f, &job);
+		if (job.debug >= 0)
+			close(job.debug);
+	}
 	close(job.program);
-	if (job.debug >= 0)
-		close(job.debug);
-	return ok;
+	return f->fits ? f : NULL;
 }
 
-static bool load_any(struct symbols *s, struct loaded *l)
+static struct file *load_any(struct symbols *s, const struct program *p)
 {
-	const struct program *p = &l->program;
+	struct file *f = NULL;
 	char path[PATH_MAX];
 
 	if (p->path[0] == '/') {
-		if (load(s, l, p->path))
-			return true;
+		f = load(s, p, p->path);
 		snprintf(path, sizeof(path), "/proc/%u/root%s", p->pid, p->path);
-		if (p->pid && load(s, l, path))
-			return true;
+		if (!f && p->pid)
+			f = load(s, p, path);
 	}
-	if (p->build_id_len < 2)
-		return false;
+	if (f || p->build_id_len < 2)
+		return f;
 	debug_path(s, p, path, sizeof(path));
-	return load(s, l, path);
+	return load(s, p, path);
 }
 
 static bool same_program(const struct program *a, const struct program *b)
 {
-	if (a->build_id_len || b->build_id_len)
-		return a->build_id_len == b->build_id_len &&
-		       !memcmp(a->build_id, b->build_id, a->build_id_len);
-	return a->pid == b->pid && !strcmp(a->path, b->path);
+	return a->pid == b->pid && same_build(a, b) &&
+	       !strcmp(a->path, b->path);
 }
 
-static struct loaded *loaded(struct symbols *s, const struct program *p)
+static struct file *loaded(struct symbols *s, const struct program *p)
 {
 	struct loaded *l;
 
 	for (l = s->loaded; l; l = l->next)
 		if (same_program(&l->program, p))
-			return l;
+			return l->file;
 	l = must(calloc(1, sizeof(*l)));
-	l->channel = -1;
 	l->program = *p;
 	l->program.path[sizeof(l->program.path) - 1] = 0;
 	l->next = s->loaded;
 	s->loaded = l;
-	load_any(s, l);
-	return l;
+	l->file = load_any(s, &l->program);
+	return l->file;
 }
 
 /**
@@ -305,9 +372,9 @@ static struct loaded *loaded(struct symbols *s, const struct program *p)
  */
 uint64_t symbols_gap(struct symbols *s, const struct program *p)
 {
-	struct loaded *l = s ? loaded(s, p) : NULL;
+	struct file *f = s ? loaded(s, p) : NULL;
 
-	return l ? l->gap : 0;
+	return f ? f->gap : 0;
 }
 
 /* ---- names --------------------------------------------------------------------- */
@@ -338,13 +405,13 @@ static bool answer_fits(const struct debuginfo_answer *a, ssize_t n)
 }
 
 /* Nothing is known where nobody answers. */
-static void ask(struct loaded *l, uint64_t address, struct debuginfo_answer *a)
+static void ask(struct file *f, uint64_t address, struct debuginfo_answer *a)
 {
-	if (l->channel >= 0 &&
-	    send(l->channel, &address, sizeof(address), MSG_NOSIGNAL) ==
-	    sizeof(address) && answer_fits(a, receive(l, a, sizeof(*a))))
+	if (f->channel >= 0 &&
+	    send(f->channel, &address, sizeof(address), MSG_NOSIGNAL) ==
+	    sizeof(address) && answer_fits(a, receive(f, a, sizeof(*a))))
 		return;
-	reader_end(l);
+	reader_end(f);
 	a->nr = 0;
 	a->bytes = 0;
 }
@@ -376,16 +443,16 @@ static struct looked *looked_make(const struct debuginfo_answer *a)
 	return l;
 }
 
-static struct looked *looked(struct loaded *l, uint64_t address)
+static struct looked *looked(struct file *f, uint64_t address)
 {
-	struct looked **list = &l->looked[(address ^ address >> 8) %
+	struct looked **list = &f->looked[(address ^ address >> 8) %
 					  LOOKED_LISTS], *at;
 	static struct debuginfo_answer a;
 
 	for (at = *list; at; at = at->next)
 		if (at->address == address)
 			return at;
-	ask(l, address, &a);
+	ask(f, address, &a);
 	at = looked_make(&a);
 	at->address = address;
 	at->next = *list;
@@ -406,13 +473,13 @@ static struct looked *looked(struct loaded *l, uint64_t address)
 unsigned int symbols_find(struct symbols *s, const struct program *p,
 			  uint64_t address, struct spot *spots)
 {
-	struct loaded *l = loaded(s, p);
+	struct file *f = loaded(s, p);
 	struct looked *at;
 
 	memset(spots, 0, INLINED_MAX * sizeof(*spots));
-	if (!address)
+	if (!address || !f)
 		return 0;
-	at = looked(l, address);
+	at = looked(f, address);
 	memcpy(spots, at->spots, at->nr * sizeof(*spots));
 	return at->nr;
 }
