@@ -203,8 +203,11 @@ int bmem_on_event(struct bmem_client *c, uint64_t mask, bmem_event_fn fn,
 		h->mask = old.mask;
 	} else if (!mask) {
 		wait_until_out(e, h);
-		h->fn = NULL;
-		h->arg = NULL;
+		/* Somebody may have asked for it again meanwhile. */
+		if (!h->mask) {
+			h->fn = NULL;
+			h->arg = NULL;
+		}
 	}
 out:
 	unlock(e);

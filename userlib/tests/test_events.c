@@ -392,6 +392,46 @@ static void removal_waits(void **state)
 	bmem_close(c);
 }
 
+static void *remove_slow(void *arg)
+{
+	return bmem_on_event(c, 0, slow, NULL) ? c : arg;
+}
+
+/* One that is asked for while somebody waits until it is removed, stays. */
+static void asked_for_again(void **state)
+{
+	struct bmem_events st = { .size = sizeof(st), .mask = 0 };
+	const struct timespec soon = { .tv_nsec = 1000000 };
+	pthread_t t;
+	void *bad;
+	int i;
+
+	(void)state;
+	c = client();
+	atomic_store(&let_go, false);
+	EQ(bmem_on_event(c, FAILED, slow, NULL), 0);
+	EQ(bmem_events_start(c), 0);
+	happen(1);
+	while (!atomic_load(&in_handler))
+		sched_yield();
+	EQ(pthread_create(&t, NULL, remove_slow, NULL), 0);
+	do {
+		st.mask = 0;
+		EQ(bmem_events_status(c, &st), 0);
+	} while (st.mask & FAILED);
+	EQ(bmem_on_event(c, FAILED, slow, NULL), 0);
+	atomic_store(&let_go, true);
+	EQ(pthread_join(t, &bad), 0);
+	assert_null(bad);
+	atomic_store(&let_go, false);
+	happen(2);
+	for (i = 0; i < 10000 && !atomic_load(&in_handler); i++)
+		nanosleep(&soon, NULL);
+	IS(atomic_load(&in_handler));
+	atomic_store(&let_go, true);
+	bmem_close(c);
+}
+
 /* Who is in one for long keeps nobody from allocating, nor others from hearing. */
 static void busy_handler_delays_nobody(void **state)
 {
@@ -675,6 +715,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(levels_are_exact),
 	TEST(library_has_a_thread),
 	TEST(removal_waits),
+	TEST(asked_for_again),
 	TEST(busy_handler_delays_nobody),
 	TEST(thread_cannot_stop_itself),
 	TEST(threads_dispatch),
