@@ -221,7 +221,7 @@ static int parse_level(const char *val)
 		return rc;
 	rc = kstrtouint(val, 0, &level);
 	if (rc)
-		return rc;
+		return rc == -ERANGE ? -EINVAL : rc;
 	return level < ARRAY_SIZE(levels) ? level : -EINVAL;
 }
 

@@ -4,6 +4,7 @@
  * field, size, pointer, handle and user gets the errno that
  * <linux/bmem.h> names and changes nothing.
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -1447,6 +1448,59 @@ TEST_F_TIMEOUT(abi, list_while_others_allocate, BT_SLOW)
 	pthread_join(thread, NULL);
 	EXPECT_EQ(0, ch.err);
 	EXPECT_LT(0, ch.rounds);
+}
+
+/* ---- parameters ---------------------------------------------------------------- */
+
+/* It is refused, and what was there stays. */
+static void expect_refused(struct __test_metadata *_metadata, const char *name,
+			   const char *value)
+{
+	char was[64], now[64];
+
+	ASSERT_EQ(0, bt_param(name, was, sizeof(was)));
+	EXPECT_EQ(-EINVAL, bt_param_set(name, value)) {
+		TH_LOG("%s = %s", name, value);
+	}
+	ASSERT_EQ(0, bt_param(name, now, sizeof(now)));
+	EXPECT_STREQ(was, now) {
+		TH_LOG("%s = %s", name, value);
+	}
+}
+
+/* No parameter that can be written is left out, whatever there will be. */
+TEST(every_parameter_refuses_nonsense)
+{
+	static const char * const nonsense[] = {
+		"x", " ", "-1", "98446744073709551616", "4294967296",
+	};
+	static const struct {
+		const char *name, *value;
+	} beyond[] = {
+		{ "cache_mib", "65537" }, { "promote_ms", "9" },
+		{ "promote_ms", "3600001" }, { "leak_age_ms", "3600001" },
+		{ "leak_delay_ms", "3600001" }, { "leak_round_ms", "9" },
+		{ "leak_round_ms", "3600001" }, { "cycle_ms", "99" },
+		{ "cycle_ms", "3600001" }, { "clone_share", "101" },
+	};
+	DIR *dir = opendir(BT_PARAMS);
+	struct dirent *entry;
+	unsigned int i, nr = 0;
+	struct stat st;
+
+	ASSERT_NE(NULL, dir);
+	while ((entry = readdir(dir))) {
+		if (fstatat(dirfd(dir), entry->d_name, &st, 0) ||
+		    !S_ISREG(st.st_mode) || !(st.st_mode & 0200))
+			continue;
+		nr++;
+		for (i = 0; i < ARRAY_SIZE(nonsense); i++)
+			expect_refused(_metadata, entry->d_name, nonsense[i]);
+	}
+	closedir(dir);
+	EXPECT_LT(10, nr);
+	for (i = 0; i < ARRAY_SIZE(beyond); i++)
+		expect_refused(_metadata, beyond[i].name, beyond[i].value);
 }
 
 TEST_HARNESS_MAIN
