@@ -791,14 +791,16 @@ TEST_F_TIMEOUT(cached, killed, BT_SLOW)
 	struct bmem_pool_stats st;
 	__u64 rnd = 11;
 	pid_t pid;
-	int i, kills = bt_debug_kernel() ? KILLS / 8 : KILLS;
+	int i, status, kills = bt_debug_kernel() ? KILLS / 8 : KILLS;
 
 	for (i = 0; i < kills; i++) {
 		pid = bt_spawn(rage_all, &self->pool);
 		ASSERT_LT(0, pid);
 		usleep(bt_random(&rnd) % 100000);
 		kill(pid, SIGKILL);
-		ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		/* And not of itself, or of what it was given, before that. */
+		EXPECT_EQ(SIGKILL, status);
 		ASSERT_TRUE(BT_WAIT(!bt_pool_stats(self->admin, self->pool, &st) &&
 				    !st.attached_bytes && !st.total_bytes, 5000)) {
 			TH_LOG("kill %d: %llu attached, %llu in all", i,

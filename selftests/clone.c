@@ -1429,6 +1429,15 @@ TEST_F_TIMEOUT(clone, charged_to_who_writes, BT_SLOW)
 
 /* ---- death ------------------------------------------------------------------------------------- */
 
+/* The signal of a write for which there should have been room. */
+static volatile int *crashed;
+
+static void crash(int sig)
+{
+	*crashed = sig;
+	_exit(1);
+}
+
 /* Clones, writes and frees, and has children that do, until it is killed. */
 static int live_on(void *arg)
 {
@@ -1439,6 +1448,8 @@ static int live_on(void *arg)
 	pid_t child;
 
 	memset(d, 0, sizeof(d));
+	signal(SIGBUS, crash);
+	signal(SIGSEGV, crash);
 	for (;;) {
 		k = bt_random(&rnd) % 3;
 		if (d[k].map) {
@@ -1473,6 +1484,9 @@ TEST_F_TIMEOUT(clone, killed_at_any_moment, BT_SLOW)
 
 	/* The tensor lies at the beginning of the space. */
 	ASSERT_EQ(0, self->e.offset);
+	crashed = mmap(NULL, BT_PAGE, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, (void *)crashed);
 	signal(SIGCHLD, SIG_IGN);
 	for (i = 0; i < kills; i++) {
 		child = bt_spawn(live_on, &self->c);
@@ -1485,9 +1499,11 @@ TEST_F_TIMEOUT(clone, killed_at_any_moment, BT_SLOW)
 			       POOL().clients, POOL().attached_bytes);
 		}
 		EXPECT_EQ(0, POOL().shared_bytes);
+		EXPECT_EQ(0, *crashed);
 		EXPECT_SOUND(self->c.fd);
 	}
 	signal(SIGCHLD, SIG_DFL);
+	munmap((void *)crashed, BT_PAGE);
 }
 
 TEST_HARNESS_MAIN

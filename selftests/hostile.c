@@ -1019,6 +1019,7 @@ TEST_F_TIMEOUT(hostile, clones, 4 * BT_SLOW)
 	pid_t pid[CLONERS] = { 0 };
 	unsigned int kills = 0, i;
 	struct cloner *cl;
+	int status;
 
 	cl = mmap(NULL, CLONERS * sizeof(*cl), PROT_READ | PROT_WRITE,
 		  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -1035,7 +1036,9 @@ TEST_F_TIMEOUT(hostile, clones, 4 * BT_SLOW)
 			rounds += cl[i].rounds;
 			EXPECT_EQ(0, cl[i].bad);
 			kill(pid[i], SIGKILL);
-			EXPECT_EQ(pid[i], waitpid(pid[i], NULL, 0));
+			EXPECT_EQ(pid[i], waitpid(pid[i], &status, 0));
+			/* No write that there was room for has failed before. */
+			EXPECT_EQ(SIGKILL, status);
 			kills++;
 		}
 		cl[i] = (struct cloner){
@@ -1048,7 +1051,8 @@ TEST_F_TIMEOUT(hostile, clones, 4 * BT_SLOW)
 	for (i = 0; i < CLONERS; i++) {
 		EXPECT_EQ(0, cl[i].bad);
 		kill(pid[i], SIGKILL);
-		EXPECT_EQ(pid[i], waitpid(pid[i], NULL, 0));
+		EXPECT_EQ(pid[i], waitpid(pid[i], &status, 0));
+		EXPECT_EQ(SIGKILL, status);
 	}
 	TH_LOG("%llu clones, %u kills", rounds, kills);
 	EXPECT_LE(CLONES_LEAST, rounds);

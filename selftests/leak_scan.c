@@ -119,7 +119,8 @@ static void move_around(void)
 
 	memset(m, 1, BT_MIB);
 	to = mremap(m, BT_MIB, BT_MIB, MREMAP_MAYMOVE | MREMAP_FIXED, to);
-	mprotect(to, 4096, PROT_READ);
+	if (to == MAP_FAILED || mprotect(to, 4096, PROT_READ))
+		_exit(3);
 	munmap(to, 2 * BT_MIB);
 }
 
@@ -183,12 +184,14 @@ static void fork_and_kill(void)
 static void fork_and_exec(void)
 {
 	pid_t pid = fork();
+	int status;
 
 	if (!pid) {
 		execl("/bin/true", "true", NULL);
-		_exit(0);
+		_exit(3);
 	}
-	waitpid(pid, NULL, 0);
+	if (waitpid(pid, &status, 0) != pid || status)
+		_exit(3);
 }
 
 static void *nothing(void *arg)

@@ -545,6 +545,8 @@ TEST_F_TIMEOUT(life, killed_in_the_middle_of_calls, BT_SLOW)
 		kill(pid, SIGKILL);
 		EXPECT_EQ(pid, waitpid(pid, &status, 0));
 		EXPECT_TRUE(WIFSIGNALED(status));
+		/* Not of the memory that it touches. */
+		EXPECT_EQ(SIGKILL, WTERMSIG(status));
 		EXPECT_TRUE(BT_WAIT(pool_is_at_rest(self->admin, self->pool), 5000));
 	}
 }
@@ -790,7 +792,7 @@ TEST_F_TIMEOUT(life, reports_end_under_churn, 3 * BT_SLOW)
 	pid_t pids[CHURNERS];
 	long long got;
 	size_t k;
-	int i;
+	int i, status;
 
 	for (i = 0; i < CHURNERS; i++) {
 		pids[i] = bt_spawn(open_and_close, &self->pool);
@@ -808,7 +810,9 @@ TEST_F_TIMEOUT(life, reports_end_under_churn, 3 * BT_SLOW)
 	}
 	for (i = 0; i < CHURNERS; i++) {
 		kill(pids[i], SIGKILL);
-		waitpid(pids[i], NULL, 0);
+		/* It came and went until then. */
+		EXPECT_EQ(pids[i], waitpid(pids[i], &status, 0));
+		EXPECT_EQ(SIGKILL, status);
 	}
 	TH_LOG("%llu clients came and went", (unsigned long long)
 	       bt_debugfs_value("stats", "tombstones_total") - opened);

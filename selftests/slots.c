@@ -1223,8 +1223,8 @@ TEST_F_TIMEOUT(slots, noise, BT_SLOW)
 	struct bmem_tensor *rows;
 	__u64 end, bad = 0, rounds = 0, granted = 0;
 	pid_t pid;
-	char path[128];
-	int nr, i;
+	char path[128], *text;
+	int nr, i, status;
 
 	n->pool = self->pool;
 	pid = bt_spawn(make_noise, n);
@@ -1250,13 +1250,16 @@ TEST_F_TIMEOUT(slots, noise, BT_SLOW)
 		free(rows);
 		for (i = 0; i < (int)ARRAY_SIZE(readers); i++) {
 			snprintf(path, sizeof(path), BT_DEBUGFS "/%s", readers[i]);
-			free(bt_read_file(path));
+			text = bt_read_file(path);
+			EXPECT_NE(NULL, text);
+			free(text);
 		}
 	}
 	EXPECT_LT(0, bad);
 	TH_LOG("%llu rounds, %llu records that make no sense", rounds, bad);
 	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
+	EXPECT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(SIGKILL, status);
 	munmap(n, BT_PAGE);
 	FINE(bt_check(self->w.c.fd));
 }
@@ -1289,7 +1292,7 @@ TEST_F_TIMEOUT(slots, killed, BT_SLOW)
 {
 	struct bmem_pool_stats st;
 	/* The debug kernel is there for what it says in its log. */
-	int i, kills = bt_debug_kernel() ? KILLS / 2 : KILLS;
+	int i, status, kills = bt_debug_kernel() ? KILLS / 2 : KILLS;
 	__u64 rnd = 5;
 	pid_t pid;
 
@@ -1298,7 +1301,9 @@ TEST_F_TIMEOUT(slots, killed, BT_SLOW)
 		ASSERT_LT(0, pid);
 		usleep(bt_random(&rnd) % 60000);
 		kill(pid, SIGKILL);
-		ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		/* And not of itself, or of what it was given, before that. */
+		EXPECT_EQ(SIGKILL, status);
 		ASSERT_TRUE(BT_WAIT(!bt_pool_stats(self->admin, self->pool, &st) &&
 				    !st.attached_bytes && !st.total_bytes, 5000)) {
 			TH_LOG("kill %d: %llu attached, %llu in all", i,
