@@ -571,16 +571,21 @@ TEST_F_TIMEOUT(leaks, no_tensor_is_told_of_twice, BT_SLOW)
 
 /* ---- the file ---------------------------------------------------------------------- */
 
-static int shown(__u64 client)
+static int shown_of(__u64 client, pid_t pid)
 {
 	char *text = bt_read_file(LEAKS), want[32], *line;
 	int nr = 0;
 
-	snprintf(want, sizeof(want), " %llu %d ", client, getpid());
+	snprintf(want, sizeof(want), " %llu %d ", client, pid);
 	for (line = text; line && (line = strchr(line, '\n')); line++)
 		nr += !strncmp(strchrnul(line, ' '), want, strlen(want));
 	free(text);
 	return nr;
+}
+
+static int shown(__u64 client)
+{
+	return shown_of(client, getpid());
 }
 
 TEST_F_TIMEOUT(leaks, words, BT_SLOW)
@@ -888,25 +893,38 @@ TEST_F_TIMEOUT(leaks, scribbled_ledger, BT_SLOW)
 /* A client that goes in the middle of it takes its findings along. */
 TEST_F_TIMEOUT(leaks, client_goes_meanwhile, BT_SLOW)
 {
+	volatile __u64 *id = mmap(NULL, BT_PAGE, PROT_READ | PROT_WRITE,
+				  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct lk_slots s;
+	int i, status;
 	pid_t pid;
-	int i;
 
+	ASSERT_NE(MAP_FAILED, (void *)id);
 	for (i = 0; i < 20; i++) {
+		*id = 0;
 		pid = fork();
 		if (!pid) {
 			if (lk_slots_open(&s, self->pool, 2000) ||
 			    lose_slots(&s, 100))
 				_exit(1);
+			*id = s.c.id;
 			for (;;)
 				lk_scan(s.c.fd, 0, 1, NULL);
 		}
+		/* At any moment, and then when there is something to take along. */
+		if (i >= 10)
+			EXPECT_TRUE(BT_WAIT(*id && shown_of(*id, pid), BT_SOON));
 		usleep(10000 + i * 7000);
 		EXPECT_EQ(0, bt_write_file(LEAKS, i % 2 ? "scan" : "clear"));
 		kill(pid, SIGKILL);
-		EXPECT_EQ(pid, waitpid(pid, NULL, 0));
+		EXPECT_EQ(pid, waitpid(pid, &status, 0));
+		EXPECT_EQ(SIGKILL, status);
+		/* A scan that goes on may keep the client until it is through. */
+		if (*id)
+			EXPECT_TRUE(BT_WAIT(!shown_of(*id, pid), BT_SOON));
 	}
 	EXPECT_EQ(0, shown(self->c.id));
+	munmap((void *)id, BT_PAGE);
 }
 
 TEST_HARNESS_MAIN
