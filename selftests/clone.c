@@ -699,16 +699,31 @@ static void *touch(void *arg)
 	return NULL;
 }
 
+/* Of two threads' words in each page, those that are not as in @was. */
+static __u64 strayed(const char *p, const char *was, unsigned int seed)
+{
+	__u64 at, bad = 0;
+
+	for (at = 0; at < BYTES; at += BT_PAGE) {
+		bad += memcmp(p + at + 8 * seed, was + at + 8 * seed, 8) != 0;
+		bad += memcmp(p + at + 8 * (seed + 2), was + at + 8 * (seed + 2), 8) != 0;
+	}
+	return bad;
+}
+
 /* Both sides write, read and free at once; and several clone at once. */
 TEST_F_TIMEOUT(clone, both_sides_at_once, BT_SLOW)
 {
 	struct toucher t[4];
 	pthread_t thread[4];
 	struct bt_client d;
+	char *was = malloc(BYTES);
 	int i, k;
 
+	ASSERT_NE(NULL, was);
 	memset(self->p, 0, BYTES);
 	for (i = 0; i < 10; i++) {
+		memcpy(was, self->p, BYTES);
 		ASSERT_EQ(0, bt_client_clone(&self->c, &d));
 		for (k = 0; k < 4; k++) {
 			t[k] = (struct toucher){
@@ -725,9 +740,13 @@ TEST_F_TIMEOUT(clone, both_sides_at_once, BT_SLOW)
 			pthread_join(thread[k], NULL);
 			EXPECT_EQ(0, t[k].bad);
 		}
+		/* What the other side's threads wrote stayed there. */
+		EXPECT_EQ(0, strayed(self->p, was, 2));
+		EXPECT_EQ(0, strayed(d.map + self->e.offset, was, 1));
 		EXPECT_SOUND(d.fd);
 		bt_client_close(&d);
 	}
+	free(was);
 }
 
 /* ---- other ways to the memory ----------------------------------------------------------------- */
