@@ -735,6 +735,9 @@ static void massacre(int fd, struct death *d, struct massacre *m)
 		waitpid(pids[i], NULL, 0);
 	bt_trim(fd, 0, 0, NULL);
 	m->plain = plain_death(fd, d, m->nr);
+	/* What could not be measured is longer than anything. */
+	if (m->quiet == ~0ULL || m->during == ~0ULL || m->plain == ~0ULL)
+		m->ok = false;
 }
 
 /*

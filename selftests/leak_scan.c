@@ -248,9 +248,20 @@ static __u64 stress_ms(void)
 	return 1000ULL * (env ? strtoul(env, NULL, 0) : STRESS_S);
 }
 
+/* How many huge mappings were taken apart so far; ~0 where there are none. */
+static __u64 huge_splits(void)
+{
+	char *text = bt_read_file("/proc/vmstat");
+	char *at = text ? strstr(text, "\nthp_split_pmd ") : NULL;
+	__u64 nr = at ? strtoull(strchr(at, ' '), NULL, 10) : ~0ULL;
+
+	free(text);
+	return nr;
+}
+
 TEST_F_TIMEOUT(scan, target_does_all_it_can, BT_SLOW)
 {
-	__u64 end, scans = 0, whole = 0;
+	__u64 end, scans = 0, whole = 0, splits = huge_splits();
 	struct bmem_leak_scan cmd;
 	pid_t pid;
 
@@ -268,6 +279,8 @@ TEST_F_TIMEOUT(scan, target_does_all_it_can, BT_SLOW)
 	printf("# %llu scans, %llu whole, of a process that did %llu things\n",
 	       scans, whole, self->roots->turns);
 	EXPECT_LT(0, whole);
+	/* It was a huge page that it split. */
+	EXPECT_LT(splits, huge_splits());
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 }
@@ -280,7 +293,8 @@ TEST_F_TIMEOUT(scan, target_ends, BT_SLOW)
 	pid_t pid;
 	int ret;
 
-	for (end = bt_now_ms() + stress_ms(); bt_now_ms() < end;) {
+	/* For so long, and until one has been scanned before it ended. */
+	for (end = bt_now_ms() + stress_ms(); bt_now_ms() < end || scans == gone;) {
 		self->roots->id = 0;
 		pid = bt_spawn(live_shortly, self->roots);
 		ASSERT_LT(0, pid);

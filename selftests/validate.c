@@ -604,6 +604,7 @@ TEST_F_TIMEOUT(validate, performance_impact, BT_SLOW)
 {
 	__u64 alone = ~0ULL, watched = ~0ULL, waiting = ~0ULL, ns;
 	struct bmem_alloc_entry hold, queued;
+	struct bmem_client_stats before, after;
 	struct watcher w;
 	struct bt_client c;
 	char idle[16];
@@ -624,8 +625,13 @@ TEST_F_TIMEOUT(validate, performance_impact, BT_SLOW)
 		EXPECT_EQ(0, bt_param_set("cleanup_idle_ms", "60000"));
 		ASSERT_EQ(0, bt_alloc1(c.fd, 4 * BT_HUGE, &queued));
 		ASSERT_EQ(0, bt_free1(c.fd, queued.handle));
+		ASSERT_EQ(0, bt_client_now(c.fd, 0, &before));
+		EXPECT_LT(0, before.queued_bytes);
 		ns = pair_ns(c.fd);
 		waiting = ns < waiting ? ns : waiting;
+		/* It waited all the time. */
+		ASSERT_EQ(0, bt_client_now(c.fd, 0, &after));
+		EXPECT_EQ(before.queued_bytes, after.queued_bytes);
 		bt_trim(c.fd, BMEM_TRIM_QUEUED, 0, NULL);
 		EXPECT_EQ(0, bt_param_set("cleanup_idle_ms", idle));
 	}
@@ -651,6 +657,7 @@ struct one {
 	struct bt_client *c;
 	int pool;
 	__u64 seed;
+	unsigned int done;
 	char bad[128];
 };
 
@@ -686,6 +693,7 @@ static void *user(void *arg)
 		}
 		seed[at] = bt_random(&o->seed);
 		bt_tag(o->c->map + e[at].offset, e[at].bytes, seed[at]);
+		o->done++;
 	}
 	for (at = 0; at < HOLDS; at++)
 		if (e[at].handle)
@@ -701,38 +709,49 @@ static void *meddler(void *arg)
 		"70,80,90,95", "10,20,30,40", "97,98,99,100",
 	};
 	struct one *o = arg;
-	int i;
+	int i, what, ret = 0;
+	char *text;
 
 	for (i = 0; i < ROUNDS; i++) {
-		switch (bt_random(&o->seed) % 8) {
+		what = bt_random(&o->seed) % 8;
+		switch (what) {
 		case 0:
-			bt_write_file(BT_DEBUGFS "/cleanup", "flush");
+			ret = bt_write_file(BT_DEBUGFS "/cleanup", "flush");
 			break;
 		case 1:
+			/* It may find nobody who can be looked at. */
 			bt_write_file(BT_DEBUGFS "/shrink", "2048");
+			ret = 0;
 			break;
 		case 2:
-			bt_trim(o->c->fd, BMEM_TRIM_POOL, 0, NULL);
+			ret = bt_trim(o->c->fd, BMEM_TRIM_POOL, 0, NULL);
 			break;
 		case 3:
-			bt_param_set("cleanup_batch",
-				     batches[bt_random(&o->seed) % 4]);
+			ret = bt_param_set("cleanup_batch",
+					   batches[bt_random(&o->seed) % 4]);
 			break;
 		case 4:
-			bt_param_set("pressure_levels",
-				     levels[bt_random(&o->seed) % 3]);
+			ret = bt_param_set("pressure_levels",
+					   levels[bt_random(&o->seed) % 3]);
 			break;
 		case 5:
-			bt_bind_cache(o->c->fd, bt_random(&o->seed) % (16 * BT_MIB));
+			ret = bt_bind_cache(o->c->fd,
+					    bt_random(&o->seed) % (16 * BT_MIB));
 			break;
 		case 6:
+			/* There may be no room for it just now. */
 			bt_pool_resize(o->c->fd, o->pool, BMEM_RESIZE_RESERVE, 0,
 				       bt_random(&o->seed) % 8 * BT_HUGE);
+			ret = 0;
 			break;
 		case 7:
-			free(bt_read_file(BT_DEBUGFS "/pressure"));
+			text = bt_read_file(BT_DEBUGFS "/pressure");
+			ret = text ? 0 : -ENOENT;
+			free(text);
 			break;
 		}
+		if (ret)
+			snprintf(o->bad, sizeof(o->bad), "meddling %d: %d", what, ret);
 		usleep(1000);
 	}
 	return NULL;
@@ -759,6 +778,8 @@ TEST_F_TIMEOUT(validate, concurrent_safety, BT_SLOW)
 	for (i = 0; i < THREADS + 2; i++) {
 		ASSERT_EQ(0, pthread_join(o[i].thread, NULL));
 		EXPECT_STREQ("", o[i].bad);
+		if (i < THREADS)
+			EXPECT_LT(0, o[i].done);
 	}
 	EXPECT_EQ(0, bt_param_set("cleanup_batch", batch));
 	EXPECT_EQ(0, bt_param_set("pressure_levels", levels));
