@@ -237,6 +237,8 @@ static void expect_tombstone(struct __test_metadata *_metadata, struct will *w,
 	EXPECT_EQ(w->st.peak_live_bytes, tomb_value(&t, "peak_live_bytes"));
 	EXPECT_EQ(w->st.allocs, tomb_value(&t, "allocs"));
 	EXPECT_EQ(w->st.frees, tomb_value(&t, "frees"));
+	/* What is not there at all is 0, too. */
+	EXPECT_STREQ("0", tomb_word(&t, "escaped_bytes"));
 	EXPECT_EQ(0, tomb_value(&t, "escaped_bytes"));
 	EXPECT_NE(NULL, strstr(t.head, "the\\040late"));
 	tomb_sites(&t, &bytes, &tensors);
@@ -380,10 +382,13 @@ TEST_F_TIMEOUT(life, ring_is_bounded, BT_SLOW)
 TEST_F_TIMEOUT(life, no_tombstone_without_a_tensor, BT_SLOW)
 {
 	__u64 total = bt_debugfs_value("stats", "tombstones_total");
-	int i;
+	int i, fd;
 
-	for (i = 0; i < 10; i++)
-		close(bt_open());
+	for (i = 0; i < 10; i++) {
+		fd = bt_open();
+		ASSERT_LE(0, fd);
+		close(fd);
+	}
 	EXPECT_EQ(total, bt_debugfs_value("stats", "tombstones_total"));
 }
 

@@ -144,6 +144,10 @@ TEST_F(links, memory_is_counted)
 	EXPECT_LT(before.meta_bytes + 1000, after.meta_bytes);
 	EXPECT_EQ(links + after.meta_bytes - before.meta_bytes,
 		  bt_debugfs_value("overhead", "links_bytes"));
+	bt_client_close(&self->c);
+	EXPECT_TRUE(BT_WAIT(bt_debugfs_value("overhead", "links_bytes") == links,
+			    BT_SOON));
+	ASSERT_EQ(0, bt_client_open(&self->c, self->pool));
 }
 
 /* ---- tensors come and go -------------------------------------------------------- */
@@ -151,7 +155,7 @@ TEST_F(links, memory_is_counted)
 TEST_F(links, go_with_their_tensors)
 {
 	__u64 a = self->t[0].handle, b = self->t[1].handle;
-	__u64 c = self->t[2].handle;
+	__u64 c = self->t[2].handle, place = self->t[1].offset;
 	int fd = self->c.fd;
 
 	ASSERT_EQ(0, lk_link(fd, a, b));
@@ -165,6 +169,7 @@ TEST_F(links, go_with_their_tensors)
 	EXPECT_EQ(-ENOENT, lk_link(fd, a, b));
 	/* What takes its place is another tensor. */
 	ASSERT_EQ(0, bt_alloc1(fd, 5000, &self->t[1]));
+	EXPECT_EQ(place, self->t[1].offset);
 	EXPECT_COUNTS(self->t[1].handle, 0, 0, 0);
 }
 

@@ -170,13 +170,17 @@ TEST_F_TIMEOUT(lists, client, BT_SLOW)
 {
 	struct life *l = self->life;
 	struct bmem_client_row row;
-	__u64 cgroup = 0;
+	__u64 cgroup = 0, before = bt_now_ms();
 	char id[32];
 	pid_t pid;
 
 	pid = begin(l);
 	ASSERT_LT(0, pid);
+	usleep(50000);
 	ASSERT_EQ(0, client_row(self->fd, l->id, &row));
+	/* All of these round down. */
+	EXPECT_GE(bt_now_ms() - before + 1, row.age_ms);
+	EXPECT_LE(50, row.age_ms);
 	EXPECT_EQ(pid, row.pid);
 	EXPECT_EQ(USER, row.uid);
 	EXPECT_EQ(BMEM_POOL_DEFAULT, row.pool);
@@ -187,6 +191,7 @@ TEST_F_TIMEOUT(lists, client, BT_SLOW)
 	snprintf(id, sizeof(id), "%llu", (unsigned long long)l->id);
 	EXPECT_EQ(0, bt_table_sum("clients", "id", id, "cgroup", &cgroup));
 	EXPECT_EQ(cgroup, row.cgroup);
+	EXPECT_NE(0, row.cgroup);
 	end(pid);
 	EXPECT_EQ(-ENOENT, client_row(self->fd, l->id, &row));
 }

@@ -43,6 +43,7 @@
  * struct mm - a tensor that is mapped twice
  * @c: client, with its whole space mapped
  * @offset: of the tensor
+ * @handle: of it
  * @all: the tensor in that mapping
  * @p: the tensor in a mapping of its own; a call may change it
  * @bytes: how much of the tensor @p shows
@@ -50,6 +51,7 @@
 struct mm {
 	struct bt_client c;
 	__u64 offset;
+	__u64 handle;
 	char *all;
 	char *p;
 	__u64 bytes;
@@ -65,6 +67,7 @@ static int mm_open(struct mm *m, int pool)
 	if (ret)
 		return ret;
 	m->offset = e.offset;
+	m->handle = e.handle;
 	m->all = m->c.map + e.offset;
 	m->p = bt_map(m->c.fd, e.offset, BYTES);
 	m->bytes = BYTES;
@@ -928,6 +931,7 @@ TEST_F_TIMEOUT(big, written_and_read_back, 2 * BT_SLOW)
 	struct bt_smaps maps;
 
 	EXPECT_LE(self->faults, 512);
+	EXPECT_LE(self->faults, (long)(self->e.bytes / BT_HUGE));
 	EXPECT_EQ(-1, bt_verify(self->p, self->e.bytes, 1));
 	ASSERT_EQ(0, bt_smaps(0, self->p, self->e.bytes, &maps));
 	EXPECT_EQ(self->e.bytes, maps.pmd);
@@ -1173,7 +1177,8 @@ static int poison(void *arg)
 	/* The first touch through another mapping has to fault it in. */
 	if (bt_peek(m.all + BT_HUGE) != SIGBUS)
 		return -EUCLEAN;
-	bt_free1(m.c.fd, m.offset);
+	if (bt_free1(m.c.fd, m.handle))
+		return -EUCLEAN;
 	return ret;
 }
 
