@@ -883,6 +883,93 @@ TEST_F_TIMEOUT(sites, random_ledger, BT_SLOW)
 	EXPECT_EQ(NULL, bt_check(fd));
 }
 
+#define LABELS		200
+
+/* Is it to be taken?  It ends, and no byte before that controls a terminal. */
+static bool is_text(const char *label)
+{
+	int i;
+
+	for (i = 0; i < BMEM_LABEL_LEN && label[i]; i++)
+		if ((unsigned char)label[i] < 32 || label[i] == 127)
+			return false;
+	return i < BMEM_LABEL_LEN;
+}
+
+/* Of any bytes; of text alone; of that and one byte that is none. */
+static void random_label(char *label, __u64 *rnd, unsigned int round)
+{
+	unsigned int len = bt_random(rnd) % (BMEM_LABEL_LEN + 1), i;
+
+	memset(label, 0, BMEM_LABEL_LEN);
+	for (i = 0; i < len; i++) {
+		label[i] = bt_random(rnd);
+		if (round % 4 && ((unsigned char)label[i] < 32 || label[i] == 127))
+			label[i] |= 0x80;
+	}
+	/* Each of them comes in its turn. */
+	if (round % 4 == 2 && len)
+		label[bt_random(rnd) % len] = round / 4 % 33 < 32 ? round / 4 % 33 : 127;
+}
+
+/* The first byte of a report that is no text, or -1. */
+static int strange_byte(const char *name)
+{
+	char path[128], *text, *at;
+	int ch = -1;
+
+	snprintf(path, sizeof(path), BT_DEBUGFS "/%s", name);
+	text = bt_read_file(path);
+	if (!text)
+		return 0;
+	for (at = text; *at && ch < 0; at++)
+		if (*at != '\n' && *at != '\t' && (*at < 32 || *at > 126))
+			ch = (unsigned char)*at;
+	free(text);
+	return ch;
+}
+
+/* Labels of random bytes are refused, or kept to the byte, and shown as text. */
+TEST_F_TIMEOUT(sites, random_labels, BT_SLOW)
+{
+	static const char * const files[] = {
+		"sites", "growth", "clients", "tensors",
+	};
+	struct bmem_bind bind = { .size = sizeof(bind), .flags = BMEM_BIND_LABEL };
+	struct bmem_alloc_entry e = { .bytes = 5000 };
+	int fd = self->x.c.fd, taken = 0, ret;
+	struct bmem_site_row row;
+	__u64 rnd = 7;
+	__u32 i;
+
+	for (i = 0; i < LABELS; i++) {
+		struct bmem_site site = { .size = sizeof(site), .site = 1000 + i };
+
+		random_label(site.label, &rnd, i);
+		memcpy(bind.label, site.label, sizeof(bind.label));
+		ret = is_text(site.label) ? 0 : -EINVAL;
+		EXPECT_EQ(ret, bt_call(fd, BMEM_SITE, &site));
+		EXPECT_EQ(ret, bt_call(fd, BMEM_BIND, &bind));
+		EXPECT_EQ(ret ? -ENOENT : 0, row_of(fd, site.site, &row));
+		if (ret)
+			continue;
+		EXPECT_STREQ(site.label, row.label);
+		e.site = site.site;
+		ASSERT_EQ(0, bt_alloc(fd, &e, 1, NULL));
+		taken++;
+	}
+	EXPECT_LT(LABELS / 4, taken);
+	EXPECT_GT(LABELS, taken);
+	for (i = 0; i < ARRAY_SIZE(files); i++) {
+		ret = strange_byte(files[i]);
+		EXPECT_EQ(-1, ret) {
+			TH_LOG("file %u: byte %#x", i, ret);
+		}
+	}
+	client_end(self);
+	EXPECT_EQ(-1, strange_byte("tombstones"));
+}
+
 /* ---- levels ------------------------------------------------------------------------------ */
 
 TEST_F_TIMEOUT(sites, levels, BT_SLOW)
