@@ -597,7 +597,8 @@ static const char *meddle(int admin, int pool, __u64 *rnd)
 {
 	static const char * const files[] = {
 		"stats", "pools", "clients", "tensors", "tombstones", "last_failure",
-		"leaks", "links",
+		"leaks", "links", "sites", "growth", "placement", "overhead",
+		"pressure", "cleanup", "events",
 	};
 	char path[64], *text;
 
