@@ -6,6 +6,7 @@
 
 suites=${BMEM_KUNIT_DIR:-}/bmem_kunit.ko
 results=/sys/kernel/debug/kunit
+failed_suites=0
 
 if [ -z "${BMEM_KUNIT_DIR:-}" ] || [ ! -e "$suites" ]; then
 	skip kunit "no bmem_kunit.ko for this kernel"
@@ -26,11 +27,16 @@ for file in "$results"/*/results; do
 		"    ok "*"# SKIP"*) skip "${line#    ok * }" KUnit ;;
 		"    ok "*) pass "${line#    ok * }" ;;
 		"    not ok "*) fail "${line#    not ok * }" ;;
+		# It has failed as a whole, perhaps before its first case.
+		"not ok "*) failed_suites=$((failed_suites + 1)); echo "# $line" ;;
 		*) echo "# $line" ;;
 		esac
 	done <"$file"
 done
 # Loading says nothing about results, and without suites there are none.
 check has_cases [ "$(count)" -gt 1 ]
+cases=$(cat "$top"/module/tests/*_kunit.c | grep -c 'KUNIT_CASE')
+check has_all_cases [ "$(($(count) - 2))" -eq "$cases" ]
+check no_suite_failed [ "$failed_suites" -eq 0 ]
 rmmod bmem_kunit
 finish

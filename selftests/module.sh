@@ -56,9 +56,17 @@ has_free_mib() {
 	done
 }
 
+# ran COMMAND...: it succeeds, and has run tests and left none out.
+ran() {
+	told=$("$@" 2>&1) && printf '%s\n' "$told" |
+		grep -q '^# Totals: pass:[1-9][0-9]* fail:0 .* skip:0 ' && return
+	printf '%s\n' "$told"
+	return 1
+}
+
 # A client that comes and goes.
 past_client() {
-	"$bin/abi" -r abi.garbage_in_out_fields >/dev/null 2>&1
+	ran "$bin/abi" -r abi.garbage_in_out_fields >/dev/null
 }
 
 again_and_again() {
@@ -113,7 +121,7 @@ check load_with_parameters insmod "$ko" reserve_mib=1024 limit_mib=1024 space_gi
 	tombstones=10 cache_mib=0 promote_ms=10
 check space_gib [ "$(value space_bytes)" = $((16 << 30)) ]
 check reservation_is_held [ "$(free_mib)" -lt $((before - 900)) ]
-check ring_of_10 "$bin/life" -r life.ring_is_bounded
+check ring_of_10 ran "$bin/life" -r life.ring_is_bounded
 check no_cache [ "$(cat /sys/module/bmem/parameters/cache_mib)" = 0 ]
 refuses promote_ms_at_run_time "error" \
 	sh -c 'echo 5 >/sys/module/bmem/parameters/promote_ms'
@@ -129,13 +137,16 @@ refuses reservation_without_huge_pages "memory" insmod "$ko" huge=N
 check nothing_of_it_stayed [ ! -e /dev/bmem ]
 check load_without_ring insmod "$ko" tombstones=0 reserve_mib=0 huge=N
 echo Y >/sys/module/bmem/parameters/huge
-check ring_of_0 "$bin/life" -r life.ring_is_bounded
+check ring_of_0 ran "$bin/life" -r life.ring_is_bounded
 check unload_without_ring rmmod bmem
 check load_without_tracking insmod "$ko" level=off
 check level_is_off [ "$(cat /sys/module/bmem/parameters/level)" = off ]
-check alloc_without_tracking "$bin/sites" -r sites.tombstone_when_off
+check alloc_without_tracking ran "$bin/sites" -r sites.tombstone_when_off
 check tracking_at_run_time sh -c 'echo full >/sys/module/bmem/parameters/level'
-check figures_then "$bin/sites" -r sites.figures_of_tensors
+check figures_then ran "$bin/sites" -r sites.figures_of_tensors
 check unload_without_tracking rmmod bmem
+check load_with_little_space insmod "$ko" space_gib=1
+check no_gap_is_told ran "$bin/slots" -r slots.refused_for_want_of_space
+check unload_with_little_space rmmod bmem
 check load_again insmod "$ko"
 finish

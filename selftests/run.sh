@@ -73,6 +73,11 @@ tally() {
 	passed=$((passed + $3))
 	failed=$((failed + $4))
 	skipped=$((skipped + $5))
+	if [ "$(($3 + $4 + $5))" -eq 0 ]; then
+		echo "# $1 ran no test"
+		failed=$((failed + 1))
+		remember "$path"
+	fi
 	if [ "$2" -ne 0 ] && [ "$4" -eq 0 ]; then
 		echo "# $1 ended with status $2"
 		failed=$((failed + 1))
