@@ -52,6 +52,12 @@ static uint64_t chunk_bytes(uint32_t chunks)
 	return (uint64_t)chunks << HUGE_SHIFT;
 }
 
+/* watch.c looks at it at any time. */
+static void attached_set(struct books *bk, uint64_t bytes)
+{
+	__atomic_store_n(&bk->st.attached_bytes, bytes, __ATOMIC_RELAXED);
+}
+
 /* How many pages of a span lie in one chunk. */
 static uint32_t part_of(uint32_t start, uint32_t pages, uint32_t chunk)
 {
@@ -88,7 +94,7 @@ static bool chunks_drop(struct arena *a, uint32_t chunk, uint32_t nr)
 		return false;
 	memset(a->state + chunk, CHUNK_ABSENT, nr);
 	bk->st.cached_bytes -= chunk_bytes(nr);
-	bk->st.attached_bytes -= chunk_bytes(nr);
+	attached_set(bk, bk->st.attached_bytes - chunk_bytes(nr));
 	bk->chunks_given += nr;
 	map_forget(a, chunk, nr);
 	return true;
@@ -350,7 +356,7 @@ static void span_count(struct arena *a, uint32_t start, uint32_t pages,
 			bk->st.cached_bytes -= BMEM_HUGE_SIZE;
 	}
 	bk->chunks_taken += missing;
-	bk->st.attached_bytes += chunk_bytes(missing);
+	attached_set(bk, bk->st.attached_bytes + chunk_bytes(missing));
 	if (bk->st.attached_bytes > bk->st.peak_attached_bytes)
 		bk->st.peak_attached_bytes = bk->st.attached_bytes;
 }
