@@ -765,8 +765,15 @@ int bmem_events_fd(struct bmem_client *client);
  * bmem_close().  A child of fork() does not have it.
  *
  * It also answers %BMEM_EVENT_RECALL, without any handler: what the client keeps
- * for its next allocations goes back although the program sleeps, but for what
- * other threads have in stock, who give it back when they allocate next.
+ * for its next allocations goes back although the program sleeps: what is in
+ * the depot, and blocks that other threads have freed.  These keep slots of
+ * small tensors, up to 512 KiB a thread, until they allocate or free next; a
+ * huge page that such a slot is in stays with the client.
+ *
+ * Without it, threads give back what they have when they allocate or free.  One
+ * that never does keeps the block that it freed last, of up to 64 MiB; others
+ * of up to 256 KiB and a 64th of what the process has, divided by the number of
+ * its threads; and slots as above.
  *
  * Return: 0; -EBUSY when there is one; -EAGAIN, or an errno of bmem_on_event().
  */

@@ -153,7 +153,7 @@ void *block_reuse(struct bmem_client *c, size_t size, size_t align,
 	if (align < BMEM_PAGE_SIZE)
 		align = BMEM_PAGE_SIZE;
 	pages = block_pages(size);
-	if (stash_take(&m->stash, &block, pages, align) ||
+	if (stash_take(c, &m->stash, &block, pages, align) ||
 	    stash_depot_take(c, &block, pages, align))
 		return reuse(c, &block, size, flags, site);
 	cache_look(c, m);
@@ -201,13 +201,14 @@ static bool has_record(const struct bmem_client *c, uint64_t entry)
 	return entry & BMEM_SPAN_RECORDED && span_record(entry) < c->records;
 }
 
-/* May a block go to the thread's stash as that is? */
+/* May a block go to the thread's stash, which was entered, as that is? */
 static inline bool has_room(const struct cache *m, uint32_t pages)
 {
 	const struct stash *s = &m->stash;
 
 	return s->nr < STASH_MAX &&
-	       (!s->nr || s->pages + pages <= m->stash_limit);
+	       (s->pages + pages <= m->stash_limit ||
+		(!s->nr && pages <= STASH_LONE));
 }
 
 /**
@@ -216,7 +217,7 @@ static inline bool has_room(const struct cache *m, uint32_t pages)
  * @offset: where it begins
  * @entry: what the span map says of that page; its record is free
  *
- * Without a record, or a cache, it goes back.
+ * Without a record, or a cache, or room, it goes back.
  *
  * Return: 0, or -ENOENT when it is there no more.
  */
@@ -228,10 +229,12 @@ int block_keep(struct bmem_client *c, uint64_t offset, uint64_t entry)
 	if (!m || !has_record(c, entry))
 		return block_release(c, offset);
 	pages = span_pages(c, entry, offset);
-	if (!has_room(m, pages))
-		stash_room(c, m, pages);
+	if (!stash_room(c, m, pages))
+		return block_release(c, offset);
+	stash_hold(c, &m->stash);
 	stash_push(&m->stash, c->base + offset,
 		   &c->ledger[span_record(entry)], pages, ticks_now(c));
+	stash_leave(&m->stash);
 	return 0;
 }
 
@@ -313,14 +316,21 @@ int block_free(struct bmem_client *c, uint64_t offset, uint64_t entry)
 		return block_free_slow(c, offset, entry);
 	m = tls.slots[0].cache;
 	pages = span_pages(c, entry, offset);
-	if (__builtin_expect(!has_room(m, pages), 0))
+	if (__builtin_expect(!stash_enter(&m->stash), 0))
 		return block_free_slow(c, offset, entry);
+	if (__builtin_expect(!has_room(m, pages), 0)) {
+		stash_leave(&m->stash);
+		return block_free_slow(c, offset, entry);
+	}
 	r = &c->ledger[span_record(entry)];
-	if (__builtin_expect(!retire(r, peek(&r->head)), 0))
+	if (__builtin_expect(!retire(r, peek(&r->head)), 0)) {
+		stash_leave(&m->stash);
 		return -ENOENT;
+	}
 	now = ticks_now(c);
 	if (level_now(c) >= BMEM_LEVEL_STANDARD)
 		record_lifetime(r, now);
 	stash_push(&m->stash, c->base + offset, r, pages, now);
+	stash_leave(&m->stash);
 	return 0;
 }

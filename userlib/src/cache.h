@@ -26,6 +26,8 @@
 #define SHELF_MAX	1024
 /* Most blocks in a stash. */
 #define STASH_MAX	32
+/* A block that is beyond the bound may be that long, in pages: 64 MiB. */
+#define STASH_LONE	(64U << (20 - PAGE_SHIFT))
 /* Most threads that have a cache of their own at a time. */
 #define CACHES_MAX	4096
 
@@ -48,12 +50,19 @@ struct kept {
  * @pages: their lengths together
  * @nr: how many
  * @moving: somebody is changing the order of the rest
+ * @busy: its thread is at it
+ * @seized: another thread is, or waits until @busy is not set
  * @kept: the blocks, oldest first
+ *
+ * Another thread may take them all, see stash_recall().  It never writes to
+ * @kept.
  */
 struct stash {
 	uint64_t pages;
 	uint32_t nr;
 	bool moving;
+	bool busy;
+	bool seized;
 	struct kept kept[STASH_MAX];
 };
 
@@ -114,13 +123,13 @@ struct wear {
  * @sites: the call sites that the thread knows
  */
 struct cache {
-	struct stash stash;
 	uint64_t stash_limit;
 	uint64_t cap_bytes;
 	uint32_t recall;
 	uint32_t swept;
 	uint32_t refused;
 	bool moving;
+	struct stash stash;
 	struct wear wear[BMEM_CLASSES];
 	char stagger[0x340];
 	struct magazine magazines[BMEM_CLASSES + 1];
@@ -262,7 +271,35 @@ static inline bool kept_fits(const struct kept *block, uint64_t pages)
 	return block->pages - pages <= pages / 8;
 }
 
-/* Into the caller's own stash, or one that is locked; there is room. */
+/**
+ * stash_enter() - begin to use this thread's stash
+ * @s: stash
+ *
+ * What keeps the store before the load is stash_recall()'s membarrier(): here
+ * it costs nothing.
+ *
+ * Return: false when another thread is taking what is in there.
+ */
+static inline bool stash_enter(struct stash *s)
+{
+	poke(&s->busy, true);
+	atomic_signal_fence(memory_order_seq_cst);
+	if (__builtin_expect(!__atomic_load_n(&s->seized, __ATOMIC_ACQUIRE), 1))
+		return true;
+	__atomic_store_n(&s->busy, false, __ATOMIC_RELEASE);
+	return false;
+}
+
+/**
+ * stash_leave() - after stash_enter()
+ * @s: stash
+ */
+static inline void stash_leave(struct stash *s)
+{
+	__atomic_store_n(&s->busy, false, __ATOMIC_RELEASE);
+}
+
+/* Into the caller's own stash, entered, or one that is locked; there is room. */
 static inline void stash_push(struct stash *s, char *ptr,
 			      struct bmem_record *record, uint32_t pages,
 			      uint32_t since)
@@ -273,7 +310,7 @@ static inline void stash_push(struct stash *s, char *ptr,
 	to->record = record;
 	to->pages = pages;
 	to->since = since;
-	s->pages += pages;
+	poke(&s->pages, s->pages + pages);
 	__atomic_store_n(&s->nr, s->nr + 1, __ATOMIC_RELEASE);
 }
 
@@ -336,14 +373,16 @@ void depot_sweep(struct bmem_client *c);
 bool idle_flush(struct bmem_client *c);
 
 /* stash.c */
-bool stash_take(struct stash *s, struct kept *block, uint64_t pages,
-		uint64_t align);
+void stash_hold(struct bmem_client *c, struct stash *s);
+bool stash_take(struct bmem_client *c, struct stash *s, struct kept *block,
+		uint64_t pages, uint64_t align);
 bool stash_depot_take(struct bmem_client *c, struct kept *block, uint64_t pages,
 		      uint64_t align);
-void stash_room(struct bmem_client *c, struct cache *m, uint32_t pages);
+bool stash_room(struct bmem_client *c, struct cache *m, uint32_t pages);
 void stash_empty(struct bmem_client *c, struct cache *m);
 void stash_tighten(struct bmem_client *c, struct cache *m, uint64_t pages);
 void stash_depot_flush(struct bmem_client *c);
+void stash_recall(struct bmem_client *c);
 void stash_age(struct bmem_client *c, struct cache *m);
 
 /* block.c */

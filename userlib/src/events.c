@@ -248,16 +248,21 @@ static void hand_out(struct bmem_client *c, const struct bmem_event *event)
 int bmem_events_dispatch(struct bmem_client *c, int timeout_ms)
 {
 	struct bmem_event events[BATCH];
+	bool recalled = false;
 	int nr, i;
 
 	if (inside)
 		return -EBUSY;
 	nr = bmem_events_read(c, events, BATCH, timeout_ms);
-	for (i = 0; i < nr; i++)
+	for (i = 0; i < nr; i++) {
+		recalled |= events[i].type == BMEM_EVENT_RECALL;
 		hand_out(c, &events[i]);
+	}
 	/* What handlers freed is wanted elsewhere, not by this thread. */
 	if (nr > 0)
 		idle_flush(c);
+	if (recalled)
+		stash_recall(c);
 	return nr;
 }
 

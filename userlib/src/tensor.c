@@ -147,6 +147,8 @@ static cold void *alloc_timed(struct bmem_client *c, size_t size, size_t align,
 	record_live(&spare, size, site, ticks_now(c));
 	site_timed_record(&m->sites, from);
 	site_timed_end(&m->sites);
+	/* Who only ever takes the quick way hears of a recall, too. */
+	cache_look(c, m);
 	return p;
 }
 
@@ -160,7 +162,7 @@ bool is_plain(size_t align, unsigned int flags, const char *label)
 /* To load once more is better than to need a frame for what was loaded. */
 #define forget()	__asm__ volatile("" : : : "memory")
 
-/* Take the block that is the stash's last, and @at its place there. */
+/* Take the block that is the stash's last, and @at its place; leaves the stash. */
 static inline __attribute__((always_inline))
 void *block_pop(struct stash *s, uint32_t at, size_t size, uint32_t site,
 		uint32_t ticks)
@@ -171,8 +173,9 @@ void *block_pop(struct stash *s, uint32_t at, size_t size, uint32_t site,
 	if (!ptr)
 		__builtin_unreachable();
 	poke(&s->nr, at);
-	s->pages -= block->pages;
+	poke(&s->pages, s->pages - block->pages);
 	record_live(block->record, size, site, ticks);
+	stash_leave(s);
 	return ptr;
 }
 
@@ -191,16 +194,21 @@ void *block_flat(struct bmem_client *c, size_t size, const void *ret)
 		     !site_is_flat(c, level_now(c), size)))
 		return NULL;
 	m = tls.slots[0].cache;
+	if (unlikely(!stash_enter(&m->stash)))
+		return NULL;
 	at = m->stash.nr - 1;
 	if (unlikely(at >= STASH_MAX ||
 		     !kept_fits(&m->stash.kept[at], block_pages(size))))
-		return NULL;
+		goto none;
 	site = site_hit_block(&m->sites, ret, size);
 	if (unlikely(!site))
-		return NULL;
+		goto none;
 	forget();
 	at = m->stash.nr - 1;
 	return block_pop(&m->stash, at, size, site->site, ticks_now(c));
+none:
+	stash_leave(&m->stash);
+	return NULL;
 }
 
 /*
@@ -217,7 +225,7 @@ void *block_quick(struct bmem_client *c, size_t size, const void *ret,
 	if (unlikely(size > SIZE_MAX - BMEM_PAGE_SIZE || !cache_at_hand(c)))
 		return NULL;
 	m = tls.slots[0].cache;
-	at = m->stash.nr - 1;
+	at = peek(&m->stash.nr) - 1;
 	if (unlikely(at >= STASH_MAX ||
 		     !kept_fits(&m->stash.kept[at], block_pages(size))))
 		return NULL;
@@ -225,6 +233,13 @@ void *block_quick(struct bmem_client *c, size_t size, const void *ret,
 		site = site_of_block(c, &m->sites, ret, frame, level, size);
 		if (site_timed(&m->sites))
 			return alloc_timed(c, size, 0, 0, site);
+	}
+	/* Only this thread puts anything in. */
+	if (unlikely(!stash_enter(&m->stash)))
+		return NULL;
+	if (unlikely(m->stash.nr != at + 1)) {
+		stash_leave(&m->stash);
+		return NULL;
 	}
 	return block_pop(&m->stash, at, size, site,
 			 level >= BMEM_LEVEL_STANDARD ? ticks_now(c) : 0);

@@ -167,6 +167,150 @@ static void thread_leaves_nothing(void **state)
 	bmem_close(shared);
 }
 
+/* A stash of a thread that sleeps: who else gives it back, and what if nobody. */
+static struct {
+	size_t bytes;
+	bool freed;
+	bool go;
+} asleep;
+
+static void *free_and_sleep(void *arg)
+{
+	void *p = bmem_alloc(shared, asleep.bytes, 0, 0, NULL);
+
+	if (!p || bmem_free(shared, p))
+		arg = NULL;
+	__atomic_store_n(&asleep.freed, true, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&asleep.go, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	return arg;
+}
+
+static pthread_t fall_asleep(size_t bytes)
+{
+	pthread_t t;
+
+	asleep.bytes = bytes;
+	asleep.freed = false;
+	asleep.go = false;
+	EQ(pthread_create(&t, NULL, free_and_sleep, shared), 0);
+	while (!__atomic_load_n(&asleep.freed, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	return t;
+}
+
+static void wake_up(pthread_t t)
+{
+	void *ret;
+
+	__atomic_store_n(&asleep.go, true, __ATOMIC_RELEASE);
+	EQ(pthread_join(t, &ret), 0);
+	IS(ret == shared);
+}
+
+static void sleeper_is_recalled(void **state)
+{
+	static const size_t sizes[] = { 40 * KIB, 5 * MIB, 65 * MIB };
+	pthread_t t;
+	size_t i;
+
+	(void)state;
+	shared = client();
+	EQ(bmem_events_start(shared), 0);
+	for (i = 0; i < COUNT(sizes); i++) {
+		t = fall_asleep(sizes[i]);
+		EQ(stats_of(shared).granted_bytes,
+		   (sizes[i] + PAGE - 1) / PAGE * PAGE);
+		EQ(bmem_trim(shared, 0, BMEM_TRIM_POOL, NULL), 0);
+		while (stats_of(shared).granted_bytes)
+			usleep(1000);
+		wake_up(t);
+		LIVE(shared, 0, 0);
+	}
+	bmem_close(shared);
+}
+
+/* Without a thread for events one block stays, of 64 MiB at the most. */
+static void sleeper_keeps_no_more(void **state)
+{
+	pthread_t t;
+
+	(void)state;
+	shared = client();
+	t = fall_asleep(64 * MIB);
+	EQ(bmem_trim(shared, 0, BMEM_TRIM_POOL, NULL), 0);
+	EQ(stats_of(shared).granted_bytes, 64 * MIB);
+	wake_up(t);
+	EQ(stats_of(shared).granted_bytes, 0);
+	t = fall_asleep(64 * MIB + 1);
+	EQ(stats_of(shared).granted_bytes, 0);
+	wake_up(t);
+	bmem_close(shared);
+}
+
+#define USERS	3
+#define MINE	6
+
+static void *use_stash(void *arg)
+{
+	uint64_t rnd = (uintptr_t)&rnd | 1;
+	char *p[MINE] = { 0 }, *q;
+	size_t size[MINE] = { 0 };
+	unsigned int i, n;
+
+	for (n = 0; !__atomic_load_n(&asleep.go, __ATOMIC_ACQUIRE); n++) {
+		rnd = rnd * 6364136223846793005ULL + 1442695040888963407ULL;
+		i = (unsigned int)(rnd >> 40) % MINE;
+		q = p[i];
+		if (q) {
+			/* Nobody else was given it meanwhile. */
+			if (q[0] != (char)i || q[size[i] - 1] != (char)size[i] ||
+			    bmem_free(shared, q))
+				return NULL;
+			p[i] = NULL;
+			continue;
+		}
+		size[i] = (40 + (rnd >> 50) % 200) * KIB;
+		p[i] = bmem_alloc(shared, size[i], 0, 0, NULL);
+		if (!p[i])
+			return NULL;
+		p[i][0] = (char)i;
+		p[i][size[i] - 1] = (char)size[i];
+	}
+	for (i = 0; i < MINE; i++)
+		if (p[i] && bmem_free(shared, p[i]))
+			return NULL;
+	return arg;
+}
+
+/* Recalls at any moment of threads that use their stashes all the time. */
+static void recalled_in_use(void **state)
+{
+	pthread_t t[USERS];
+	unsigned int i;
+	void *ret;
+
+	(void)state;
+	shared = client();
+	EQ(bmem_events_start(shared), 0);
+	asleep.go = false;
+	for (i = 0; i < USERS; i++)
+		EQ(pthread_create(&t[i], NULL, use_stash, shared), 0);
+	for (i = 0; i < 500; i++) {
+		EQ(bmem_trim(shared, 0, BMEM_TRIM_POOL, NULL), 0);
+		usleep(1000);
+	}
+	__atomic_store_n(&asleep.go, true, __ATOMIC_RELEASE);
+	for (i = 0; i < USERS; i++) {
+		EQ(pthread_join(t[i], &ret), 0);
+		IS(ret == shared);
+	}
+	EQ(bmem_flush(shared), 0);
+	LIVE(shared, 0, 0);
+	EQ(stats_of(shared).granted_bytes, 0);
+	bmem_close(shared);
+}
+
 static void resized_in_place(void **state)
 {
 	BMEM_AUTO_CLOSE struct bmem_client *c = client();
@@ -206,6 +350,9 @@ static const struct CMUnitTest tests[] = {
 	TEST(bounded),
 	TEST(goes_back_when_old),
 	TEST(thread_leaves_nothing),
+	TEST(sleeper_is_recalled),
+	TEST(sleeper_keeps_no_more),
+	TEST(recalled_in_use),
 	TEST(resized_in_place),
 };
 
