@@ -320,7 +320,9 @@ int bmem_pressure_start(void);
 void bmem_pressure_stop(void);
 void bmem_pressure_init(struct bmem_pool *pool);
 void bmem_pressure_cross(struct bmem_pool *pool);
-void bmem_pressure_of_system(void);
+void bmem_pressure_of_system(bool last);
+void bmem_pressure_count_wait(void);
+void bmem_pressure_system(u64 *recalls, u64 *waits);
 int bmem_pressure_set_levels(const char *val);
 int bmem_pressure_get_levels(char *buffer);
 void bmem_pressure_changed(void);
@@ -1132,6 +1134,7 @@ extern unsigned int bmem_cleanup_idle_ms;
 extern unsigned int bmem_cleanup_slice_us;
 extern unsigned int bmem_cleanup_cache_ms;
 extern atomic_long_t bmem_surplus_pages;
+extern atomic_long_t bmem_lent_pages;
 
 int bmem_cleanup_start(void);
 void bmem_cleanup_stop(void);

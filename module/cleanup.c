@@ -917,14 +917,20 @@ void bmem_cleanup_show(struct seq_file *m)
 {
 	struct depth depths[URGENCIES] = {};
 	unsigned long cached = 0;
+	u64 recalls, waits;
 	unsigned int i;
 
 	sum_depths(depths, &cached);
+	bmem_pressure_system(&recalls, &waits);
 	for (i = 0; i < URGENCIES; i++)
 		show_queue(m, i, &depths[i]);
 	seq_printf(m, "cached_bytes: %llu\n", (u64)cached * BMEM_HUGE_SIZE);
 	seq_printf(m, "surplus_bytes: %llu\n",
 		   bmem_bytes(atomic_long_read(&bmem_surplus_pages)));
+	seq_printf(m, "lent_bytes: %llu\n",
+		   bmem_bytes(max(atomic_long_read(&bmem_lent_pages), 0L)));
+	seq_printf(m, "system_recalls: %llu\n", recalls);
+	seq_printf(m, "system_waits: %llu\n", waits);
 	for (i = 0; i < BMEM_GAINS; i++)
 		seq_printf(m, "gained_%s_bytes: %llu\n", causes[i],
 			   bmem_bytes(atomic64_read(&gains[i])));

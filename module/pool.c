@@ -66,6 +66,9 @@ DEFINE_XARRAY_ALLOC(bmem_pools);
 
 bool bmem_huge = true;
 
+/* Of what clients have: pages that would go to the system. */
+atomic_long_t bmem_lent_pages = ATOMIC_LONG_INIT(0);
+
 static DECLARE_WAIT_QUEUE_HEAD(keeper_wait);
 /* Woken when the keeper is done with a page or a pool. */
 static DECLARE_WAIT_QUEUE_HEAD(kept_wait);
@@ -287,6 +290,8 @@ static void count_taken(struct bmem_pool *pool, struct page *page,
 {
 	if (way != TAKE_PLAIN)
 		pool->promised -= pages;
+	if (page_private(page) != BMEM_PAGE_OWNED)
+		atomic_long_add(pages, &bmem_lent_pages);
 	count_attached(pool, page_node(pool, page), pages);
 }
 
@@ -607,6 +612,8 @@ static enum give_way give_locked(struct bmem_pool *pool, struct page *page)
 	unsigned int pages = page_pages(page);
 
 	lockdep_assert_held(&pool->lock);
+	if (page_private(page) != BMEM_PAGE_OWNED)
+		atomic_long_sub(pages, &bmem_lent_pages);
 	node->attached -= pages;
 	pool->attached -= pages;
 	if (pages == 1)

@@ -20,8 +20,14 @@
  *
  * From high on that comes by way of the event, as for every subscriber.
  *
+ * Each step's gain is counted for itself, see enum bmem_gain: "reserve" at
+ * raised; "immediate" and, from critical on, "emergency" what was queued;
+ * "pressure" what was cached; "recall" what clients gave back within a second
+ * of having been asked.
+ *
  * Of the system's pressure a module learns from its shrinker alone.  When it has
- * been asked lately, all clients of all pools are asked for idle memory.  Of PSI
+ * been asked lately, all clients of all pools are asked for idle memory: shrink.c
+ * says in which order what goes.  Of PSI
  * only the means to report stalls are exported, neither figures nor triggers.
  * They are not used: who waits for a pool's limit is not short of the system's
  * memory, and what kills by PSI would think so.
@@ -54,10 +60,13 @@ static void pressure_run(struct work_struct *work);
 static struct workqueue_struct *pressure_wq;
 static DECLARE_DELAYED_WORK(pressure_work, pressure_run);
 
-/* The shrinker was asked. */
+/* The shrinker was asked; and somebody is about to be killed. */
 static bool system_asked;
+static bool system_last;
 static unsigned long system_recalled;
 static atomic64_t system_recalls = ATOMIC64_INIT(0);
+/* Times that it was about to kill, and clients had time to answer first. */
+static atomic64_t system_waits = ATOMIC64_INIT(0);
 
 /* ---- levels ------------------------------------------------------------------- */
 
@@ -319,7 +328,7 @@ static void ask_all(struct look *look)
 {
 	if (!xchg(&system_asked, false))
 		return;
-	if (!passed(system_recalled, RECALL_MS)) {
+	if (!xchg(&system_last, false) && !passed(system_recalled, RECALL_MS)) {
 		WRITE_ONCE(system_asked, true);
 		look_again(look, RECALL_MS);
 		return;
@@ -348,18 +357,40 @@ static void pressure_run(struct work_struct *work)
 
 /**
  * bmem_pressure_of_system() - the system has asked for memory
+ * @last: for the last time: clients are asked whenever they were before
  *
  * From reclaim.
  */
-void bmem_pressure_of_system(void)
+void bmem_pressure_of_system(bool last)
 {
-	if (READ_ONCE(system_asked))
+	if (last)
+		WRITE_ONCE(system_last, true);
+	else if (READ_ONCE(system_asked))
 		return;
 	WRITE_ONCE(system_asked, true);
 	mod_delayed_work(pressure_wq, &pressure_work, 0);
 }
 
+/**
+ * bmem_pressure_count_wait() - clients are waited for before the system kills
+ */
+void bmem_pressure_count_wait(void)
+{
+	atomic64_inc(&system_waits);
+}
+
 /* ---- reports ------------------------------------------------------------------- */
+
+/**
+ * bmem_pressure_system() - what the system's pressure has led to
+ * @recalls: out, times that all clients were asked for idle memory
+ * @waits: out, times that they were waited for before a kill
+ */
+void bmem_pressure_system(u64 *recalls, u64 *waits)
+{
+	*recalls = atomic64_read(&system_recalls);
+	*waits = atomic64_read(&system_waits);
+}
 
 static u32 permille_of(u64 held, u64 limit)
 {

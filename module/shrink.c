@@ -6,27 +6,49 @@
  * yet given back, goes.  The reservation stays, also when it waits on a list,
  * and when the system is about to kill: that it is there is what it is for.
  *
+ * What processes keep idle themselves only they can give back.  They are asked
+ * for it, by pressure's worker, and what they free is here the next time.  In
+ * this order, each step counted for itself:
+ *
+ *	shrink		what is cached or queued, as much as is asked for; and
+ *			clients are asked for idle memory, once a second at most
+ *	oom		before anybody is killed, all that is cached or queued;
+ *			where that is nothing, clients are asked once more, and
+ *			have ANSWER_TRIES * ANSWER_MS to give it back, once a second
+ *
  * Reclaim comes with whatever locks its caller has, a client's and a page's
  * among them.  So counting is one atomic read, and what is given back is what
  * can be locked without waiting; no lock is waited for that anybody holds while
  * he allocates.
  */
 #include <linux/debugfs.h>
+#include <linux/jiffies.h>
 #include <linux/oom.h>
 #include <linux/sched/mm.h>
 
 #include "bmem_private.h"
 
+/*
+ * Of what clients have that part counts as what they would give back when they
+ * were asked: nobody knows before.
+ */
+#define LENT_SHARE	16
+
 /* Looks at clients that are busy, a jiffy apart, before somebody is killed. */
 #define OOM_TRIES	10
+
+/* How long clients have to answer before that. */
+#define ANSWER_TRIES	20
+#define ANSWER_MS	10
 
 static struct shrinker *shrinker;
 
 static unsigned long shrink_count(struct shrinker *s, struct shrink_control *sc)
 {
-	unsigned long pages = atomic_long_read(&bmem_surplus_pages);
+	long lent = atomic_long_read(&bmem_lent_pages);
 
-	return pages ?: SHRINK_EMPTY;
+	return atomic_long_read(&bmem_surplus_pages) +
+	       DIV_ROUND_UP(max(lent, 0L), LENT_SHARE) ?: SHRINK_EMPTY;
 }
 
 static unsigned long reclaim(unsigned long pages, enum bmem_gain gain,
@@ -34,7 +56,7 @@ static unsigned long reclaim(unsigned long pages, enum bmem_gain gain,
 {
 	unsigned long got = bmem_cleanup_reclaim(pages, gain, busy);
 
-	bmem_pressure_of_system();
+	bmem_pressure_of_system(false);
 	return got;
 }
 
@@ -46,6 +68,31 @@ static unsigned long shrink_scan(struct shrinker *s, struct shrink_control *sc)
 	pages = reclaim(sc->nr_to_scan, BMEM_GAIN_SHRINK, &busy);
 	sc->nr_scanned = max(pages, sc->nr_to_scan);
 	return pages ?: SHRINK_STOP;
+}
+
+/*
+ * What clients give back meanwhile, by whichever way.  The caller may have locks
+ * that one of them needs for it, so it is not waited for long, nor often.  Only
+ * one caller at a time is here: he has the system's oom_lock.
+ */
+static unsigned long wait_for_clients(void)
+{
+	static unsigned long last;
+	long was = atomic_long_read(&bmem_lent_pages), now = was;
+	unsigned int i;
+	bool busy;
+
+	if (was <= 0 || (last && time_before(jiffies, last + HZ)))
+		return 0;
+	bmem_pressure_of_system(true);
+	bmem_pressure_count_wait();
+	for (i = 0; i < ANSWER_TRIES && now >= was; i++) {
+		schedule_timeout_uninterruptible(msecs_to_jiffies(ANSWER_MS));
+		bmem_cleanup_reclaim(ULONG_MAX, BMEM_GAIN_OOM, &busy);
+		now = atomic_long_read(&bmem_lent_pages);
+	}
+	last = jiffies | 1;
+	return now < was ? was - now : 0;
 }
 
 /*
@@ -63,7 +110,7 @@ static int oom_notify(struct notifier_block *nb, unsigned long unused,
 	while (!(got = reclaim(ULONG_MAX, BMEM_GAIN_OOM, &busy)) && busy &&
 	       --tries)
 		schedule_timeout_uninterruptible(1);
-	*(unsigned long *)freed += got;
+	*(unsigned long *)freed += got ?: wait_for_clients();
 	return NOTIFY_OK;
 }
 
