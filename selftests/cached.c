@@ -16,6 +16,7 @@
 #include <bmem.h>
 
 #include "bmem_test.h"
+#include "hog.h"
 #include "trace.h"
 
 #define POOL_LIMIT	(512 * BT_MIB)
@@ -930,6 +931,283 @@ TEST_F_TIMEOUT(cached, sleeper_answers_recall, BT_SLOW)
 	bmem_close(c);
 	ASSERT_EQ(0, bt_bind_pool(self->admin, BMEM_POOL_DEFAULT));
 	EXPECT_EQ(0, bt_pool_destroy(self->admin, pool));
+}
+
+/* ---- a system without memory ----------------------------------------------------- */
+
+/* What is left to it, as for the hog of pressure.c. */
+#define HOG_ROOM	(256 * BT_MIB)
+/* MiB that the hog has when a block becomes idle. */
+#define HOG_PART	64
+#define HELD_SMALL	10000
+#define HELD_SMALLS	(64 * BT_MIB / HELD_SMALL)
+#define HELD_LIVE	(4 * BT_MIB)
+/* Most that a thread keeps of what it freed when nobody hears of a recall. */
+#define HELD_LONE	(64 * BT_MIB)
+/* A magazine's slots, and the ends of what is live. */
+#define HELD_SLACK	(2 * BT_HUGE)
+#define AT_WORK		5000
+
+/**
+ * struct holder - a process that has let go of nearly all it had
+ * @pool: where it has it
+ * @large: bytes of the block that one of its threads freed last
+ * @listens: it has a thread for events
+ * @works: that thread goes on to allocate; else it sleeps, as the other does
+ * @c: its client
+ * @id: the kernel's number of that
+ * @ready: the thread with slots has let go
+ * @free: the one with the block is to let go
+ * @freed: it has
+ * @leave: it may end
+ *
+ * Shared with the test.
+ */
+struct holder {
+	int pool;
+	__u64 large;
+	bool listens;
+	bool works;
+	struct bmem_client *c;
+	__u64 id;
+	bool ready;
+	bool free;
+	bool freed;
+	bool leave;
+};
+
+static bool is_set(const bool *flag)
+{
+	return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
+}
+
+static void set(bool *flag)
+{
+	__atomic_store_n(flag, true, __ATOMIC_RELEASE);
+}
+
+/* Slots by the thousand, of which a magazine's remain; it sleeps then. */
+static void *hold_small(void *arg)
+{
+	static char *p[HELD_SMALLS];
+	struct holder *h = arg;
+	unsigned int i;
+
+	for (i = 0; i < HELD_SMALLS; i++) {
+		p[i] = bmem_alloc(h->c, HELD_SMALL, 0, 0, "small");
+		if (!p[i])
+			return NULL;
+		p[i][0] = 1;
+	}
+	for (i = 0; i < HELD_SMALLS; i++)
+		if (bmem_free(h->c, p[i]))
+			return NULL;
+	set(&h->ready);
+	for (;;)
+		pause();
+}
+
+/* A slot of the thread's magazine, again and again: no call is needed. */
+static int work(struct bmem_client *c)
+{
+	unsigned int i;
+	void *p;
+
+	for (i = 0; i < AT_WORK; i++) {
+		p = bmem_alloc(c, 100, 0, 0, "work");
+		if (!p || bmem_free(c, p))
+			return 1;
+	}
+	return 0;
+}
+
+static int hold(void *arg)
+{
+	struct bmem_client_stats st = { .size = sizeof(st) };
+	struct holder *h = arg;
+	pthread_t thread;
+	char *live, *p;
+
+	if (lib_open(&h->c, h->pool) || bmem_stats(h->c, &st))
+		return 1;
+	h->id = st.client_id;
+	if (h->listens && bmem_events_start(h->c))
+		return 2;
+	live = bmem_alloc(h->c, HELD_LIVE, 0, 0, "live");
+	if (!live || pthread_create(&thread, NULL, hold_small, h))
+		return 3;
+	bt_tag(live, HELD_LIVE, 7);
+	p = bmem_alloc(h->c, h->large, 0, 0, "large");
+	if (!p)
+		return 4;
+	bt_tag(p, h->large, 8);
+	while (!is_set(&h->free))
+		usleep(1000);
+	if (bmem_free(h->c, p))
+		return 5;
+	set(&h->freed);
+	while (!is_set(&h->leave)) {
+		if (h->works && work(h->c))
+			return 6;
+		usleep(10000);
+	}
+	return bt_tag_verify(live, HELD_LIVE, 7) >= 0 ? 7 : 0;
+}
+
+static bool has_let_go(const struct holder *h)
+{
+	return is_set(&h->ready) && is_set(&h->freed);
+}
+
+static __u64 held_by(int fd, const struct holder *h)
+{
+	struct bmem_client_stats st;
+
+	return bt_client_now(fd, h->id, &st) ? ~0ULL : st.attached_bytes;
+}
+
+/* The block is let go of, and idle, when the hog has a part of what there is. */
+static bool is_given(const struct appetite *want)
+{
+	static unsigned int mib;
+	struct holder *h = want->arg;
+
+	if (++mib == HOG_PART)
+		set(&h->free);
+	if (mib == HOG_PART && !BT_WAIT(is_set(&h->freed), BT_SOON))
+		return true;
+	return mib > HOG_PART && held_by(want->fd, h) <= want->enough;
+}
+
+FIXTURE(starved) {
+	int admin;
+	int pool;
+	pid_t pid;
+	struct holder *h;
+};
+
+FIXTURE_SETUP(starved)
+{
+	self->admin = bt_open();
+	ASSERT_LE(0, self->admin);
+	self->pool = bt_pool_create(self->admin, "starved", 64 * BT_GIB, 0);
+	ASSERT_LE(0, self->pool);
+	self->h = mmap(NULL, BT_PAGE, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->h);
+	self->h->pool = self->pool;
+}
+
+FIXTURE_TEARDOWN(starved)
+{
+	int status;
+
+	set(&self->h->free);
+	set(&self->h->leave);
+	ASSERT_EQ(self->pid, waitpid(self->pid, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_TRUE(BT_WAIT(!bt_pool_destroy(self->admin, self->pool), 5000));
+	munmap(self->h, BT_PAGE);
+	close(self->admin);
+}
+
+/* It has let go, and the kernel knows of nothing that it could take itself. */
+static bool holds(int fd, const struct holder *h, __u64 bytes)
+{
+	__u64 held = held_by(fd, h);
+
+	return has_let_go(h) && held >= bytes &&
+	       held <= bytes + HELD_SLACK &&
+	       !bt_debugfs_value("cleanup", "surplus_bytes");
+}
+
+/*
+ * A process takes all there is.  Meanwhile another lets go of what it has, and
+ * its threads sleep: what they keep idle comes back by the library's thread,
+ * nobody is killed, and what is live stays as it is.  All that is free at first
+ * but for what both need is in a tensor, so that it takes no longer on a large
+ * machine.
+ */
+TEST_F_TIMEOUT(starved, one_that_listens, BT_SLOW)
+{
+	__u64 large = 3 * HELD_LONE / 2, kills = vmstat("oom_kill"), room;
+	__u64 recalls = bt_debugfs_value("cleanup", "system_recalls");
+	struct bmem_alloc_entry ballast;
+	struct bmem_client_stats st;
+	struct bmem_pressure p;
+	struct appetite want;
+	struct bt_client c;
+
+	self->h->listens = true;
+	self->h->large = large;
+	ASSERT_EQ(0, bt_client_open(&c, self->pool));
+	bt_write_file("/proc/sys/vm/drop_caches", "3");
+	room = HOG_ROOM + HELD_SMALLS * HELD_SMALL + large + HELD_LIVE;
+	ASSERT_LE(room + BT_HUGE, bt_meminfo("MemAvailable"));
+	ASSERT_EQ(0, bt_alloc1(c.fd, BT_ROUND_UP(bt_meminfo("MemAvailable") -
+						 room, BT_HUGE), &ballast));
+	bt_tag(c.map + ballast.offset, BT_HUGE, 9);
+	self->pid = bt_spawn(hold, self->h);
+	ASSERT_TRUE(BT_WAIT(is_set(&self->h->ready), BT_SOON));
+	want = (struct appetite){
+		.fd = self->admin,
+		.pool = self->pool,
+		.most = bt_meminfo("MemTotal"),
+		.enough = HELD_LIVE + HELD_SLACK,
+		.sated = is_given,
+		.arg = self->h,
+	};
+	EXPECT_EQ(0, bt_in_child(hog, &want));
+	EXPECT_TRUE(has_let_go(self->h));
+	EXPECT_EQ(kills, vmstat("oom_kill"));
+	ASSERT_EQ(0, bt_client_now(self->admin, self->h->id, &st));
+	EXPECT_LE(large + HELD_LIVE, st.peak_attached_bytes);
+	EXPECT_GE(want.enough, st.attached_bytes);
+	EXPECT_LT(recalls, bt_debugfs_value("cleanup", "system_recalls"));
+	EXPECT_EQ(-1, bt_tag_verify(c.map + ballast.offset, BT_HUGE, 9));
+	EXPECT_EQ(NULL, bt_check(c.fd));
+	ASSERT_EQ(0, bt_pressure(self->admin, self->pool, &p));
+	TH_LOG("at most %llu MiB, then %llu; by shrinker %llu, before a kill %llu, recalled %llu; waits %llu",
+	       st.peak_attached_bytes / BT_MIB, st.attached_bytes / BT_MIB,
+	       p.gained_bytes[BMEM_GAIN_SHRINK] / BT_MIB,
+	       p.gained_bytes[BMEM_GAIN_OOM] / BT_MIB,
+	       p.gained_bytes[BMEM_GAIN_RECALL] / BT_MIB,
+	       bt_debugfs_value("cleanup", "system_waits"));
+	bt_client_close(&c);
+}
+
+/* A thread that goes on lets go of it by itself, though it makes no call. */
+TEST_F_TIMEOUT(starved, one_that_works, BT_SLOW)
+{
+	self->h->works = true;
+	self->h->free = true;
+	self->h->large = HELD_LONE;
+	self->pid = bt_spawn(hold, self->h);
+	EXPECT_TRUE(BT_WAIT(holds(self->admin, self->h, HELD_LIVE), BT_SOON));
+}
+
+/* Where all sleep and nobody hears, a block of that length stays, none longer. */
+TEST_F_TIMEOUT(starved, one_that_sleeps, BT_SLOW)
+{
+	self->h->free = true;
+	self->h->large = HELD_LONE;
+	self->pid = bt_spawn(hold, self->h);
+	EXPECT_TRUE(BT_WAIT(holds(self->admin, self->h, HELD_LONE + HELD_LIVE),
+			    BT_SOON));
+	/* It may be asked, nothing comes of it. */
+	EXPECT_EQ(0, bt_bind_pool(self->admin, self->pool));
+	EXPECT_EQ(0, bt_trim(self->admin, BMEM_TRIM_POOL, 0, NULL));
+	usleep(500000);
+	EXPECT_LE(HELD_LONE + HELD_LIVE, held_by(self->admin, self->h));
+	EXPECT_EQ(0, bt_bind_pool(self->admin, BMEM_POOL_DEFAULT));
+}
+
+TEST_F_TIMEOUT(starved, one_that_sleeps_on_more, BT_SLOW)
+{
+	self->h->free = true;
+	self->h->large = HELD_LONE + BT_PAGE;
+	self->pid = bt_spawn(hold, self->h);
+	EXPECT_TRUE(BT_WAIT(holds(self->admin, self->h, HELD_LIVE), BT_SOON));
 }
 
 /* ---- ways out --------------------------------------------------------------------- */

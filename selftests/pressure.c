@@ -10,6 +10,7 @@
 #include "kselftest_harness.h"
 
 #include "bmem_test.h"
+#include "hog.h"
 
 /* A thousandth of it is a whole number of pages. */
 #define POOL_LIMIT	(125 * BT_HUGE)
@@ -563,20 +564,6 @@ TEST_F_TIMEOUT(pressure, shrinker_takes_what_was_shared, BT_SLOW)
 	EXPECT_SOUND(fd);
 }
 
-static __u64 vmstat(const char *key)
-{
-	char *text = bt_read_file("/proc/vmstat"), want[64];
-	const char *at;
-	__u64 value = ~0ULL;
-
-	snprintf(want, sizeof(want), "\n%s ", key);
-	at = text ? strstr(text, want) : NULL;
-	if (at)
-		value = strtoull(at + strlen(want), NULL, 10);
-	free(text);
-	return value;
-}
-
 /* What the shrinker, or the last moment before a kill, gave the system. */
 static __u64 regained(int fd, int pool)
 {
@@ -587,35 +574,9 @@ static __u64 regained(int fd, int pool)
 	return p.gained_bytes[BMEM_GAIN_SHRINK] + p.gained_bytes[BMEM_GAIN_OOM];
 }
 
-struct appetite {
-	int fd;
-	int pool;
-	__u64 most;
-	__u64 enough;
-};
-
-/*
- * Takes memory and uses it, until enough of it is what bmem gave, however much
- * else the system can find: then it needs all of that, or is killed.
- */
-static int hog(void *arg)
+static bool all_regained(const struct appetite *want)
 {
-	const struct appetite *want = arg;
-	__u64 at;
-	char *p;
-
-	p = mmap(NULL, want->most, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (p == MAP_FAILED)
-		return -ENOMEM;
-	madvise(p, want->most, MADV_NOHUGEPAGE);
-	for (at = 0; at < want->most; at += BT_PAGE) {
-		p[at] = 1;
-		if (!(at % BT_MIB) &&
-		    regained(want->fd, want->pool) >= want->enough)
-			break;
-	}
-	return 0;
+	return regained(want->fd, want->pool) >= want->enough;
 }
 
 #define ROOM		(256 * BT_MIB)
@@ -658,6 +619,7 @@ TEST_F_TIMEOUT(pressure, memory_hog, BT_SLOW)
 		.pool = pool,
 		.most = bt_meminfo("MemTotal"),
 		.enough = bt_debugfs_value("cleanup", "surplus_bytes"),
+		.sated = all_regained,
 	};
 	/* On some node what is live may have had of the reservation. */
 	EXPECT_LE(IDLE - RESERVED, want.enough);
