@@ -1163,6 +1163,11 @@ TEST_F_TIMEOUT(proc, vm_flags, BT_SLOW)
 	EXPECT_EQ(BYTES, maps.pmd);
 }
 
+static void told(int sig)
+{
+	(void)sig;
+}
+
 /* A page that hardware calls bad: nobody crashes, others stay intact. */
 static int poison(void *arg)
 {
@@ -1172,6 +1177,8 @@ static int poison(void *arg)
 	ret = mm_open(&m, *(int *)arg);
 	if (ret)
 		return ret;
+	/* Who has the page mapped is told, before the call is over. */
+	signal(SIGBUS, told);
 	ret = madvise(m.p + BT_HUGE, BT_PAGE, MADV_HWPOISON) ? errno : 0;
 	bt_peek(m.p + BT_HUGE);
 	/* The first touch through another mapping has to fault it in. */
