@@ -970,6 +970,8 @@ struct holder {
 	bool works;
 	struct bmem_client *c;
 	__u64 id;
+	bool filled;
+	bool tagged;
 	bool ready;
 	bool free;
 	bool freed;
@@ -986,7 +988,16 @@ static void set(bool *flag)
 	__atomic_store_n(flag, true, __ATOMIC_RELEASE);
 }
 
-/* Slots by the thousand, of which a magazine's remain; it sleeps then. */
+static void wait_for(const struct holder *h, const bool *flag)
+{
+	while (!is_set(flag) && !is_set(&h->leave))
+		usleep(1000);
+}
+
+/*
+ * Slots by the thousand, of which a magazine's remain; it sleeps then.  The large
+ * block is behind all of them, so that it is known how many huge pages remain.
+ */
 static void *hold_small(void *arg)
 {
 	static char *p[HELD_SMALLS];
@@ -999,6 +1010,8 @@ static void *hold_small(void *arg)
 			return NULL;
 		p[i][0] = 1;
 	}
+	set(&h->filled);
+	wait_for(h, &h->tagged);
 	for (i = 0; i < HELD_SMALLS; i++)
 		if (bmem_free(h->c, p[i]))
 			return NULL;
@@ -1037,12 +1050,13 @@ static int hold(void *arg)
 	if (!live || pthread_create(&thread, NULL, hold_small, h))
 		return 3;
 	bt_tag(live, HELD_LIVE, 7);
+	wait_for(h, &h->filled);
 	p = bmem_alloc(h->c, h->large, 0, 0, "large");
 	if (!p)
 		return 4;
 	bt_tag(p, h->large, 8);
-	while (!is_set(&h->free))
-		usleep(1000);
+	set(&h->tagged);
+	wait_for(h, &h->free);
 	if (bmem_free(h->c, p))
 		return 5;
 	set(&h->freed);
@@ -1194,6 +1208,7 @@ TEST_F_TIMEOUT(starved, one_that_sleeps, BT_SLOW)
 	self->pid = bt_spawn(hold, self->h);
 	EXPECT_TRUE(BT_WAIT(holds(self->admin, self->h, HELD_LONE + HELD_LIVE),
 			    BT_SOON));
+	TH_LOG("holds %llu MiB", held_by(self->admin, self->h) / BT_MIB);
 	/* It may be asked, nothing comes of it. */
 	EXPECT_EQ(0, bt_bind_pool(self->admin, self->pool));
 	EXPECT_EQ(0, bt_trim(self->admin, BMEM_TRIM_POOL, 0, NULL));
