@@ -635,19 +635,6 @@ static void *trim_pool(void *arg)
 	return NULL;
 }
 
-static bool sleeps_in_a_call(pid_t tid)
-{
-	char path[64], *text, *at;
-	bool is;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
-	text = bt_read_file(path);
-	at = text ? strrchr(text, ')') : NULL;
-	is = at && at[2] == 'D';
-	free(text);
-	return is;
-}
-
 #define BUSY_ROUNDS	20
 
 /*
@@ -674,7 +661,7 @@ TEST_F_TIMEOUT(alloc, trim_waits_for_who_is_busy, BT_SLOW)
 		t.through = false;
 		ASSERT_EQ(0, hold_client(other.id));
 		ASSERT_EQ(0, pthread_create(&thread, NULL, trim_pool, &t));
-		EXPECT_TRUE(BT_WAIT(t.through || (t.tid && sleeps_in_a_call(t.tid)),
+		EXPECT_TRUE(BT_WAIT(t.through || (t.tid && bt_task_state(t.tid) == 'D'),
 				    BT_SOON));
 		EXPECT_EQ(0, hold_client(0));
 		pthread_join(thread, NULL);

@@ -687,6 +687,18 @@ static char *bt_read_debugfs(const char *file)
 	return bt_read_file(path);
 }
 
+char bt_task_state(pid_t tid)
+{
+	char path[64], *text, *at, state;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
+	text = bt_read_file(path);
+	at = text ? strrchr(text, ')') : NULL;
+	state = at ? at[2] : 0;
+	free(text);
+	return state;
+}
+
 /* Is this the kernel that scripts/kernel builds, where all takes ten times as long? */
 bool bt_debug_kernel(void)
 {

@@ -555,19 +555,6 @@ static void *wait_for_room(void *arg)
 	return NULL;
 }
 
-static bool sleeps(pid_t tid)
-{
-	char path[64], *text, *at;
-	bool is;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
-	text = bt_read_file(path);
-	at = text ? strrchr(text, ')') : NULL;
-	is = at && at[2] == 'S';
-	free(text);
-	return is;
-}
-
 #define WAIT_MS		BMEM_WAIT_MAX_MS
 #define WAIT_POOL	(32 * BT_MIB)
 #define WAIT_ROOM	(16 * BT_MIB)
@@ -603,7 +590,8 @@ static int crowd_gather(struct crowd *x, int admin, int pool, __u64 room)
 		return rc ?: -EAGAIN;
 	/* By then it waits, and does not try, for which it takes the room. */
 	usleep(200000);
-	return BT_WAIT(x->w.tid && sleeps(x->w.tid), BT_SOON) ? 0 : -ETIME;
+	return BT_WAIT(x->w.tid && bt_task_state(x->w.tid) == 'S', BT_SOON) ?
+	       0 : -ETIME;
 }
 
 static int crowd_make_room(struct crowd *x)
@@ -956,6 +944,8 @@ TEST_F_TIMEOUT(cached, sleeper_answers_recall, BT_SLOW)
  * @works: that thread goes on to allocate; else it sleeps, as the other does
  * @c: its client
  * @id: the kernel's number of that
+ * @filled: the thread with slots has them all
+ * @tagged: the other one has the block, too
  * @ready: the thread with slots has let go
  * @free: the one with the block is to let go
  * @freed: it has

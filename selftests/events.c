@@ -290,22 +290,11 @@ static void *read_one(void *arg)
 	return NULL;
 }
 
-static char state_of(pid_t tid)
-{
-	char path[64], *text, state;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
-	text = bt_read_file(path);
-	state = text ? strrchr(text, ')')[2] : 0;
-	free(text);
-	return state;
-}
-
 static bool start_blocked(struct blocked *b, int fd, pthread_t *t)
 {
 	*b = (struct blocked){ .fd = fd };
 	return !pthread_create(t, NULL, read_one, b) && BT_WAIT(b->tid, 10000) &&
-	       BT_WAIT(state_of(b->tid) == 'S', 10000);
+	       BT_WAIT(bt_task_state(b->tid) == 'S', 10000);
 }
 
 TEST_F_TIMEOUT(events, a_signal_ends_read, BT_SLOW)
@@ -1103,7 +1092,7 @@ static bool waits(struct waiting *w, pthread_t *t)
 {
 	w->tid = 0;
 	return !pthread_create(t, NULL, do_wait, w) && BT_WAIT(w->tid, 10000) &&
-	       BT_WAIT(state_of(w->tid) == 'S', 10000);
+	       BT_WAIT(bt_task_state(w->tid) == 'S', 10000);
 }
 
 TEST_F_TIMEOUT(events, waits_until_a_free, BT_SLOW)
@@ -1119,7 +1108,7 @@ TEST_F_TIMEOUT(events, waits_until_a_free, BT_SLOW)
 	ASSERT_EQ(0, bt_alloc(self->c.fd, &all, 1, NULL));
 	ASSERT_TRUE(waits(&w, &t));
 	usleep(300000);
-	EXPECT_EQ('S', state_of(w.tid));
+	EXPECT_EQ('S', bt_task_state(w.tid));
 	ASSERT_EQ(0, bt_free1(self->c.fd, all.handle));
 	pthread_join(t, NULL);
 	EXPECT_EQ(0, w.ret);

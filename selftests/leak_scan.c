@@ -352,18 +352,6 @@ static __u64 dirty_kib(pid_t pid)
 	return status_kib(pid, "Private_Dirty:") + status_kib(pid, "Shared_Dirty:");
 }
 
-static char state_of(pid_t pid)
-{
-	char path[64], *text, *at, state;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	text = bt_read_file(path);
-	at = text ? strrchr(text, ')') : NULL;
-	state = at ? at[2] : 0;
-	free(text);
-	return state;
-}
-
 TEST_F_TIMEOUT(scan, nothing_is_faulted_in_or_dirtied, BT_SLOW)
 {
 	struct bmem_leak_scan cmd;
@@ -374,7 +362,7 @@ TEST_F_TIMEOUT(scan, nothing_is_faulted_in_or_dirtied, BT_SLOW)
 	ASSERT_LT(0, pid);
 	ASSERT_TRUE(BT_WAIT(self->roots->turns, 20000));
 	/* It goes to sleep, and touches nothing any more. */
-	ASSERT_TRUE(BT_WAIT(state_of(pid) == 'S', BT_SOON));
+	ASSERT_TRUE(BT_WAIT(bt_task_state(pid) == 'S', BT_SOON));
 	rss = status_kib(pid, "Rss:");
 	dirty = dirty_kib(pid);
 	ASSERT_NE(~0ULL, rss);

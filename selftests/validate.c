@@ -857,15 +857,9 @@ static int presser(void *arg)
 /* Does it neither run nor finish the call that it was in? */
 static bool stopped(pid_t pid)
 {
-	char path[64], *text, *at;
-	bool is;
+	char state = bt_task_state(pid);
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	text = bt_read_file(path);
-	at = text ? strrchr(text, ')') : NULL;
-	is = at && (at[2] == 'T' || at[2] == 'Z');
-	free(text);
-	return is;
+	return state == 'T' || state == 'Z';
 }
 
 static unsigned int soak_seconds(void)
