@@ -773,7 +773,8 @@ int bmem_events_fd(struct bmem_client *client);
  * Without it, threads give back what they have when they allocate or free.  One
  * that never does keeps the block that it freed last, of up to 64 MiB; others
  * of up to 256 KiB and a 64th of what the process has, divided by the number of
- * its threads; and slots as above.
+ * its threads; and slots as above.  The depot keeps slots of 64 KiB and a 256th
+ * of what the process has.
  *
  * Return: 0; -EBUSY when there is one; -EAGAIN, or an errno of bmem_on_event().
  */
