@@ -666,6 +666,20 @@ static int bystander(void *arg)
 		pause();
 }
 
+/* Says what became of those that are not there, so that it can be looked into. */
+static void say_gone(const pid_t *pids, int nr, int ready)
+{
+	int i, status;
+
+	printf("# %d of %d are ready\n", ready, nr);
+	for (i = 0; i < nr; i++)
+		if (waitpid(pids[i], &status, WNOHANG) > 0)
+			printf("# number %d is gone, status %#x\n", i, status);
+		else if (bt_task_state(pids[i]) != 'S')
+			printf("# number %d does not sleep, but %c\n", i,
+			       bt_task_state(pids[i]));
+}
+
 /* Nanoseconds until as many others are gone; ~0 when they never came. */
 static __u64 plain_death(int fd, struct death *d, int nr)
 {
@@ -676,8 +690,10 @@ static __u64 plain_death(int fd, struct death *d, int nr)
 	d->ready = 0;
 	for (i = 0; i < nr; i++)
 		pids[i] = bt_spawn(bystander, d);
-	if (!BT_WAIT(__atomic_load_n(&d->ready, __ATOMIC_RELAXED) == nr, 60000))
+	if (!BT_WAIT(__atomic_load_n(&d->ready, __ATOMIC_RELAXED) == nr, 60000)) {
+		say_gone(pids, nr, d->ready);
 		return ~0ULL;
+	}
 	start = bt_now_ns();
 	for (i = 0; i < nr; i++)
 		kill(pids[i], SIGKILL);
@@ -720,6 +736,8 @@ static void massacre(int fd, struct death *d, struct massacre *m)
 	m->ok = BT_WAIT(__atomic_load_n(&d->ready, __ATOMIC_RELAXED) == m->nr,
 			60000) &&
 		attached(fd, d->pool) == before + m->nr * 2 * BT_HUGE;
+	if (!m->ok)
+		say_gone(pids, m->nr, d->ready);
 	m->quiet = latency(fd, d->pool, ~0ULL - BT_HUGE);
 	bt_trim(fd, 0, 0, NULL);
 	start = bt_now_ns();
@@ -764,6 +782,9 @@ TEST_F_TIMEOUT(cleanup, a_hundred_are_killed, BT_SLOW)
 	ASSERT_EQ(0, bt_bind_cache(fd, 4 * BT_HUGE));
 	for (i = 0; i < 3 && !fast; i++) {
 		massacre(fd, d, &m);
+		if (!m.ok)
+			TH_LOG("back after %llu ns, ordinary processes %llu ns; p99 of ALLOC %llu ns, meanwhile %llu ns",
+			       m.took, m.plain, m.quiet, m.during);
 		ASSERT_TRUE(m.ok);
 		TH_LOG("%d clients, %llu MiB back after %llu ms, ordinary processes %llu ms; p99 of ALLOC %llu us, meanwhile %llu us",
 		       m.nr, m.nr * 2 * BT_HUGE / BT_MIB, m.took / 1000000,
