@@ -363,6 +363,18 @@ static void slow(struct bmem_client *client, const struct bmem_event *e,
 	atomic_store(&in_handler, false);
 }
 
+/* A client whose thread is in slow() until it is let go. */
+static void enter_slow(void)
+{
+	c = client();
+	atomic_store(&let_go, false);
+	EQ(bmem_on_event(c, FAILED, slow, NULL), 0);
+	EQ(bmem_events_start(c), 0);
+	happen(1);
+	while (!atomic_load(&in_handler))
+		sched_yield();
+}
+
 static void *release_soon(void *arg)
 {
 	const struct timespec soon = { .tv_nsec = 20000000 };
@@ -378,13 +390,7 @@ static void removal_waits(void **state)
 	pthread_t t;
 
 	(void)state;
-	c = client();
-	atomic_store(&let_go, false);
-	EQ(bmem_on_event(c, FAILED, slow, NULL), 0);
-	EQ(bmem_events_start(c), 0);
-	happen(1);
-	while (!atomic_load(&in_handler))
-		sched_yield();
+	enter_slow();
 	EQ(pthread_create(&t, NULL, release_soon, NULL), 0);
 	EQ(bmem_on_event(c, 0, slow, NULL), 0);
 	IS(!atomic_load(&in_handler));
@@ -407,13 +413,7 @@ static void asked_for_again(void **state)
 	int i;
 
 	(void)state;
-	c = client();
-	atomic_store(&let_go, false);
-	EQ(bmem_on_event(c, FAILED, slow, NULL), 0);
-	EQ(bmem_events_start(c), 0);
-	happen(1);
-	while (!atomic_load(&in_handler))
-		sched_yield();
+	enter_slow();
 	EQ(pthread_create(&t, NULL, remove_slow, NULL), 0);
 	do {
 		st.mask = 0;
