@@ -254,6 +254,7 @@ static const char *const labels[] = {
  * struct leaky - a process that leaks, in shared memory
  * @pool: to bind to
  * @id: its client; set when all is as it shall be
+ * @grow: what grows is to begin: it is lost, too, and before that all is known
  * @repent: it is to hold again what it has let go of
  * @repented: it does
  * @at: where its tensors are, but for those of LOST
@@ -261,6 +262,7 @@ static const char *const labels[] = {
 struct leaky {
 	int pool;
 	volatile __u64 id;
+	volatile int grow;
 	volatile int repent;
 	volatile int repented;
 	void *volatile at[3 * TENSORS];
@@ -334,6 +336,8 @@ static int leak(void *arg)
 	if (ret)
 		return 1;
 	l->id = c.id;
+	while (!l->grow)
+		usleep(1000);
 	for (;;) {
 		e = (struct bmem_alloc_entry){
 			.bytes = 64 * BT_KIB, .site = GROWING,
@@ -493,6 +497,7 @@ TEST_F_TIMEOUT(validate, leak_detection, BT_SLOW)
 	EXPECT_EQ(2, scan.confirmed);
 	EXPECT_EQ(2 * TENSORS * LEAKED, scan.confirmed_bytes);
 	expect_evidence(_metadata, fd, l->id);
+	l->grow = 1;
 	/* What grows is found by itself, whatever leads to it. */
 	EXPECT_TRUE(BT_WAIT(found(fd, l->id, BMEM_LEAK_GROWTH, GROWING, &row) > 0,
 			    60000));
