@@ -1060,6 +1060,19 @@ static int hold(void *arg)
 	return bt_tag_verify(live, HELD_LIVE, 7) >= 0 ? 7 : 0;
 }
 
+/* What it waits for, when what it should have done does not come. */
+static void say_stuck(pid_t pid, const struct holder *h)
+{
+	char path[64], *stack;
+
+	snprintf(path, sizeof(path), "/proc/%d/stack", pid);
+	stack = bt_read_file(path);
+	printf("# client %llu, filled %d, tagged %d, ready %d, freed %d, state %c\n%s",
+	       h->id, h->filled, h->tagged, h->ready, h->freed,
+	       bt_task_state(pid), stack ?: "");
+	free(stack);
+}
+
 static bool has_let_go(const struct holder *h)
 {
 	return is_set(&h->ready) && is_set(&h->freed);
@@ -1191,7 +1204,9 @@ TEST_F_TIMEOUT(starved, one_that_works, BT_SLOW)
 	self->h->free = true;
 	self->h->large = HELD_LONE;
 	self->pid = bt_spawn(hold, self->h);
-	EXPECT_TRUE(BT_WAIT(holds(self->admin, self->h, HELD_LIVE), BT_SOON));
+	EXPECT_TRUE(BT_WAIT(holds(self->admin, self->h, HELD_LIVE), BT_SOON)) {
+		say_stuck(self->pid, self->h);
+	}
 }
 
 /*
@@ -1205,7 +1220,9 @@ TEST_F_TIMEOUT(starved, one_that_sleeps, BT_SLOW)
 	self->h->large = HELD_LONE;
 	self->pid = bt_spawn(hold, self->h);
 	EXPECT_TRUE(BT_WAIT(holds(self->admin, self->h, HELD_LONE + HELD_LIVE),
-			    BT_SOON));
+			    BT_SOON)) {
+		say_stuck(self->pid, self->h);
+	}
 	TH_LOG("holds %llu MiB", held_by(self->admin, self->h) / BT_MIB);
 	/* It may be asked, nothing comes of it. */
 	EXPECT_EQ(0, bt_bind_pool(self->admin, self->pool));
@@ -1220,7 +1237,9 @@ TEST_F_TIMEOUT(starved, one_that_sleeps_on_more, BT_SLOW)
 	self->h->free = true;
 	self->h->large = HELD_LONE + BT_PAGE;
 	self->pid = bt_spawn(hold, self->h);
-	EXPECT_TRUE(BT_WAIT(holds(self->admin, self->h, HELD_LIVE), BT_SOON));
+	EXPECT_TRUE(BT_WAIT(holds(self->admin, self->h, HELD_LIVE), BT_SOON)) {
+		say_stuck(self->pid, self->h);
+	}
 }
 
 /* ---- ways out --------------------------------------------------------------------- */
