@@ -907,7 +907,7 @@ TEST_F_TIMEOUT(alloc, promotion, BT_SLOW)
 	};
 	struct bt_smaps maps;
 	pthread_t thread;
-	char *again;
+	char *again, *balancing;
 
 	if (bt_param_set("huge", "N"))
 		SKIP(return, "no parameter huge");
@@ -937,10 +937,12 @@ TEST_F_TIMEOUT(alloc, promotion, BT_SLOW)
 	 * A mapping that has page tables for small pages keeps them; one that
 	 * has none yet is made of huge pages.
 	 */
+	balancing = bt_balancing_off();
 	again = bt_map(self->c.fd, e.offset, e.bytes);
 	EXPECT_EQ(-1, bt_tag_verify(again, e.bytes, 3));
 	ASSERT_EQ(0, bt_smaps(0, again, e.bytes, &maps));
 	EXPECT_EQ(3 * BT_HUGE, maps.pmd);
+	bt_balancing_back(balancing);
 	munmap(again, e.bytes);
 	ASSERT_EQ(0, bt_pool_stats(self->admin, self->c.pool, &pool));
 	EXPECT_EQ(3, pool.promoted);

@@ -614,6 +614,23 @@ int bt_smaps(pid_t pid, const void *addr, __u64 bytes, struct bt_smaps *out)
 	return 0;
 }
 
+#define BT_BALANCING	"/proc/sys/kernel/numa_balancing"
+
+char *bt_balancing_off(void)
+{
+	char *was = bt_read_file(BT_BALANCING);
+
+	bt_write_file(BT_BALANCING, "0");
+	return was;
+}
+
+void bt_balancing_back(char *was)
+{
+	if (was)
+		bt_write_file(BT_BALANCING, was);
+	free(was);
+}
+
 long bt_minor_faults(void)
 {
 	struct rusage ru;

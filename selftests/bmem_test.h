@@ -159,6 +159,13 @@ struct bt_smaps {
 };
 
 int bt_smaps(pid_t pid, const void *addr, __u64 bytes, struct bt_smaps *out);
+/*
+ * NUMA balancing takes entries of page tables away for a while to see who uses
+ * them, which are faults, and which 6.1's smaps leaves out.  What is to be counted
+ * is touched after this, which answers what bt_balancing_back() is to be given.
+ */
+char *bt_balancing_off(void);
+void bt_balancing_back(char *was);
 long bt_minor_faults(void);
 __u64 bt_meminfo(const char *key);
 

@@ -587,8 +587,6 @@ TEST_F_TIMEOUT(clone, of_a_clone, BT_SLOW)
 #define WORDS	(BYTES / BT_PAGE)
 #define ROUNDS	20
 
-#define BALANCING	"/proc/sys/kernel/numa_balancing"
-
 struct writer {
 	char *p;
 	volatile bool stop;
@@ -653,12 +651,7 @@ TEST_F_TIMEOUT(clone, under_a_writer, BT_SLOW)
 		EXPECT_EQ(0, memcmp(frozen, d.map + self->e.offset, BYTES));
 		bt_client_close(&d);
 	}
-	/*
-	 * It takes entries away for a while to see who uses them, and 6.1's smaps
-	 * leaves those out.
-	 */
-	balancing = bt_read_file(BALANCING);
-	bt_write_file(BALANCING, "0");
+	balancing = bt_balancing_off();
 	/* Once over all of it, after the last clone. */
 	before = *(volatile __u64 *)&w.count;
 	ASSERT_TRUE(BT_WAIT(*(volatile __u64 *)&w.count > before + WORDS, BT_SOON));
@@ -669,9 +662,7 @@ TEST_F_TIMEOUT(clone, under_a_writer, BT_SLOW)
 		EXPECT_EQ(at + 1, word(self->p, at));
 	ASSERT_EQ(0, bt_smaps(getpid(), self->c.map, self->c.space, &maps));
 	EXPECT_EQ(BYTES, maps.pmd);
-	if (balancing)
-		bt_write_file(BALANCING, balancing);
-	free(balancing);
+	bt_balancing_back(balancing);
 	free(frozen);
 }
 

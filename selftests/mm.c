@@ -94,6 +94,7 @@ static int err_of(long ret)
 
 FIXTURE(call) {
 	struct mm m;
+	char *balancing;
 };
 
 FIXTURE_VARIANT(call) {
@@ -108,12 +109,14 @@ FIXTURE_VARIANT(call) {
 
 FIXTURE_SETUP(call)
 {
+	self->balancing = bt_balancing_off();
 	ASSERT_EQ(0, mm_open(&self->m, BMEM_POOL_DEFAULT));
 }
 
 FIXTURE_TEARDOWN(call)
 {
 	bt_client_close(&self->m.c);
+	bt_balancing_back(self->balancing);
 }
 
 #define SKIPPED	1
@@ -873,8 +876,6 @@ FIXTURE(big) {
 	long faults;
 };
 
-#define BALANCING	"/proc/sys/kernel/numa_balancing"
-
 /* 1 GiB where the machine has that much and some to spare. */
 static __u64 big_bytes(void)
 {
@@ -893,12 +894,7 @@ FIXTURE_SETUP(big)
 
 	if (!bytes)
 		SKIP(return, "too little memory");
-	/*
-	 * It takes entries away for a while to see who uses them, which are faults,
-	 * and which 6.1's smaps leaves out.
-	 */
-	self->balancing = bt_read_file(BALANCING);
-	bt_write_file(BALANCING, "0");
+	self->balancing = bt_balancing_off();
 	bt_write_file("/proc/sys/vm/drop_caches", "3");
 	bt_write_file("/proc/sys/vm/compact_memory", "1");
 	self->admin = bt_open();
@@ -921,9 +917,7 @@ FIXTURE_TEARDOWN(big)
 	bt_client_close(&self->c);
 	bt_pool_destroy(self->admin, self->c.pool);
 	close(self->admin);
-	if (self->balancing)
-		bt_write_file(BALANCING, self->balancing);
-	free(self->balancing);
+	bt_balancing_back(self->balancing);
 }
 
 TEST_F_TIMEOUT(big, written_and_read_back, 2 * BT_SLOW)
@@ -1010,10 +1004,12 @@ TEST_F_TIMEOUT(big, process_vm_readv, BT_SLOW)
 FIXTURE(proc) {
 	struct mm m;
 	int admin;
+	char *balancing;
 };
 
 FIXTURE_SETUP(proc)
 {
+	self->balancing = bt_balancing_off();
 	ASSERT_EQ(0, mm_open(&self->m, BMEM_POOL_DEFAULT));
 	self->admin = bt_open();
 }
@@ -1022,6 +1018,7 @@ FIXTURE_TEARDOWN(proc)
 {
 	bt_client_close(&self->m.c);
 	close(self->admin);
+	bt_balancing_back(self->balancing);
 }
 
 static int child_sees_and_writes(void *arg)
