@@ -25,6 +25,8 @@
 #include <linux/jiffies.h>
 #include <linux/oom.h>
 #include <linux/sched/mm.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
 
 #include "bmem_private.h"
 
@@ -72,8 +74,9 @@ static unsigned long shrink_scan(struct shrinker *s, struct shrink_control *sc)
 
 /*
  * What clients give back meanwhile, by whichever way.  The caller may have locks
- * that one of them needs for it, so it is not waited for long, nor often.  Only
- * one caller at a time is here: he has the system's oom_lock.
+ * that one of them needs for it, so it is not waited for long, nor often.  One
+ * caller at a time is here, who has the system's oom_lock, and perhaps one by
+ * debugfs: to him a time that is just being written is one as well.
  */
 static unsigned long wait_for_clients(void)
 {
@@ -82,7 +85,8 @@ static unsigned long wait_for_clients(void)
 	unsigned int i;
 	bool busy;
 
-	if (was <= 0 || (last && time_before(jiffies, last + HZ)))
+	if (was <= 0 || (READ_ONCE(last) &&
+			 time_before(jiffies, READ_ONCE(last) + HZ)))
 		return 0;
 	bmem_pressure_of_system(true);
 	bmem_pressure_count_wait();
@@ -91,7 +95,7 @@ static unsigned long wait_for_clients(void)
 		bmem_cleanup_reclaim(ULONG_MAX, BMEM_GAIN_OOM, &busy);
 		now = atomic_long_read(&bmem_lent_pages);
 	}
-	last = jiffies | 1;
+	WRITE_ONCE(last, jiffies | 1);
 	return now < was ? was - now : 0;
 }
 
@@ -119,24 +123,45 @@ static struct notifier_block oom_nb = { .notifier_call = oom_notify };
 /* ---- debugfs --------------------------------------------------------------------- */
 
 /*
- * As reclaim would, and so that lockdep takes it for that.  Reclaim comes again
- * when it got less than it wanted; who writes here is told when to.
+ * As reclaim would.  It comes again when it got less than it wanted; who writes
+ * here is told when to.
  */
+static int shrink_by(unsigned long pages)
+{
+	unsigned long got = 0;
+	bool busy = false;
+
+	if (atomic_long_read(&bmem_surplus_pages) && pages)
+		got = reclaim(pages, BMEM_GAIN_SHRINK, &busy);
+	return busy && got < pages ? -EAGAIN : 0;
+}
+
+/* So that lockdep takes it for reclaim. */
 static ssize_t shrink_write(struct file *file, const char __user *buf,
 			    size_t count, loff_t *ppos)
 {
-	unsigned long pages, got = 0;
-	bool busy = false;
-	int rc;
+	unsigned long pages, freed = 0;
+	bool last;
+	char word[24];
+	int rc = 0;
 
-	rc = kstrtoul_from_user(buf, count, 0, &pages);
+	if (!count || count >= sizeof(word))
+		return -EINVAL;
+	if (copy_from_user(word, buf, count))
+		return -EFAULT;
+	word[count] = 0;
+	last = !strcmp(strim(word), "oom");
+	if (!last)
+		rc = kstrtoul(strim(word), 0, &pages);
 	if (rc)
 		return rc;
 	fs_reclaim_acquire(GFP_KERNEL);
-	if (atomic_long_read(&bmem_surplus_pages) && pages)
-		got = reclaim(pages, BMEM_GAIN_SHRINK, &busy);
+	if (last)
+		oom_notify(&oom_nb, 0, &freed);
+	else
+		rc = shrink_by(pages);
 	fs_reclaim_release(GFP_KERNEL);
-	return busy && got < pages ? -EAGAIN : count;
+	return rc ?: count;
 }
 
 static const struct file_operations shrink_fops = {

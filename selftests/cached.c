@@ -1196,6 +1196,40 @@ TEST_F_TIMEOUT(starved, one_that_listens, BT_SLOW)
 	bt_client_close(&c);
 }
 
+/*
+ * Somebody is about to be killed, and there is nothing that the kernel could take
+ * itself: who keeps something idle is asked, though he was a moment ago, and
+ * waited for.  That is once a second.
+ */
+TEST_F_TIMEOUT(starved, one_that_is_asked_last, BT_SLOW)
+{
+	__u64 large = 3 * HELD_LONE / 2, waits, recalls;
+	struct bmem_pressure p;
+
+	self->h->listens = true;
+	self->h->free = true;
+	self->h->large = large;
+	self->pid = bt_spawn(hold, self->h);
+	ASSERT_TRUE(BT_WAIT(holds(self->admin, self->h, large + HELD_LIVE),
+			    BT_SOON)) {
+		say_stuck(self->pid, self->h);
+	}
+	usleep(1100000);
+	waits = bt_debugfs_value("cleanup", "system_waits");
+	recalls = bt_debugfs_value("cleanup", "system_recalls");
+	EXPECT_NE(0, bt_write_file(BT_DEBUGFS "/shrink", "ooms"));
+	EXPECT_EQ(waits, bt_debugfs_value("cleanup", "system_waits"));
+	EXPECT_LE(large + HELD_LIVE, held_by(self->admin, self->h));
+	ASSERT_EQ(0, bt_write_file(BT_DEBUGFS "/shrink", "oom"));
+	EXPECT_EQ(waits + 1, bt_debugfs_value("cleanup", "system_waits"));
+	EXPECT_TRUE(BT_WAIT(holds(self->admin, self->h, HELD_LIVE), 5000));
+	EXPECT_LT(recalls, bt_debugfs_value("cleanup", "system_recalls"));
+	ASSERT_EQ(0, bt_pressure(self->admin, self->pool, &p));
+	TH_LOG("recalled %llu MiB, before a kill %llu",
+	       p.gained_bytes[BMEM_GAIN_RECALL] / BT_MIB,
+	       p.gained_bytes[BMEM_GAIN_OOM] / BT_MIB);
+}
+
 /* A thread that goes on lets go of it by itself, though it makes no call. */
 TEST_F_TIMEOUT(starved, one_that_works, BT_SLOW)
 {
