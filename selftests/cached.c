@@ -824,10 +824,11 @@ static void collect(struct bmem_client *c, const struct bmem_event *e, void *arg
 	struct runtime *r = arg;
 	unsigned int nr = __atomic_exchange_n(&r->nr, 0, __ATOMIC_ACQ_REL);
 
+	/* Before there is room: from then on, who waited for it looks. */
+	__atomic_fetch_add(&r->calls, 1, __ATOMIC_RELEASE);
 	r->bad += e->type != BMEM_EVENT_ALLOC_FAILED || !e->client_id;
 	while (nr--)
 		r->bad += !!bmem_free(c, r->garbage[nr]);
-	__atomic_fetch_add(&r->calls, 1, __ATOMIC_RELEASE);
 }
 
 /* An allocation that waits, until a handler has made room for it. */
