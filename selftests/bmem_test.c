@@ -716,6 +716,16 @@ char bt_task_state(pid_t tid)
 	return state;
 }
 
+void bt_say_where(pid_t tid)
+{
+	char path[64], *stack;
+
+	snprintf(path, sizeof(path), "/proc/%d/stack", tid);
+	stack = bt_read_file(path);
+	printf("# task %d: state %c\n%s", tid, bt_task_state(tid), stack ?: "");
+	free(stack);
+}
+
 /* Is this the kernel that scripts/kernel builds, where all takes ten times as long? */
 bool bt_debug_kernel(void)
 {

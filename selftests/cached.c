@@ -1061,17 +1061,12 @@ static int hold(void *arg)
 	return bt_tag_verify(live, HELD_LIVE, 7) >= 0 ? 7 : 0;
 }
 
-/* What it waits for, when what it should have done does not come. */
+/* Where it is, when what it should have done does not come. */
 static void say_stuck(pid_t pid, const struct holder *h)
 {
-	char path[64], *stack;
-
-	snprintf(path, sizeof(path), "/proc/%d/stack", pid);
-	stack = bt_read_file(path);
-	printf("# client %llu, filled %d, tagged %d, ready %d, freed %d, state %c\n%s",
-	       h->id, h->filled, h->tagged, h->ready, h->freed,
-	       bt_task_state(pid), stack ?: "");
-	free(stack);
+	printf("# client %llu, filled %d, tagged %d, ready %d, freed %d\n",
+	       h->id, h->filled, h->tagged, h->ready, h->freed);
+	bt_say_where(pid);
 }
 
 static bool has_let_go(const struct holder *h)

@@ -680,9 +680,8 @@ static void say_gone(const pid_t *pids, int nr, int ready)
 	for (i = 0; i < nr; i++)
 		if (waitpid(pids[i], &status, WNOHANG) > 0)
 			printf("# number %d is gone, status %#x\n", i, status);
-		else if (bt_task_state(pids[i]) != 'S')
-			printf("# number %d does not sleep, but %c\n", i,
-			       bt_task_state(pids[i]));
+		else
+			bt_say_where(pids[i]);
 }
 
 /* Nanoseconds until as many others are gone; ~0 when they never came. */
