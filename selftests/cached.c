@@ -1136,6 +1136,16 @@ static bool holds(int fd, const struct holder *h, __u64 bytes)
 	       !bt_debugfs_value("cleanup", "surplus_bytes");
 }
 
+/* Is that so, or soon?  If not, says where it is. */
+static bool holds_soon(int fd, pid_t pid, const struct holder *h, __u64 bytes)
+{
+	bool ok = BT_WAIT(holds(fd, h, bytes), BT_SOON);
+
+	if (!ok)
+		say_stuck(pid, h);
+	return ok;
+}
+
 /*
  * A process takes all there is.  Meanwhile another lets go of what it has, and
  * its threads sleep: what they keep idle comes back by the library's thread,
@@ -1206,10 +1216,8 @@ TEST_F_TIMEOUT(starved, one_that_is_asked_last, BT_SLOW)
 	self->h->free = true;
 	self->h->large = large;
 	self->pid = bt_spawn(hold, self->h);
-	ASSERT_TRUE(BT_WAIT(holds(self->admin, self->h, large + HELD_LIVE),
-			    BT_SOON)) {
-		say_stuck(self->pid, self->h);
-	}
+	ASSERT_TRUE(holds_soon(self->admin, self->pid, self->h,
+			       large + HELD_LIVE));
 	usleep(1100000);
 	waits = bt_debugfs_value("cleanup", "system_waits");
 	recalls = bt_debugfs_value("cleanup", "system_recalls");
@@ -1234,9 +1242,7 @@ TEST_F_TIMEOUT(starved, one_that_works, BT_SLOW)
 	self->h->free = true;
 	self->h->large = HELD_LONE;
 	self->pid = bt_spawn(hold, self->h);
-	EXPECT_TRUE(BT_WAIT(holds(self->admin, self->h, HELD_LIVE), BT_SOON)) {
-		say_stuck(self->pid, self->h);
-	}
+	EXPECT_TRUE(holds_soon(self->admin, self->pid, self->h, HELD_LIVE));
 }
 
 /*
@@ -1249,10 +1255,8 @@ TEST_F_TIMEOUT(starved, one_that_sleeps, BT_SLOW)
 	self->h->free = true;
 	self->h->large = HELD_LONE;
 	self->pid = bt_spawn(hold, self->h);
-	EXPECT_TRUE(BT_WAIT(holds(self->admin, self->h, HELD_LONE + HELD_LIVE),
-			    BT_SOON)) {
-		say_stuck(self->pid, self->h);
-	}
+	EXPECT_TRUE(holds_soon(self->admin, self->pid, self->h,
+			       HELD_LONE + HELD_LIVE));
 	TH_LOG("holds %llu MiB", held_by(self->admin, self->h) / BT_MIB);
 	/* It may be asked, nothing comes of it. */
 	EXPECT_EQ(0, bt_bind_pool(self->admin, self->pool));
@@ -1267,9 +1271,7 @@ TEST_F_TIMEOUT(starved, one_that_sleeps_on_more, BT_SLOW)
 	self->h->free = true;
 	self->h->large = HELD_LONE + BT_PAGE;
 	self->pid = bt_spawn(hold, self->h);
-	EXPECT_TRUE(BT_WAIT(holds(self->admin, self->h, HELD_LIVE), BT_SOON)) {
-		say_stuck(self->pid, self->h);
-	}
+	EXPECT_TRUE(holds_soon(self->admin, self->pid, self->h, HELD_LIVE));
 }
 
 /* ---- ways out --------------------------------------------------------------------- */
