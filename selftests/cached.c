@@ -1203,6 +1203,23 @@ TEST_F_TIMEOUT(starved, one_that_listens, BT_SLOW)
 }
 
 /*
+ * What the system wanted a moment ago may be asked of all clients up to a second
+ * later, of those that came meanwhile as well.  When one that is opened now has
+ * been asked, that is over for those after it.
+ */
+static bool system_is_quiet(void)
+{
+	int fd = bt_open();
+	__u32 recall = recall_of(fd);
+	bool quiet;
+
+	quiet = recall != ~0U && !bt_write_file(BT_DEBUGFS "/shrink", "oom") &&
+		BT_WAIT(recall_of(fd) != recall, BT_SOON);
+	close(fd);
+	return quiet;
+}
+
+/*
  * Somebody is about to be killed, and there is nothing that the kernel could take
  * itself: who keeps something idle is asked, though he was a moment ago, and
  * waited for.  That is once a second.
@@ -1212,6 +1229,7 @@ TEST_F_TIMEOUT(starved, one_that_is_asked_last, BT_SLOW)
 	__u64 large = 3 * HELD_LONE / 2, waits, recalls;
 	struct bmem_pressure p;
 
+	ASSERT_TRUE(system_is_quiet());
 	self->h->listens = true;
 	self->h->free = true;
 	self->h->large = large;

@@ -22,6 +22,23 @@ __u64 vmstat(const char *key)
 	return value;
 }
 
+__u32 recall_of(int fd)
+{
+	struct bmem_control *control;
+	struct bmem_query q;
+	__u32 recall;
+
+	if (bt_query(fd, &q))
+		return ~0U;
+	control = mmap(NULL, BT_PAGE, PROT_READ, MAP_SHARED, fd,
+		       q.control_offset + BT_PAGE);
+	if (control == MAP_FAILED)
+		return ~0U;
+	recall = control->recall;
+	munmap(control, BT_PAGE);
+	return recall;
+}
+
 /*
  * Takes memory and uses it, until enough of it is what bmem gave, however much
  * else the system can find: then it needs all of that, or is killed.

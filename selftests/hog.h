@@ -31,4 +31,7 @@ int hog(void *arg);
 /* A figure of /proc/vmstat, ~0 when there is none of that name. */
 __u64 vmstat(const char *key);
 
+/* How often a client has been asked for what it keeps idle, ~0 without its page. */
+__u32 recall_of(int fd);
+
 #endif /* HOG_H */

@@ -4,7 +4,6 @@
  * back when the system has no memory.
  */
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include "kselftest_harness.h"
@@ -265,23 +264,6 @@ TEST_F_TIMEOUT(pressure, cleanup_is_immediate, BT_SLOW)
 	EXPECT_TRUE(BT_WAIT(events("cleanup-done", pool, since), 2000));
 	bt_client_close(&other);
 	EXPECT_SOUND(fd);
-}
-
-static __u32 recall_of(int fd)
-{
-	struct bmem_control *control;
-	struct bmem_query q;
-	__u32 recall;
-
-	if (bt_query(fd, &q))
-		return ~0U;
-	control = mmap(NULL, BT_PAGE, PROT_READ, MAP_SHARED, fd,
-		       q.control_offset + BT_PAGE);
-	if (control == MAP_FAILED)
-		return ~0U;
-	recall = control->recall;
-	munmap(control, BT_PAGE);
-	return recall;
 }
 
 TEST_F_TIMEOUT(pressure, severe_and_critical, BT_SLOW)
