@@ -107,6 +107,12 @@ static struct vm_area_struct *vma_of(struct rb_node *node)
 	return rb_entry_safe(node, struct vm_area_struct, shared.rb);
 }
 
+/* Windows come after the space, and nothing there is looked at. */
+static struct vm_area_struct *in_space(struct vm_area_struct *vma)
+{
+	return vma && vma->vm_pgoff < bmem_space_pages ? vma : NULL;
+}
+
 /* The first of a file's mappings that begins at a page of it or further on. */
 static struct vm_area_struct *vma_from(struct address_space *mapping,
 				       unsigned long pgoff)
@@ -137,14 +143,14 @@ static bool find_slice(struct scan *s, unsigned long *pgoff, bool first)
 	unsigned int n;
 
 	i_mmap_lock_read(mapping);
-	vma = vma_from(mapping, *pgoff);
+	vma = in_space(vma_from(mapping, *pgoff));
 	for (n = 0; vma && (n < SLICE_VMAS || vma->vm_pgoff == *pgoff); n++) {
 		*pgoff = vma->vm_pgoff;
 		if (!vma_add(s, vma, first)) {
 			s->cut = true;
 			break;
 		}
-		vma = vma_of(rb_next(&vma->shared.rb));
+		vma = in_space(vma_of(rb_next(&vma->shared.rb)));
 	}
 	if (vma)
 		*pgoff = vma->vm_pgoff;
