@@ -441,14 +441,8 @@ static void busy_handler_delays_nobody(void **state)
 	void *p;
 
 	(void)state;
-	busy = client();
-	c = busy;
-	atomic_store(&let_go, false);
-	EQ(bmem_on_event(busy, FAILED, slow, NULL), 0);
-	EQ(bmem_events_start(busy), 0);
-	happen(1);
-	while (!atomic_load(&in_handler))
-		sched_yield();
+	enter_slow();
+	busy = c;
 	for (i = 0; i < 1000; i++) {
 		p = bmem_alloc(busy, 1000 + i * 100, 0, 0, NULL);
 		assert_non_null(p);
