@@ -3,7 +3,8 @@
  * What tracking costs, and the governor that keeps it under its target.
  *
  * Threads measure for themselves and add up into the client's struct costs
- * every ten milliseconds, together with the CPU time that has passed.
+ * every ten milliseconds, together with the CPU time that has passed; sooner
+ * where it is too much for these already.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -17,6 +18,8 @@
 #define TARGET_DEFAULT	20
 #define PERMILLE	1000
 #define WINDOW_NS	(10 * 1000 * 1000)
+/* So many allocations were timed before the end of a window is not waited for. */
+#define CERTAIN_TIMED	4
 /* A source that takes more than this share of a whole is named. */
 #define SOURCE_PERMILLE	20
 
@@ -238,21 +241,45 @@ void governor_step(struct governor *g, const struct share *s)
 		atomic_store(&g->reduced, false);
 }
 
+/*
+ * Whatever the rest of the window brings, whole stacks take too much.  Only
+ * these do not wait for its end: they are tried again soon, where samples that
+ * were made rare come back one window at a time.
+ */
+static bool certain(const struct governor *g, int64_t track_ns, int64_t walk_ns)
+{
+	int64_t most = WINDOW_NS / PERMILLE * (int64_t)atomic_load(&g->permille);
+
+	return track_ns > most && walk_ns > track_ns / 2 &&
+	       !atomic_load(&g->reduced);
+}
+
 /* The thread whose window fills up the client's has the governor look at it. */
 static void governor_add(struct costs *costs, const struct share *s)
 {
+	int64_t track, walk, cpu;
 	struct share sum;
 
-	atomic_fetch_add(&costs->window[0], s->track_ns);
-	atomic_fetch_add(&costs->window[1], s->walk_ns);
-	if (atomic_fetch_add(&costs->window[2], s->cpu_ns) + s->cpu_ns <
-	    WINDOW_NS)
+	track = atomic_fetch_add(&costs->window[0], s->track_ns) + s->track_ns;
+	walk = atomic_fetch_add(&costs->window[1], s->walk_ns) + s->walk_ns;
+	cpu = atomic_fetch_add(&costs->window[2], s->cpu_ns) + s->cpu_ns;
+	if (cpu < WINDOW_NS && !certain(&costs->governor, track, walk))
 		return;
 	sum.cpu_ns = atomic_exchange(&costs->window[2], 0);
 	sum.track_ns = atomic_exchange(&costs->window[0], 0);
 	sum.walk_ns = atomic_exchange(&costs->window[1], 0);
 	if (sum.cpu_ns)
 		governor_step(&costs->governor, &sum);
+}
+
+static int64_t track_ns(const struct meter *m)
+{
+	int64_t sum = 0;
+	int i;
+
+	for (i = 0; i < OVERHEAD_TIMES; i++)
+		sum += m->ns[i];
+	return sum;
 }
 
 /**
@@ -262,7 +289,10 @@ static void governor_add(struct costs *costs, const struct share *s)
  */
 void meter_flush(struct costs *costs, struct meter *m)
 {
-	struct share s = { .walk_ns = m->ns[BMEM_OVERHEAD_WALK] };
+	struct share s = {
+		.track_ns = track_ns(m),
+		.walk_ns = m->ns[BMEM_OVERHEAD_WALK],
+	};
 	uint64_t cpu = cpu_now();
 	int i;
 
@@ -272,7 +302,6 @@ void meter_flush(struct costs *costs, struct meter *m)
 	if (cpu < m->cpu)
 		m->cpu = cpu;
 	for (i = 0; i < OVERHEAD_TIMES; i++) {
-		s.track_ns += m->ns[i];
 		atomic_fetch_add(&costs->ns[i], m->ns[i]);
 		m->ns[i] = 0;
 	}
@@ -289,6 +318,14 @@ void meter_flush(struct costs *costs, struct meter *m)
 	governor_add(costs, &s);
 }
 
+/* One that was dear, scaled up by two thousand, is not enough to go by. */
+static bool too_much(const struct costs *costs, const struct meter *m)
+{
+	return m->timed >= CERTAIN_TIMED &&
+	       certain(&costs->governor, track_ns(m),
+		       m->ns[BMEM_OVERHEAD_WALK]);
+}
+
 /**
  * meter_window() - flush when it is time to
  * @costs: the client's
@@ -299,7 +336,7 @@ void meter_window(struct costs *costs, struct meter *m)
 	if (!m->window) {
 		m->cpu = cpu_now();
 		m->window = meter_now();
-	} else if (meter_now() - m->window >= WINDOW_NS) {
+	} else if (meter_now() - m->window >= WINDOW_NS || too_much(costs, m)) {
 		meter_flush(costs, m);
 	}
 }

@@ -269,6 +269,37 @@ static void governor_steps_in(void **state)
 	IS(atomic_load(&c->sites.costs.governor.reduced));
 }
 
+/* Has a thread's window ended early, and whole stacks with it? */
+static bool ends_early(uint64_t timed, int64_t record, int64_t walk)
+{
+	struct costs costs = { .governor.permille = 20 };
+	struct meter m = { .timed = timed };
+
+	meter_window(&costs, &m);
+	m.ns[BMEM_OVERHEAD_RECORD] = record;
+	m.ns[BMEM_OVERHEAD_WALK] = walk;
+	meter_window(&costs, &m);
+	/* All or nothing was handed on. */
+	EQ(atomic_load(&costs.timed) + m.timed, timed);
+	EQ(atomic_load(&costs.ns[BMEM_OVERHEAD_WALK]) +
+	   m.ns[BMEM_OVERHEAD_WALK], walk);
+	EQ(atomic_load(&costs.governor.throttle), 0);
+	return atomic_load(&costs.governor.reduced);
+}
+
+/* What is too much for a whole window of 10 ms is so before it has ended. */
+static void governor_knows_before_the_end(void **state)
+{
+	(void)state;
+	IS(ends_early(4, 0, MS / 5 + 1));
+	IS(!ends_early(4, 0, MS / 5));
+	IS(ends_early(4, MS / 10, MS / 10 + 1));
+	/* Stacks are not most of it. */
+	IS(!ends_early(4, MS, MS - 1));
+	/* It may have been an accident. */
+	IS(!ends_early(3, 0, MS));
+}
+
 static struct bmem_overhead report(void)
 {
 	struct bmem_overhead o = { .sz = sizeof(o) };
@@ -495,6 +526,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(governor_takes_no_more_than_it_must),
 	TEST(governor_without_hope),
 	TEST(governor_steps_in),
+	TEST(governor_knows_before_the_end),
 	TEST(report_is_measured),
 	TEST(report_of_a_child),
 	TEST(report_names_its_sources),
