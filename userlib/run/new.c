@@ -9,8 +9,14 @@
  * There may be none that can be found: a C program, Python say, has the C++
  * library among what it loads later, for these libraries alone.  Then small
  * blocks are malloc()'s, which is where that library's operators would get them.
- * Whether it is so is found out once, for all of the operators alike, since what
- * one has allocated another frees; and looking takes long.
+ * It is the same for all of the operators, since what one has allocated another
+ * frees; and it is found out when the process begins: dlsym() waits for the lock
+ * which dlopen() holds while it runs constructors, and a constructor may wait for
+ * a thread that is in here.
+ *
+ * A program may have operators of its own, which come before these: mostly not
+ * all forms, since those of the C++ library call one another.  Then all is left
+ * to these, which get to the program's.
  */
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -21,23 +27,68 @@
 #define EXPORT	__attribute__((visibility("default")))
 #define CALLER	__builtin_return_address(0)
 
-/* What is looked for and is not there. */
-#define NONE		((void *)-1)
+#define OPERATORS(each)							\
+	each(_Znwm)							\
+	each(_Znam)							\
+	each(_ZnwmRKSt9nothrow_t)					\
+	each(_ZnamRKSt9nothrow_t)					\
+	each(_ZnwmSt11align_val_t)					\
+	each(_ZnamSt11align_val_t)					\
+	each(_ZnwmSt11align_val_tRKSt9nothrow_t)			\
+	each(_ZnamSt11align_val_tRKSt9nothrow_t)			\
+	each(_ZdlPv)							\
+	each(_ZdaPv)							\
+	each(_ZdlPvm)							\
+	each(_ZdaPvm)							\
+	each(_ZdlPvRKSt9nothrow_t)					\
+	each(_ZdaPvRKSt9nothrow_t)					\
+	each(_ZdlPvSt11align_val_t)					\
+	each(_ZdaPvSt11align_val_t)					\
+	each(_ZdlPvmSt11align_val_t)					\
+	each(_ZdaPvmSt11align_val_t)					\
+	each(_ZdlPvSt11align_val_tRKSt9nothrow_t)			\
+	each(_ZdaPvSt11align_val_tRKSt9nothrow_t)
 
-static void *find(const char *name)
+#define NUMBER(name)	AT##name,
+enum { OPERATORS(NUMBER) NR };
+
+static const char * const names[NR] = {
+#define NAME(name)	[AT##name] = #name,
+	OPERATORS(NAME)
+};
+
+/* Those behind these; NULL for what is not there. */
+static void *behind[NR];
+
+/* By now @behind is known; and the program has none of its own. */
+static _Atomic bool looked, alone;
+
+static bool is_alone(void);
+
+/* Another thread that is in here writes the same words. */
+static __attribute__((noinline)) void look(void)
 {
-	static _Atomic(void *) any;
-	void *at = atomic_load(&any);
+	int i;
 
-	if (!at) {
-		at = dlsym(RTLD_NEXT, "_Znwm");
-		if (!at)
-			at = NONE;
-		atomic_store(&any, at);
-	}
-	if (at != NONE)
-		at = dlsym(RTLD_NEXT, name);
-	return at ? at : NONE;
+	atomic_store(&alone, is_alone());
+	behind[AT_Znwm] = dlsym(RTLD_NEXT, names[AT_Znwm]);
+	for (i = 0; behind[AT_Znwm] && i < NR; i++)
+		behind[i] = dlsym(RTLD_NEXT, names[i]);
+	/* That one is missing is no error of the program's. */
+	(void)dlerror();
+	atomic_store_explicit(&looked, true, memory_order_release);
+}
+
+static inline void look_once(void)
+{
+	if (unlikely(!atomic_load_explicit(&looked, memory_order_acquire)))
+		look();
+}
+
+__attribute__((constructor))
+static void begin(void)
+{
+	look_once();
 }
 
 /* For those who fail: of the C++ library that is there for some alone. */
@@ -53,34 +104,24 @@ static void *get(size_t size, size_t align)
 	return align ? aligned_alloc(align, size) : malloc(size);
 }
 
-/* ISO C has no cast from data to function. */
-#define NEXT(function, name) do {					\
-	void *at_ = atomic_load_explicit(&(function), memory_order_acquire); \
-	if (unlikely(!at_)) {						\
-		at_ = find(name);					\
-		atomic_store_explicit(&(function), at_,			\
-				      memory_order_release);		\
-	}								\
-	if (at_ == NONE)						\
-		at_ = NULL;						\
-	memcpy(&call, &at_, sizeof(call));				\
-} while (0)
-
 /*
  * An operator that is asked for a size, and for an alignment or what says that
- * it does not throw.
+ * it does not throw.  ISO C has no cast from data to function.
  */
 #define NEW(name, parameters, arguments, align)				\
 	EXPORT void *name parameters;					\
 	EXPORT void *name parameters					\
 	{								\
-		static _Atomic(void *) found;				\
 		void *(*call) parameters;				\
-		void *p = new_here(size, align, CALLER), *at;		\
+		void *p = NULL, *at;					\
 									\
+		look_once();						\
+		if (likely(atomic_load_explicit(&alone,			\
+						memory_order_relaxed)))	\
+			p = new_here(size, align, CALLER);		\
 		if (p)							\
 			return p;					\
-		NEXT(found, #name);					\
+		memcpy(&call, &behind[AT##name], sizeof(call));		\
 		if (call)						\
 			return call arguments;				\
 		p = get(size, align);					\
@@ -95,18 +136,16 @@ static void *get(size_t size, size_t align)
 	EXPORT void name parameters;					\
 	EXPORT void name parameters					\
 	{								\
-		static _Atomic(void *) found;				\
 		void (*call) parameters;				\
 									\
-		if (owned(ptr)) {					\
+		look_once();						\
+		memcpy(&call, &behind[AT##name], sizeof(call));		\
+		if (!call || (owned(ptr) &&				\
+			      atomic_load_explicit(&alone,		\
+						   memory_order_relaxed))) \
 			free(ptr);					\
-			return;						\
-		}							\
-		NEXT(found, #name);					\
-		if (call)						\
-			call arguments;					\
 		else							\
-			free(ptr);					\
+			call arguments;					\
 	}
 
 NEW(_Znwm, (size_t size), (size), 0)
@@ -136,3 +175,18 @@ DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t,
        (void *ptr, size_t align, const void *tag), (ptr, align, tag))
 DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t,
        (void *ptr, size_t align, const void *tag), (ptr, align, tag))
+
+/* The same under names that nobody else has. */
+#define OWN(name)							\
+	extern __typeof__(name) own##name				\
+		__attribute__((alias(#name), visibility("hidden")));
+OPERATORS(OWN)
+
+typedef void (*function)(void);
+
+/* Do all forms by their names, which the linker has looked up, lead here? */
+static bool is_alone(void)
+{
+#define IS_OWN(name)	(function)name == (function)own##name &&
+	return OPERATORS(IS_OWN) true;
+}
