@@ -37,8 +37,9 @@ __thread struct thread self;
 
 _Static_assert(UNREAD == 0, "what a process begins with");
 
-static void turn_off(void)
+static void turn_off(const char *why)
 {
+	atomic_store(&run.off, why);
 	atomic_store(&run.threshold, SIZE_MAX);
 	atomic_store(&run.state, OFF);
 }
@@ -89,7 +90,7 @@ static void read_once(void)
 	    !atomic_compare_exchange_strong(&run.state, &unread, READING))
 		return;
 	if (getauxval(AT_SECURE)) {
-		turn_off();
+		turn_off("has rights of its own");
 		return;
 	}
 	read_wishes();
@@ -153,9 +154,17 @@ struct bmem_client *client_open(void)
 
 	if (!atomic_compare_exchange_strong(&run.state, &closed, OPENING))
 		return NULL;
+	if (!malloc_is_here()) {
+		turn_off("has an allocator of its own");
+		if (run.verbose)
+			say("%s (pid %d) has an allocator of its own, and goes on without bmem",
+			    program_invocation_short_name, (int)getpid());
+		errno = saved;
+		return NULL;
+	}
 	ret = open_now(&c);
 	if (ret) {
-		turn_off();
+		turn_off("could not open bmem");
 		say("%s (pid %d) goes on without bmem: %s",
 		    program_invocation_short_name, (int)getpid(),
 		    bmem_strerror(ret));

@@ -39,7 +39,11 @@ void *serve(size_t size, size_t align, unsigned int flags, const void *ret,
 	struct bmem_client *c;
 	void *p = NULL;
 
-	if (unlikely(self.inside) || size > PTRDIFF_MAX || !client_wants(size))
+	if (unlikely(self.inside)) {
+		self.asked = true;
+		return NULL;
+	}
+	if (size > PTRDIFF_MAX || !client_wants(size))
 		return NULL;
 	self.inside++;
 	c = client_get();
@@ -291,12 +295,19 @@ EXPORT void *realloc(void *ptr, size_t size)
 	return resize(ptr, size, CALLER);
 }
 
+/* Under a name that nobody else has. */
+extern __typeof__(realloc) own_realloc
+	__attribute__((alias("realloc"), copy(realloc), visibility("hidden")));
+
+/* As the C library's, it is for blocks of whichever realloc() comes first. */
 EXPORT void *reallocarray(void *ptr, size_t nr, size_t size)
 {
 	size_t bytes;
 
 	if (unlikely(__builtin_mul_overflow(nr, size, &bytes)))
 		return no_memory();
+	if (unlikely(realloc != own_realloc))
+		return realloc(ptr, bytes);
 	return resize(ptr, bytes, CALLER);
 }
 
@@ -405,4 +416,25 @@ void *new_here(size_t size, size_t align, const void *ret)
 EXPORT size_t malloc_usable_size(void *ptr)
 {
 	return usable(ptr);
+}
+
+extern __typeof__(malloc) own_malloc
+	__attribute__((alias("malloc"), copy(malloc), visibility("hidden")));
+
+/**
+ * malloc_is_here() - does a call of malloc() by its name lead here?
+ *
+ * A library before this one may count blocks and pass them on; an allocator that
+ * the program has within itself does not, and must not be given others' blocks
+ * to free.  The caller is inside.
+ *
+ * Return: true if it does.
+ */
+bool malloc_is_here(void)
+{
+	if (likely(malloc == own_malloc))
+		return true;
+	self.asked = false;
+	free(malloc(atomic_load(&run.threshold)));
+	return self.asked;
 }

@@ -34,6 +34,7 @@
 /**
  * struct thread - what a thread has to know
  * @inside: how many calls deep it is in libbmem
+ * @asked: it has asked for a block of the threshold's size in there
  * @nr_later: how many blocks were freed meanwhile
  * @later: these; not kept in their own memory, of which a child may have a copy
  *	from before
@@ -41,6 +42,7 @@
  */
 struct thread {
 	unsigned int inside;
+	bool asked;
 	unsigned int nr_later;
 	void *later[LATER_MAX];
 	int64_t left;
@@ -61,6 +63,7 @@ struct thread {
  * @missed_bytes: their sizes
  * @refused: requests that failed because there was no room
  * @lost: libbmem could not be used any more
+ * @off: why it is not used at all, or NULL
  */
 struct run {
 	_Atomic(struct bmem_client *) client;
@@ -76,6 +79,7 @@ struct run {
 	_Atomic uint64_t missed_bytes;
 	_Atomic uint64_t refused;
 	_Atomic bool lost;
+	_Atomic(const char *) off;
 };
 
 /**
@@ -112,6 +116,7 @@ size_t early_size(const void *ptr);
 
 /* malloc.c */
 void *new_here(size_t size, size_t align, const void *ret);
+bool malloc_is_here(void);
 
 /* report.c */
 void report_set_up(const char *where);

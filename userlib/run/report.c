@@ -360,7 +360,11 @@ static void add_all(struct text *t)
 		tree_end(&st);
 	if (c && !run.main && st.peak_live_bytes < OTHERS_BYTES)
 		return;
-	if (!c || !st.allocs) {
+	if (!c && atomic_load(&run.off)) {
+		add_head(t);
+		text_add(t, "%s: nothing of it is in bmem\n",
+			 atomic_load(&run.off));
+	} else if (!c || !st.allocs) {
 		add_head(t);
 		text_add(t, "asked for no block of ");
 		text_size(t, atomic_load(&run.threshold));
@@ -372,6 +376,9 @@ static void add_all(struct text *t)
 	add_missed(t);
 	if (run.main && tree_others())
 		tree_add(t);
+	/* No other threshold would help. */
+	if (!c && atomic_load(&run.off))
+		return;
 	add_next(t, c, &st);
 }
 

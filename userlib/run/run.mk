@@ -7,7 +7,7 @@ BINDIR ?= $(PREFIX)/bin
 run_dir    := $(here)/run
 run_lib    := client.o malloc.o new.o next.o report.o say.o space.o tree.o
 run_cmd    := bmem-run.o device.o program.o
-run_tests  := family misfit newer newer.so plugin.so replaced waiting.so
+run_tests  := family misfit newer newer.so owner plugin.so replaced waiting.so
 
 all: $(B)/bmem-run $(B)/libbmem-run.so
 
