@@ -41,7 +41,7 @@ void text_add(struct text *t, const char *format, ...)
 void text_size(struct text *t, uint64_t bytes)
 {
 	static const char * const units[] = { "KiB", "MiB", "GiB", "TiB" };
-	uint64_t tenths = bytes * 10 / 1024;
+	uint64_t tenths = bytes / 1024 * 10 + bytes % 1024 * 10 / 1024;
 	size_t i = 0;
 
 	if (bytes < 1024) {
