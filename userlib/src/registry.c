@@ -192,9 +192,9 @@ static bool too_large(const struct arena *a, uint64_t bytes)
 }
 
 static int batch_alloc(struct arena *a, struct bmem_alloc_entry *e,
-		       uint32_t nr, uint64_t bytes, uint32_t *failed)
+		       uint32_t nr, uint64_t bytes, struct spot *spots,
+		       uint32_t *failed)
 {
-	struct spot spots[BMEM_BATCH_MAX];
 	uint64_t now = clock_now(a);
 	uint32_t i;
 	int ret;
@@ -212,6 +212,16 @@ static int batch_alloc(struct arena *a, struct bmem_alloc_entry *e,
 	return 0;
 }
 
+/* A thread that allocates one at a time may have the least stack there is. */
+static __attribute__((noinline))
+int many_alloc(struct arena *a, struct bmem_alloc_entry *e, uint32_t nr,
+	       uint64_t bytes, uint32_t *failed)
+{
+	struct spot spots[BMEM_BATCH_MAX];
+
+	return batch_alloc(a, e, nr, bytes, spots, failed);
+}
+
 /**
  * arena_alloc() - BMEM_ALLOC
  * @a: arena
@@ -224,6 +234,7 @@ static int batch_alloc(struct arena *a, struct bmem_alloc_entry *e,
 int arena_alloc(struct arena *a, struct bmem_alloc_entry *e, uint32_t nr,
 		uint32_t *failed)
 {
+	struct spot spot;
 	uint64_t bytes;
 	uint32_t i;
 	int ret;
@@ -233,7 +244,8 @@ int arena_alloc(struct arena *a, struct bmem_alloc_entry *e, uint32_t nr,
 		ret = arena_lock(a);
 	if (ret)
 		return ret;
-	ret = batch_alloc(a, e, nr, bytes, failed);
+	ret = nr == 1 ? batch_alloc(a, e, nr, bytes, &spot, failed) :
+			many_alloc(a, e, nr, bytes, failed);
 	arena_unlock(a);
 	if (ret)
 		return ret;

@@ -376,6 +376,41 @@ static void threads_at_random(void **state)
 		EQ(pthread_join(t[i], NULL), 0);
 }
 
+/* From a place that is new, and one that is not. */
+static void *frugal_thread(void *arg)
+{
+	unsigned int i;
+	char *p;
+
+	for (i = 0; i < 2; i++) {
+		p = calloc(BIG, 1);
+		p = p ? realloc(p, 20 * BIG) : NULL;
+		if (p)
+			p[20 * BIG - 1] = 1;
+		free(p);
+		if (!p || posix_memalign(arg, 4096, BIG))
+			return NULL;
+		free(*(void **)arg);
+	}
+	return arg;
+}
+
+/* As much stack as the C library's own functions are content with. */
+static void least_stack(void **state)
+{
+	pthread_attr_t attr;
+	pthread_t t;
+	void *p, *ret;
+
+	(void)state;
+	EQ(pthread_attr_init(&attr), 0);
+	EQ(pthread_attr_setstacksize(&attr, (size_t)PTHREAD_STACK_MIN), 0);
+	EQ(pthread_create(&t, &attr, frugal_thread, &p), 0);
+	EQ(pthread_join(t, &ret), 0);
+	IS(ret);
+	EQ(pthread_attr_destroy(&attr), 0);
+}
+
 static pthread_key_t late_key;
 static __thread int late_turns;
 
@@ -900,6 +935,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(realloc_keeps_usable),
 	TEST(at_random),
 	TEST(threads_at_random),
+	TEST(least_stack),
 	TEST(many_threads_end),
 	TEST(in_plugin),
 	TEST(in_signal_handler),
