@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../src/symbol.h"
@@ -34,6 +35,8 @@
 /* Other processes than the one that was asked for report from this peak on. */
 #define OTHERS_BYTES	(1 << 20)
 #define FRAMES_SHOWN	4
+/* Milliseconds that a report waits for another thread to note the peak. */
+#define PATIENCE	1000
 /* Names are as long as they are: this is for the longest of all of them. */
 #define REPORT_BYTES	(16 * 1024)
 
@@ -60,6 +63,8 @@ struct sum {
 static int mode;
 static char path[4096];
 
+/* Somebody is at the end. */
+static atomic_flag ending = ATOMIC_FLAG_INIT;
 /* Who has @noting has what follows. */
 static atomic_flag noting = ATOMIC_FLAG_INIT;
 static struct bmem_site_row rows[ROWS];
@@ -407,6 +412,20 @@ static void put(const struct text *t)
 	close(fd);
 }
 
+/* From other threads, which go on; not from one that was cancelled in there. */
+static bool take_notes(void)
+{
+	const struct timespec soon = { .tv_nsec = 1000000 };
+	int turn;
+
+	for (turn = 0; turn < PATIENCE; turn++) {
+		if (!atomic_flag_test_and_set(&noting))
+			return true;
+		nanosleep(&soon, NULL);
+	}
+	return false;
+}
+
 static void at_end(int status, void *arg)
 {
 	static char report[REPORT_BYTES];
@@ -416,13 +435,13 @@ static void at_end(int status, void *arg)
 	(void)arg;
 	/* Nothing can be asked where a signal handler has interrupted libbmem. */
 	if (self.inside || mode == NOT_AT_ALL ||
-	    atomic_flag_test_and_set(&noting))
+	    atomic_flag_test_and_set(&ending))
 		return;
 	self.inside++;
-	if (getpid() == run.pid)
-		add_all(&t);
-	else
+	if (getpid() != run.pid)
 		end_of_child();
+	else if (take_notes())
+		add_all(&t);
 	self.inside--;
 	if (t.len)
 		put(&t);
@@ -468,8 +487,14 @@ EXPORT void _Exit(int status)
 	_exit(status);
 }
 
+static void at_quick_end(void)
+{
+	at_end(0, NULL);
+}
+
 __attribute__((constructor))
 static void begin(void)
 {
 	on_exit(at_end, NULL);
+	at_quick_exit(at_quick_end);
 }

@@ -14,11 +14,16 @@
  * misfit hasty BYTES     gets a block, then ends without exit()
  * misfit crash BYTES     gets a block, then ends without exit() in a handler of
  *			  SIGSEGV, on the least stack there is
+ * misfit grows BYTES     ends while a thread has more each moment, from many places
+ * misfit quick BYTES     gets a block, then ends by quick_exit()
  * misfit forks BYTES     forks three children with a block each: one is killed,
  *			  one ends by _exit(), one by exit()
  */
 #include <dlfcn.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,6 +123,37 @@ static int crash(void)
 	return 1;
 }
 
+static _Atomic bool growing;
+
+#define TEN(statement)	statement statement statement statement statement \
+			statement statement statement statement statement
+
+/* All of it is looked at when there is an eighth more than before. */
+static void *grow(void *arg)
+{
+	size_t size = *(size_t *)arg, live = 0;
+	void *volatile p;
+
+	TEN(TEN(TEN(p = malloc(size); live += size;)))
+	atomic_store(&growing, true);
+	do {
+		p = malloc(live / 6);
+		live += live / 6;
+	} while (p);
+	return arg;
+}
+
+static int grows(size_t size)
+{
+	pthread_t t;
+
+	if (pthread_create(&t, NULL, grow, &size))
+		return 1;
+	while (!atomic_load(&growing))
+		;
+	exit(0);
+}
+
 static void child(unsigned int how, size_t size)
 {
 	if (!leak_here(size))
@@ -151,6 +187,8 @@ static int with_block(const char *what, size_t size)
 		return forks(size);
 	if (!strcmp(what, "deep"))
 		return deep(size);
+	if (!strcmp(what, "grows"))
+		return grows(size);
 	if (!leak_here(size))
 		return 1;
 	if (!strcmp(what, "quiet"))
@@ -161,6 +199,8 @@ static int with_block(const char *what, size_t size)
 		return crash();
 	if (!strcmp(what, "hasty"))
 		_exit(0);
+	if (!strcmp(what, "quick"))
+		quick_exit(0);
 	return 2;
 }
 
