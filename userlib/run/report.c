@@ -274,10 +274,47 @@ static void add_missed(struct text *t)
 		text_add(t, "bmem-run: the program closed bmem's file descriptor: what came after is not counted\n");
 }
 
+/* As a shell would have it: no more than letters, or in quotes. */
+static bool is_plain(const char *word)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+,-./:=@_";
+
+	return *word && !word[strspn(word, plain)];
+}
+
+/* What moves a terminal's cursor is spelt out; there is a form for that. */
+static void add_word(struct text *t, const char *word)
+{
+	bool spelt = false;
+	const char *at;
+
+	if (is_plain(word)) {
+		text_add(t, "%s", word);
+		return;
+	}
+	for (at = word; *at; at++)
+		spelt |= (unsigned char)*at < ' ' || *at == 0x7f;
+	text_add(t, spelt ? "$'" : "'");
+	for (at = word; *at; at++) {
+		if (spelt && *at == '\n')
+			text_add(t, "\\n");
+		else if ((unsigned char)*at < ' ' || *at == 0x7f)
+			text_add(t, "\\%03o", *at);
+		else if (spelt && (*at == '\'' || *at == '\\'))
+			text_add(t, "\\%c", *at);
+		else if (*at == '\'')
+			text_add(t, "'\\''");
+		else
+			text_add(t, "%c", *at);
+	}
+	text_add(t, "'");
+}
+
 static void add_command(struct text *t)
 {
-	char words[256];
-	ssize_t n, i;
+	char words[256], *at;
+	ssize_t n;
 	int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
 	bool cut;
 
@@ -285,14 +322,18 @@ static void add_command(struct text *t)
 		return;
 	n = read(fd, words, sizeof(words) - 1);
 	close(fd);
+	if (n < 0)
+		n = 0;
 	cut = n == sizeof(words) - 1;
-	for (i = 0; i < n; i++)
-		if ((unsigned char)words[i] <= ' ')
-			words[i] = ' ';
-	while (n > 0 && words[n - 1] == ' ')
+	/* A program that writes its name there leaves room behind it. */
+	while (n > 0 && !words[n - 1])
 		n--;
-	words[n > 0 ? n : 0] = '\0';
-	text_add(t, "%s%s\n", words, cut ? "..." : "");
+	words[n] = '\0';
+	for (at = words; at < words + n; at += strlen(at) + 1) {
+		text_add(t, at > words ? " " : "");
+		add_word(t, at);
+	}
+	text_add(t, "%s\n", cut ? "..." : "");
 }
 
 static void add_next(struct text *t, struct bmem_client *c,
