@@ -37,6 +37,7 @@ _GET_HANDLER = 305
 _native = None
 _capsule = None
 _api = None
+_threshold = THRESHOLD
 
 
 def _numpy_table():
@@ -80,12 +81,13 @@ def _numpy():
 
 def _handler(threshold):
     """The capsule that stands for bmem; of which there is one."""
-    global _native, _capsule
+    global _native, _capsule, _threshold
     if threshold < 0:
         raise ValueError(f"threshold {threshold} is negative")
     if not _native:
         _native = _lib.native()
     pointer = _native.bmem_numpy_handler(client(), threshold)
+    _threshold = threshold
     if not _capsule:
         new = ctypes.pythonapi.PyCapsule_New
         new.restype = ctypes.py_object
@@ -117,13 +119,17 @@ def installed():
 
 @contextmanager
 def handler(threshold=THRESHOLD):
-    """A with block whose arrays are in bmem; what was before is so again."""
-    numpy = _numpy()
+    """A with block whose arrays are in bmem; what was before is so again.
+
+    threshold   from so many bytes on; holds for all threads, up to its end
+    """
+    numpy, had = _numpy(), _threshold
     before = numpy.set(_handler(threshold))
     try:
         yield
     finally:
         numpy.set(before)
+        _handler(had)
 
 
 def counts():

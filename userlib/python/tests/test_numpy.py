@@ -199,6 +199,21 @@ class Handler(Case):
         with bmem.numpy.handler():
             pass        # the threshold is as it was
 
+    def test_threshold_is_the_blocks(self):
+        def small():
+            return self.owned(np.zeros(SMALL).ctypes.data)
+
+        bmem.numpy.install()
+        try:
+            with bmem.numpy.handler(threshold=1):
+                self.assertTrue(small())
+                with bmem.numpy.handler():
+                    self.assertFalse(small())
+                self.assertTrue(small())
+            self.assertFalse(small())
+        finally:
+            bmem.numpy.uninstall()
+
     def test_out_of_room_goes_to_malloc(self):
         out = run("import bmem, bmem.numpy, numpy as np\n"
                   "bmem.configure('memfd', max_bytes=8 << 20)\n"
