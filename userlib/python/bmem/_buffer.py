@@ -3,6 +3,7 @@
 
 import ctypes
 import math
+import operator
 import os
 import sys
 
@@ -32,9 +33,11 @@ def _load():
 
 
 def _shape(shape):
-    if isinstance(shape, int):
-        shape = (shape,)
-    shape = tuple(int(length) for length in shape)
+    # Of NumPy's integers as well, and of nothing that would be cut to one.
+    try:
+        shape = operator.index(shape),
+    except TypeError:
+        shape = tuple(operator.index(length) for length in shape)
     if any(length < 0 for length in shape):
         raise ValueError(f"shape {shape} has a negative length")
     return shape
@@ -99,7 +102,8 @@ class Buffer:
     def __array_interface__(self):
         code, bits = _TYPES[self.dtype]
         if code not in _KINDS:
-            raise AttributeError(f"NumPy has no {self.dtype}")
+            # AttributeError would have NumPy make an object of it.
+            raise TypeError(f"NumPy has no {self.dtype}")
         # Of an address arrays would hold the buffer, not what it lets go of.
         memory = (ctypes.c_char * self.nbytes).from_address(self.address)
         memory.block = self._held()

@@ -415,6 +415,18 @@ class Buffers(Case):
         with self.assertRaises(bmem.OutOfMemory):
             bmem.alloc((1 << 40, 1 << 40))
 
+    def test_lengths_are_integers(self):
+        class Three:
+            def __index__(self):
+                return 3
+
+        for shape in (Three(), [Three()], (3,), range(3, 4)):
+            with bmem.alloc(shape) as b:
+                self.assertEqual(b.shape, (3,))
+        for shape in (3.0, (3.7,), "3", None):
+            with self.assertRaises(TypeError):
+                bmem.alloc(shape)
+
     def test_alignment_and_zero(self):
         for align in (64, 4096, 2 << 20):
             with bmem.alloc(100_000, align=align, zero=True) as b:

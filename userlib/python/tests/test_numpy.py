@@ -292,6 +292,17 @@ class InPlace(Case):
             self.assertEqual(np.asarray(b).sum(), 1)
             del a
 
+    def test_integers_of_numpy(self):
+        with bmem.alloc(np.int64(7), "int8") as b:
+            self.assertEqual(np.asarray(b).shape, (7,))
+        with bmem.alloc(np.array([2, 3])) as b:
+            self.assertEqual(b.shape, (2, 3))
+
+    def test_what_numpy_has_not(self):
+        with bmem.alloc(4, "bfloat16") as b:
+            with self.assertRaises(TypeError):
+                np.asarray(b)
+
     def test_asarray_keeps_it(self):
         tensors, _ = self.live_here()
         a = np.asarray(bmem.alloc(1 << 20, zero=True))
