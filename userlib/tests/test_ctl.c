@@ -145,9 +145,18 @@ static void names_are_harmless(void **state)
 	}
 	TEXT(text_safe(full, sizeof(full), true), "abcd");
 	EQ(text_width("abc", true), 3);
+	EQ(text_fit("abc", 2, true), 2);
+	EQ(text_fit("abc", 9, false), 3);
+	EQ(text_fit("na\303\257ve", 4, false), 4);
 	if (setlocale(LC_CTYPE, "C.UTF-8")) {
 		EQ(text_width("na\303\257ve", true), 5);
 		EQ(text_width("\346\240\207", true), 2);
+		EQ(text_fit("na\303\257ve", 2, true), 2);
+		EQ(text_fit("na\303\257ve", 3, true), 4);
+		EQ(text_fit("na\303\257ve", 9, true), 6);
+		/* Half of one is nothing. */
+		EQ(text_fit("\346\240\207", 1, true), 0);
+		EQ(text_fit("\346\240\207", 2, true), 3);
 	}
 }
 

@@ -148,6 +148,7 @@ void *must(void *p);
 char *text_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 char *text_safe(const char *text, size_t max, bool utf8);
 size_t text_width(const char *text, bool utf8);
+size_t text_fit(const char *text, size_t width, bool utf8);
 bool text_is_utf8(void);
 char *text_bytes(uint64_t bytes, bool exact);
 char *text_ms(uint64_t ms);

@@ -120,6 +120,18 @@ bool text_is_utf8(void)
 	return !strcmp(nl_langinfo(CODESET), "UTF-8");
 }
 
+/* Columns of the first character, and its length. */
+static size_t char_width(const char *text, bool utf8, size_t *bytes)
+{
+	uint32_t c = 0;
+	int w;
+
+	*bytes = utf8 ? utf8_decode((const void *)text, strnlen(text, 4), &c) : 0;
+	w = *bytes ? wcwidth((wchar_t)c) : 1;
+	*bytes += !*bytes;
+	return w < 0 ? 1 : (size_t)w;
+}
+
 /**
  * text_width() - columns that a text takes
  * @text: from text_safe()
@@ -129,20 +141,32 @@ bool text_is_utf8(void)
  */
 size_t text_width(const char *text, bool utf8)
 {
-	const unsigned char *s = (const void *)text;
-	size_t len = strlen(text), at = 0, width = 0, n;
-	uint32_t c = 0;
-	int w;
+	size_t width = 0, bytes;
 
-	if (!utf8)
-		return len;
-	while (at < len) {
-		n = utf8_decode(s + at, len - at, &c);
-		w = n ? wcwidth((wchar_t)c) : 1;
-		width += w < 0 ? 1 : (size_t)w;
-		at += n ? n : 1;
-	}
+	for (; *text; text += bytes)
+		width += char_width(text, utf8, &bytes);
 	return width;
+}
+
+/**
+ * text_fit() - how much of a text there is room for
+ * @text: from text_safe()
+ * @width: columns that there are
+ * @utf8: as it was told
+ *
+ * Return: bytes.
+ */
+size_t text_fit(const char *text, size_t width, bool utf8)
+{
+	size_t at = 0, bytes, w;
+
+	for (; text[at]; at += bytes) {
+		w = char_width(text + at, utf8, &bytes);
+		if (w > width)
+			break;
+		width -= w;
+	}
+	return at;
 }
 
 /* ---- sizes and times ----------------------------------------------------------- */

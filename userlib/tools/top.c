@@ -250,17 +250,19 @@ static const char *next_column(const char *sort, int step)
 	return col[at].title;
 }
 
-static void draw(char *text, const char *sort)
+static void draw(const struct options *o, char *text, const char *sort)
 {
 	char *line, *rest = text;
+	bool utf8 = text_is_utf8();
 	int y = 0;
 
 	erase();
 	while ((line = strsep(&rest, "\n")) && y < LINES - 1) {
 		/* The headings. */
-		if (y == 3)
+		if (y == 3 && !o->plain)
 			attron(A_REVERSE);
-		mvaddnstr(y++, 0, line, COLS);
+		mvaddnstr(y++, 0, line,
+			  (int)text_fit(line, (size_t)COLS, utf8));
 		attroff(A_REVERSE);
 	}
 	attron(A_BOLD);
@@ -284,7 +286,7 @@ static int show_once(struct ctl *ctl, const char *sort, bool reverse)
 		picture_print(ctl, &p, LINES > 2 ? (unsigned int)LINES - 1 : 1,
 			      f);
 		fclose(f);
-		draw(must(text), sort);
+		draw(ctl->o, must(text), sort);
 		free(text);
 	}
 	picture_free(&p);
