@@ -3,6 +3,8 @@
 
 TOP := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
 O ?= $(TOP)build
+# Other directories' Makefiles are given it.
+override O := $(abspath $(O))
 KDIR ?= /lib/modules/$(shell uname -r)/build
 PREFIX ?= /usr/local
 DESTDIR ?=
