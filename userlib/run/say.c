@@ -4,8 +4,10 @@
  * may be locked, closed, or not there yet.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "preload.h"
@@ -56,24 +58,52 @@ void text_size(struct text *t, uint64_t bytes)
 		 (unsigned int)(tenths % 10), units[i]);
 }
 
+/* What a write may bring upon the program, which did not ask for it. */
+static const int signals[] = { SIGPIPE, SIGXFSZ };
+
+static void hold_signals(sigset_t *held, sigset_t *mask)
+{
+	sigset_t before;
+	size_t i;
+
+	sigemptyset(held);
+	sigpending(&before);
+	for (i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		if (!sigismember(&before, signals[i]))
+			sigaddset(held, signals[i]);
+	pthread_sigmask(SIG_BLOCK, held, mask);
+}
+
+static void drop_signals(const sigset_t *held, const sigset_t *mask)
+{
+	const struct timespec now = { 0 };
+
+	while (sigtimedwait(held, NULL, &now) > 0)
+		;
+	pthread_sigmask(SIG_SETMASK, mask, NULL);
+}
+
 /**
  * text_write() - write a text
  * @t: text
- * @fd: where to; that it may be closed is no mistake
+ * @fd: where to; that it may be closed, or nobody reads it, is no mistake
  */
 void text_write(const struct text *t, int fd)
 {
+	sigset_t held, mask;
 	size_t at = 0;
 	ssize_t n;
 
+	hold_signals(&held, &mask);
 	while (at < t->len) {
 		n = write(fd, t->at + at, t->len - at);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return;
+			break;
 		at += (size_t)n;
 	}
+	drop_signals(&held, &mask);
 }
 
 /**
