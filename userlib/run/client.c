@@ -72,6 +72,7 @@ static void read_wishes(void)
 	uint64_t owner = env_number(RUN_PID, 0);
 
 	run.pid = getpid();
+	say_set_up();
 	run.full_fails = env_is(RUN_FULL, "fail");
 	run.verbose = env_is("BMEM_VERBOSE", "1");
 	run.main = owner == (uint64_t)run.pid;

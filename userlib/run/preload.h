@@ -147,8 +147,10 @@ __attribute__((format(printf, 2, 3)))
 void text_add(struct text *t, const char *format, ...);
 void text_size(struct text *t, uint64_t bytes);
 void text_write(const struct text *t, int fd);
+void text_say(const struct text *t);
 __attribute__((format(printf, 1, 2)))
 void say(const char *format, ...);
+void say_set_up(void);
 
 /* tree.c */
 void tree_set_up(uint64_t owner);

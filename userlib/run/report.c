@@ -443,7 +443,7 @@ static void put(const struct text *t)
 	int fd;
 
 	if (mode == AT_EXIT) {
-		text_write(t, STDERR_FILENO);
+		text_say(t);
 		return;
 	}
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);

@@ -4,9 +4,11 @@
  * may be locked, closed, or not there yet.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -106,6 +108,62 @@ void text_write(const struct text *t, int fd)
 	drop_signals(&held, &mask);
 }
 
+/* Standard error when the process began. */
+static struct {
+	bool known;
+	dev_t dev;
+	ino_t ino;
+} first;
+
+/**
+ * say_set_up() - learn where standard error is
+ */
+void say_set_up(void)
+{
+	struct stat st;
+	int saved = errno;
+
+	first.known = !fstat(STDERR_FILENO, &st);
+	first.dev = st.st_dev;
+	first.ino = st.st_ino;
+	errno = saved;
+}
+
+/*
+ * A program that closed it may have a file of its own there, which is not for
+ * messages: one that is read as well, or is to be closed by exec().  What it put
+ * there for messages is neither.
+ */
+static bool is_for_messages(void)
+{
+	struct stat st;
+	int flags;
+
+	if (fstat(STDERR_FILENO, &st))
+		return false;
+	if (first.known && st.st_dev == first.dev && st.st_ino == first.ino)
+		return true;
+	flags = fcntl(STDERR_FILENO, F_GETFL);
+	return isatty(STDERR_FILENO) ||
+	       (flags >= 0 && (flags & O_ACCMODE) == O_WRONLY &&
+		!fcntl(STDERR_FILENO, F_GETFD));
+}
+
+/**
+ * text_say() - write a text on standard error
+ * @t: text
+ *
+ * Keeps errno.
+ */
+void text_say(const struct text *t)
+{
+	int saved = errno;
+
+	if (is_for_messages())
+		text_write(t, STDERR_FILENO);
+	errno = saved;
+}
+
 /**
  * say() - a line on standard error
  * @format: as for text_add()
@@ -124,6 +182,6 @@ void say(const char *format, ...)
 	va_end(args);
 	text_add(&t, "\n");
 	t.at[t.len - 1] = '\n';
-	text_write(&t, STDERR_FILENO);
+	text_say(&t);
 	errno = saved;
 }

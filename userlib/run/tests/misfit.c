@@ -9,6 +9,7 @@
  * misfit fill N BYTES    keeps N blocks, all written to; prints how many it got
  * misfit daemon FILE     becomes a daemon with a block in hand; writes to FILE
  * misfit twice           frees a block twice
+ * misfit other FILE      has a block and, where standard error was, a file
  * misfit quiet BYTES     closes all descriptors with a block in hand, then ends
  * misfit killed BYTES    gets a block, then kills itself
  * misfit hasty BYTES     gets a block, then ends without exit()
@@ -20,6 +21,7 @@
  *			  one ends by _exit(), one by exit()
  */
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -99,6 +101,14 @@ static int as_daemon(const char *path)
 	fprintf(f, "%s\n", p && p[0] == 7 && p[299999] == 7 ? "whole" : "lost");
 	free(p);
 	return fclose(f);
+}
+
+static int other(const char *path)
+{
+	if (!leak_here(1000000) || close(2) ||
+	    open(path, O_RDWR | O_CREAT | O_TRUNC, 0666) != 2)
+		return 1;
+	return write(2, "content\n", 8) != 8;
 }
 
 static void on_crash(int sig)
@@ -228,6 +238,8 @@ int main(int argc, char **argv)
 		return fill(atoi(argv[2]), strtoul(argv[3], NULL, 10));
 	if (!strcmp(what, "library") && argc > 2)
 		return library(argv[2]);
+	if (!strcmp(what, "other") && argc > 2)
+		return other(argv[2]);
 	if (!strcmp(what, "daemon") && argc > 2)
 		return as_daemon(argv[2]);
 	if (!strcmp(what, "twice")) {
