@@ -84,32 +84,30 @@ static u32 run_begin(const u64 *map, u32 end)
 static struct place_run chunk_runs(const u64 *map)
 {
 	struct place_run run = { 0 };
-	u32 start, end;
+	struct place_holes h;
 
-	for (start = next_free(map, 0); start < PLACE_CHUNK_PAGES;
-	     start = next_free(map, end)) {
-		end = next_used(map, start);
-		if (start == 0)
-			run.head = end;
-		if (end == PLACE_CHUNK_PAGES)
-			run.tail = end - start;
-		if (end - start > run.best)
-			run.best = end - start;
+	place_holes_from(&h, map, 0);
+	while (place_hole_next(&h)) {
+		if (h.start == 0)
+			run.head = h.end;
+		if (h.end == PLACE_CHUNK_PAGES)
+			run.tail = h.end - h.start;
+		if (h.end - h.start > run.best)
+			run.best = h.end - h.start;
 	}
 	return run;
 }
 
 /* Lowest run of @pages in one chunk that starts at or after page @from. */
-static u32 chunk_find(const u64 *map, u32 from, u32 pages)
+static u32 chunk_find(struct place *pl, u32 chunk, u32 from, u32 pages)
 {
-	u32 start, end;
+	struct place_holes h;
 
-	for (start = next_free(map, from); start < PLACE_CHUNK_PAGES;
-	     start = next_free(map, end)) {
-		end = next_used(map, start);
-		if (end - start >= pages)
-			return start;
-	}
+	pl->steps += PLACE_CHUNK_WORDS - from / 64;
+	place_holes_from(&h, place_chunk_map(pl, chunk), from);
+	while (place_hole_next(&h))
+		if (h.end - h.start >= pages)
+			return chunk * PLACE_CHUNK_PAGES + h.start;
 	return PLACE_NONE;
 }
 
@@ -303,99 +301,133 @@ void *place_grow(struct place *pl, void *table, u32 chunks)
 	return old;
 }
 
+/*
+ * The node behind one, at its level or above; 0 behind the last.  @span is how
+ * many pages it has.
+ */
+static inline u32 node_behind(u32 node, u32 *span)
+{
+	u32 up = (u32)__builtin_ctz(~node);
+
+	node >>= up;
+	*span <<= up;
+	return node ? node + 1 : 0;
+}
+
+/* In a node that has such a run which it does not begin with. */
+static u32 find_below(struct place *pl, u32 node, u32 span, u32 at, u32 pages,
+		      u32 *end)
+{
+	const struct place_run *l;
+
+	while (node < pl->chunks) {
+		span /= 2;
+		node *= 2;
+		l = &pl->tree[node];
+		pl->steps++;
+		if (l->best >= pages)
+			continue;
+		at += span;
+		if (l->tail + l[1].head >= pages) {
+			*end = at + l[1].head;
+			return at - l->tail;
+		}
+		node++;
+	}
+	*end = at;
+	return at;
+}
+
+/**
+ * place_find_on() - the lowest free run of a length behind a chunk
+ * @pl: arena
+ * @chunk: the chunk
+ * @carry: length of the run that it ends with, which counts
+ * @pages: length
+ * @end: out, where the run ends, or a chunk's end from which it may go on:
+ *	place_run_end() knows; the answer itself where the run is yet to be
+ *	looked for, in the chunk that begins there
+ *
+ * Walks the tree's nodes from left to right, the largest that lie wholly
+ * ahead first, and carries the run that ends where the walk stands.
+ *
+ * Return: its first page; %PLACE_NONE if there is none.
+ */
+u32 place_find_on(struct place *pl, u32 chunk, u32 carry, u32 pages, u32 *end)
+{
+	u32 at = (chunk + 1) * PLACE_CHUNK_PAGES, span = PLACE_CHUNK_PAGES;
+	u32 node = pl->chunks + chunk;
+	const struct place_run *run;
+
+	for (;;) {
+		node = node_behind(node, &span);
+		if (!node)
+			break;
+		pl->steps++;
+		run = &pl->tree[node];
+		if (carry + run->head >= pages) {
+			at += run->head;
+			carry += run->head;
+			break;
+		}
+		if (run->best >= pages)
+			return find_below(pl, node, span, at, pages, end);
+		carry = run->head == span ? carry + span : run->tail;
+		at += span;
+	}
+	*end = at;
+	return carry >= pages ? at - carry : PLACE_NONE;
+}
+
+/**
+ * place_run_end() - where a free run ends that goes up to a chunk's end
+ * @pl: arena
+ * @at: the page behind that chunk
+ *
+ * Return: the first used page from @at on, or the end of the tables.
+ */
+u32 place_run_end(struct place *pl, u32 at)
+{
+	u32 node = pl->chunks + at / PLACE_CHUNK_PAGES - 1;
+	u32 span = PLACE_CHUNK_PAGES, head;
+
+	for (;;) {
+		node = node_behind(node, &span);
+		if (!node)
+			return at;
+		pl->steps++;
+		head = pl->tree[node].head;
+		at += head;
+		if (head < span)
+			return at;
+	}
+}
+
 /**
  * place_find_run() - the lowest free run of a length
  * @pl: arena
  * @from: where the run may begin, a page of the tables
  * @pages: length
  *
- * Walks the tree's nodes from left to right, the largest that lie wholly
- * ahead first, and carries the run that ends where the walk stands.
- *
  * Return: its first page, at or after @from; %PLACE_NONE if there is none.
  */
 u32 place_find_run(struct place *pl, u32 from, u32 pages)
 {
-	u32 chunk = from / PLACE_CHUNK_PAGES, at = chunk * PLACE_CHUNK_PAGES;
-	u32 node = pl->chunks + chunk, span = PLACE_CHUNK_PAGES, carry, page;
-	struct place_run run = pl->tree[node];
+	u32 chunk = from / PLACE_CHUNK_PAGES, page = PLACE_NONE, end;
+	const struct place_run *run = &pl->tree[pl->chunks + chunk];
 
-	from -= at;
-	pl->steps += PLACE_CHUNK_WORDS;
-	if (run.best >= pages) {
-		page = chunk_find(place_chunk_map(pl, chunk), from, pages);
-		if (page != PLACE_NONE)
-			return at + page;
-	}
-	carry = min_u32(run.tail, PLACE_CHUNK_PAGES - from);
-	at += PLACE_CHUNK_PAGES;
-
-	for (;;) {
-		while (node & 1) {
-			if (node == 1)
-				return PLACE_NONE;
-			node /= 2;
-			span *= 2;
-		}
-		node++;
+	from %= PLACE_CHUNK_PAGES;
+	if (run->best >= pages)
+		page = chunk_find(pl, chunk, from, pages);
+	else
 		pl->steps++;
-		run = pl->tree[node];
-		if (carry + run.head >= pages)
-			return at - carry;
-		if (run.best >= pages)
-			break;
-		carry = run.head == span ? carry + span : run.tail;
-		at += span;
-	}
-
-	while (node < pl->chunks) {
-		const struct place_run *l = &pl->tree[2 * node];
-
-		span /= 2;
-		node *= 2;
-		pl->steps++;
-		if (l->best >= pages)
-			continue;
-		if (l->tail + l[1].head >= pages)
-			return at + span - l->tail;
-		node++;
-		at += span;
-	}
-	pl->steps += PLACE_CHUNK_WORDS;
-	return at + chunk_find(place_chunk_map(pl, at / PLACE_CHUNK_PAGES),
-			       0, pages);
-}
-
-/**
- * place_run_end() - where a free run ends
- * @pl: arena
- * @page: a page of it
- *
- * Return: the first used page behind it, or the end of the tables.
- */
-u32 place_run_end(struct place *pl, u32 page)
-{
-	u32 node = pl->chunks + page / PLACE_CHUNK_PAGES;
-	u32 at = page - page % PLACE_CHUNK_PAGES;
-	u32 span = PLACE_CHUNK_PAGES, bit;
-
-	bit = next_used(place_chunk_map(pl, page / PLACE_CHUNK_PAGES),
-			page % PLACE_CHUNK_PAGES);
-	pl->steps += PLACE_CHUNK_WORDS;
-	if (bit < PLACE_CHUNK_PAGES)
-		return at + bit;
-	for (at += PLACE_CHUNK_PAGES;; at += span) {
-		while (node & 1) {
-			if (node == 1)
-				return at;
-			node /= 2;
-			span *= 2;
-		}
-		node++;
-		pl->steps++;
-		if (pl->tree[node].head < span)
-			return at + pl->tree[node].head;
-	}
+	if (page != PLACE_NONE)
+		return page;
+	page = place_find_on(pl, chunk,
+			     min_u32(run->tail, PLACE_CHUNK_PAGES - from),
+			     pages, &end);
+	return page == end ? chunk_find(pl, page / PLACE_CHUNK_PAGES, 0, pages) :
+			     page;
 }
 
 /**

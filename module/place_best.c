@@ -8,10 +8,11 @@
  * saves an empty chunk, to its end.
  *
  * An arena of a million spans may have as many runs, so only the lowest
- * PLACE_BEST_RUNS that are long enough are compared: one tree walk to find each
- * and one to its end.  Runs that are too short cost nothing, for no node whose
- * longest is too short is entered, and an exact fit in chunks that are in use
- * ends the search.  With fewer runs than that in the arena the answer is the
+ * PLACE_BEST_RUNS that are long enough are compared: one look at the words of a
+ * chunk that has some within, and one tree walk to the next chunk that has, or
+ * to a run across chunks.  Runs that are too short cost nothing, for no node
+ * whose longest is too short is entered, and an exact fit in chunks that are in
+ * use ends the search.  With fewer runs than that in the arena the answer is the
  * true best fit.
  */
 #include "place_find.h"
@@ -41,18 +42,70 @@ struct place_fit {
 	u32 run;
 };
 
+/* Is there anything that a run of a length can be better in? */
+static inline bool run_better(const struct place_fit *best, u32 run)
+{
+	return best->empty || run < best->run;
+}
+
 static void fit_try(struct place *pl, struct place_fit *best, u32 start,
 		    u32 pages, u32 run)
 {
-	u32 empty = empty_chunks(pl, start, pages);
+	/* A shorter run has no whole chunk in it. */
+	u32 empty = run < PLACE_CHUNK_PAGES ? 0 :
+		    empty_chunks(pl, start, pages);
 
-	if (best->start != PLACE_NONE &&
-	    (empty > best->empty ||
-	     (empty == best->empty && run >= best->run)))
+	if (empty > best->empty || (empty == best->empty && run >= best->run))
 		return;
 	best->start = start;
 	best->empty = empty;
 	best->run = run;
+}
+
+/* The run from @from up to @to, the end of all if there is nothing behind. */
+static void run_try(struct place *pl, struct place_fit *best, u32 from, u32 to,
+		    u32 pages, u32 align)
+{
+	u32 start = place_align_up(from, align), run = to - from;
+
+	if (start + pages > to)
+		return;
+	fit_try(pl, best, start, pages, run);
+	/* Behind the last span there is no end worth going to. */
+	if (run_better(best, run) && to < pl->chunks * PLACE_CHUNK_PAGES)
+		fit_try(pl, best, (to - pages) & ~(align - 1), pages, run);
+}
+
+/* Nothing is better than that. */
+static inline bool fit_exact(const struct place_fit *best, u32 pages)
+{
+	return best->run == pages && !best->empty;
+}
+
+/*
+ * The runs within a chunk that has one as long as @pages but does not begin with
+ * it, and not more than @tries; returns how many may follow.
+ */
+static inline u32 chunk_try(struct place *pl, struct place_fit *best, u32 chunk,
+			    u32 pages, u32 align, u32 tries)
+{
+	u32 at = chunk * PLACE_CHUNK_PAGES, run;
+	u32 head = pl->tree[pl->chunks + chunk].head;
+	struct place_holes h;
+
+	pl->steps += PLACE_CHUNK_WORDS - head / 64;
+	place_holes_from(&h, place_chunk_map(pl, chunk), head);
+	while (place_hole_next(&h) && h.end < PLACE_CHUNK_PAGES) {
+		run = h.end - h.start;
+		if (run < pages)
+			continue;
+		if (run_better(best, run))
+			run_try(pl, best, at + h.start, at + h.end, pages,
+				align);
+		if (!--tries || fit_exact(best, pages))
+			return 0;
+	}
+	return tries;
 }
 
 /**
@@ -67,28 +120,35 @@ static void fit_try(struct place *pl, struct place_fit *best, u32 start,
  */
 u32 place_find_best(struct place *pl, u32 pages, u32 align)
 {
-	struct place_fit best = { .start = PLACE_NONE };
-	u32 end = pl->chunks * PLACE_CHUNK_PAGES;
-	u32 from = 0, start, fit, run, tries;
+	struct place_fit best = { PLACE_NONE, ~0U, ~0U };
+	u32 tries = PLACE_BEST_RUNS, start = 0, end, chunk;
+	const struct place_run *run = &pl->tree[pl->chunks];
 
-	for (tries = 0; from < end && tries < PLACE_BEST_RUNS; tries++) {
-		start = place_find_run(pl, from, pages);
+	end = run->head < pages ? 0 : run->head;
+	for (;;) {
+		if (end > start) {
+			if (end % PLACE_CHUNK_PAGES == 0)
+				end = place_run_end(pl, end);
+			if (run_better(&best, end - start))
+				run_try(pl, &best, start, end, pages, align);
+			if (end == pl->chunks * PLACE_CHUNK_PAGES)
+				return best.start;
+			if (!--tries || fit_exact(&best, pages))
+				break;
+		}
+		chunk = end / PLACE_CHUNK_PAGES;
+		run = &pl->tree[pl->chunks + chunk];
+		pl->steps++;
+		if (run->best >= pages)
+			tries = chunk_try(pl, &best, chunk, pages, align,
+					  tries);
+		if (!tries)
+			break;
+		start = place_find_on(pl, chunk, run->tail, pages, &end);
 		if (start == PLACE_NONE)
 			return best.start;
-		from = place_run_end(pl, start + pages - 1);
-		run = from - start;
-		fit = place_align_up(start, align);
-		if (fit + pages > from)
-			continue;
-		fit_try(pl, &best, fit, pages, run);
-		/* Behind the last span there is no end worth going to. */
-		if (from < end)
-			fit_try(pl, &best, (from - pages) & ~(align - 1),
-				pages, run);
-		if (best.run == pages && !best.empty)
-			return best.start;
 	}
-	if (from < end && best.start == PLACE_NONE)
+	if (best.start == PLACE_NONE)
 		return place_find_roomy(pl, pages, align);
 	return best.start;
 }
