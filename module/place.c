@@ -118,40 +118,43 @@ static void breathe(u32 done)
 }
 
 /* True if that changes what the node says. */
-static bool tree_join(struct place *pl, u32 node, u32 half)
+static inline bool tree_join(struct place *pl, u32 node, u32 half)
 {
 	const struct place_run *l = &pl->tree[2 * node];
 	const struct place_run *r = l + 1;
 	struct place_run *n = &pl->tree[node];
-	struct place_run was = *n;
+	u32 head = l->head, tail = r->tail, best = l->tail + r->head;
 
-	n->head = l->head == half ? half + r->head : l->head;
-	n->tail = r->tail == half ? half + l->tail : r->tail;
-	n->best = l->tail + r->head;
-	if (l->best > n->best)
-		n->best = l->best;
-	if (r->best > n->best)
-		n->best = r->best;
-	return n->head != was.head || n->tail != was.tail ||
-	       n->best != was.best;
+	if (head == half)
+		head += r->head;
+	if (tail == half)
+		tail += l->tail;
+	if (l->best > best)
+		best = l->best;
+	if (r->best > best)
+		best = r->best;
+	if (n->head == head && n->tail == tail && n->best == best)
+		return false;
+	n->head = head;
+	n->tail = tail;
+	n->best = best;
+	return true;
 }
 
 /* Bring the nodes above the chunks @first to @last up to date. */
 static void tree_update(struct place *pl, u32 first, u32 last)
 {
-	u32 half = PLACE_CHUNK_PAGES;
+	u32 half = PLACE_CHUNK_PAGES, node;
 	bool changed = true;
-	u32 node;
 
-	pl->steps += (last - first + 1) * PLACE_CHUNK_WORDS;
 	first += pl->chunks;
 	last += pl->chunks;
 	while (first > 1 && changed) {
 		first /= 2;
 		last /= 2;
 		pl->steps += last - first + 1;
-		changed = false;
-		for (node = first; node <= last; node++) {
+		changed = tree_join(pl, first, half);
+		for (node = first + 1; node <= last; node++) {
 			changed |= tree_join(pl, node, half);
 			breathe(node - first);
 		}
@@ -159,25 +162,57 @@ static void tree_update(struct place *pl, u32 first, u32 last)
 	}
 }
 
-/* The run of a chunk that the pages from @start to @end are now taken from. */
+/* The longest run of a chunk, in which none is longer than @most. */
+static u32 chunk_best(const u64 *map, u32 most)
+{
+	struct place_holes h;
+	u32 best = 0;
+
+	place_holes_from(&h, map, 0);
+	while (best < most && place_hole_next(&h))
+		if (h.end - h.start > best)
+			best = h.end - h.start;
+	return best;
+}
+
+/* The runs of a chunk that the pages from @start to @end are now taken from. */
 static void run_cut(struct place_run *run, const u64 *map, u32 start, u32 end)
 {
-	u32 from = run_begin(map, start), to = next_used(map, end);
+	u32 from = 0, to = PLACE_CHUNK_PAGES, left;
 
-	if (to - from == run->best) {
-		*run = chunk_runs(map);
-		return;
-	}
+	/* Those at the ends are known, and mostly the long ones. */
+	if (start >= PLACE_CHUNK_PAGES - run->tail)
+		from = PLACE_CHUNK_PAGES - run->tail;
+	else if (start >= run->head)
+		from = run_begin(map, start);
+	if (end <= run->head)
+		to = run->head;
+	else if (end <= PLACE_CHUNK_PAGES - run->tail)
+		to = next_used(map, end);
+
 	if (from == 0)
 		run->head = start;
 	if (to == PLACE_CHUNK_PAGES)
 		run->tail = to - end;
+	if (to - from < run->best)
+		return;
+	left = start - from > to - end ? start - from : to - end;
+	/* There is a used page between it and any other. */
+	if (left + (to - from) >= PLACE_CHUNK_PAGES - 1)
+		run->best = left;
+	else
+		run->best = chunk_best(map, run->best);
 }
 
-/* The run of a chunk that the pages from @start to @end are now in. */
+/* The runs of a chunk that the pages from @start to @end are now in. */
 static void run_join(struct place_run *run, const u64 *map, u32 start, u32 end)
 {
-	u32 from = run_begin(map, start), to = next_used(map, end);
+	u32 from = 0, to = PLACE_CHUNK_PAGES;
+
+	if (start != run->head)
+		from = run_begin(map, start);
+	if (end != PLACE_CHUNK_PAGES - run->tail)
+		to = next_used(map, end);
 
 	if (from == 0)
 		run->head = to;
@@ -187,21 +222,22 @@ static void run_join(struct place_run *run, const u64 *map, u32 start, u32 end)
 		run->best = to - from;
 }
 
+static inline void set_word(u64 *word, u64 mask, bool value)
+{
+	*word = value ? *word | mask : *word & ~mask;
+}
+
 static void set_part(struct place_run *run, u64 *map, u32 start, u32 end,
 		     bool value)
 {
-	u32 page = start;
+	u32 word = start / 64, last = (end - 1) / 64;
+	u64 mask = ~0ULL << (start % 64);
 
-	while (page < end) {
-		u32 n = min_u32(64 - page % 64, end - page);
-		u64 mask = (n == 64 ? ~0ULL : (1ULL << n) - 1) << (page % 64);
-
-		if (value)
-			map[page / 64] |= mask;
-		else
-			map[page / 64] &= ~mask;
-		page += n;
+	for (; word < last; word++) {
+		set_word(&map[word], mask, value);
+		mask = ~0ULL;
 	}
+	set_word(&map[last], mask & ~0ULL >> (63 - (end - 1) % 64), value);
 	if (value)
 		run_cut(run, map, start, end);
 	else
@@ -218,27 +254,43 @@ static struct place_run set_whole(u64 *map, bool value)
 	return (struct place_run){ .head = free, .tail = free, .best = free };
 }
 
+/* The pages of a chunk from @start to @end; true if that changes its runs. */
+static bool set_chunk(struct place *pl, u32 chunk, u32 start, u32 end,
+		      bool value)
+{
+	struct place_run *run = &pl->tree[pl->chunks + chunk], was = *run;
+	u64 *map = pl->used + (size_t)chunk * PLACE_CHUNK_WORDS;
+
+	pl->steps += PLACE_CHUNK_WORDS;
+	if (end - start == PLACE_CHUNK_PAGES)
+		*run = set_whole(map, value);
+	else
+		set_part(run, map, start, end, value);
+	if (run->head == PLACE_CHUNK_PAGES)
+		pl->chunks_used--;
+	if (was.head == PLACE_CHUNK_PAGES)
+		pl->chunks_used++;
+	return run->head != was.head || run->tail != was.tail ||
+	       run->best != was.best;
+}
+
 static void set_pages(struct place *pl, u32 start, u32 pages, bool value)
 {
-	u32 end = start + pages, page = start, n;
+	u32 first = start / PLACE_CHUNK_PAGES;
+	u32 last = (start + pages - 1) / PLACE_CHUNK_PAGES, chunk;
+	u32 from = start % PLACE_CHUNK_PAGES;
+	bool changed = false;
 
-	for (; page < end; page += n) {
-		u32 chunk = page / PLACE_CHUNK_PAGES;
-		u32 first = page % PLACE_CHUNK_PAGES;
-		struct place_run *run = &pl->tree[pl->chunks + chunk];
-		u64 *map = pl->used + (size_t)chunk * PLACE_CHUNK_WORDS;
-
-		n = min_u32(PLACE_CHUNK_PAGES - first, end - page);
-		pl->chunks_used -= run->head < PLACE_CHUNK_PAGES;
-		if (n == PLACE_CHUNK_PAGES)
-			*run = set_whole(map, value);
-		else
-			set_part(run, map, first, first + n, value);
-		pl->chunks_used += run->head < PLACE_CHUNK_PAGES;
-		breathe(chunk - start / PLACE_CHUNK_PAGES);
+	for (chunk = first; chunk < last; chunk++) {
+		changed |= set_chunk(pl, chunk, from, PLACE_CHUNK_PAGES,
+				     value);
+		from = 0;
+		breathe(chunk - first);
 	}
-	tree_update(pl, start / PLACE_CHUNK_PAGES,
-		    (end - 1) / PLACE_CHUNK_PAGES);
+	changed |= set_chunk(pl, last, from,
+			     start + pages - last * PLACE_CHUNK_PAGES, value);
+	if (changed)
+		tree_update(pl, first, last);
 }
 
 /**
@@ -295,6 +347,7 @@ void *place_grow(struct place *pl, void *table, u32 chunks)
 			memcpy(map, old + (size_t)chunk * PLACE_CHUNK_WORDS,
 			       PLACE_CHUNK_WORDS * sizeof(u64));
 		pl->tree[chunks + chunk] = chunk_runs(map);
+		pl->steps += PLACE_CHUNK_WORDS;
 		breathe(chunk);
 	}
 	tree_update(pl, 0, chunks - 1);
