@@ -170,4 +170,21 @@ static inline bool place_chunk_empty(const struct place *pl, u32 chunk)
 	       pl->tree[pl->chunks + chunk].head == PLACE_CHUNK_PAGES;
 }
 
+/**
+ * place_chunk_only() - has a span a chunk to itself?
+ * @pl: arena
+ * @chunk: number of a chunk of the tables
+ * @start: first page of the span, or its part in the chunk
+ * @end: the page behind that; both count from the chunk's first page
+ *
+ * Return: true when no page around it is in a span.
+ */
+static inline bool place_chunk_only(const struct place *pl, u32 chunk,
+				    u32 start, u32 end)
+{
+	const struct place_run *run = &pl->tree[pl->chunks + chunk];
+
+	return run->head == start && run->tail == PLACE_CHUNK_PAGES - end;
+}
+
 #endif /* BMEM_PLACE_H */

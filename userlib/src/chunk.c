@@ -58,13 +58,15 @@ static void attached_set(struct books *bk, uint64_t bytes)
 	__atomic_store_n(&bk->st.attached_bytes, bytes, __ATOMIC_RELAXED);
 }
 
-/* How many pages of a span lie in one chunk. */
-static uint32_t part_of(uint32_t start, uint32_t pages, uint32_t chunk)
+/* Is a span alone in a chunk? */
+static bool alone_in(const struct arena *a, uint32_t start, uint32_t pages,
+		     uint32_t chunk)
 {
-	uint32_t begin = max_u32(start, chunk * PLACE_CHUNK_PAGES);
-	uint32_t end = min_u32(start + pages, (chunk + 1) * PLACE_CHUNK_PAGES);
+	uint32_t at = chunk * PLACE_CHUNK_PAGES;
 
-	return end - begin;
+	return place_chunk_only(&a->books->place, chunk,
+				max_u32(start, at) - at,
+				min_u32(start + pages - at, PLACE_CHUNK_PAGES));
 }
 
 /**
@@ -351,8 +353,7 @@ static void span_count(struct arena *a, uint32_t start, uint32_t pages,
 		if (a->state[chunk] == CHUNK_NEW)
 			a->state[chunk] = CHUNK_ATTACHED;
 		else if (bk->st.cached_bytes &&
-			 place_chunk_used(&bk->place, chunk) ==
-			 part_of(start, pages, chunk))
+			 alone_in(a, start, pages, chunk))
 			bk->st.cached_bytes -= BMEM_HUGE_SIZE;
 	}
 	bk->chunks_taken += missing;

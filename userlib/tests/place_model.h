@@ -182,6 +182,24 @@ static void pm_place_right(struct place_model *pm, enum place_policy policy,
 			 "not the lowest", pages, align, start, want);
 }
 
+/* A span that was just placed knows which chunks it has to itself. */
+static void pm_compare_alone(struct place_model *pm, u32 start, u32 pages)
+{
+	u32 chunk, at, from, to, n, i;
+
+	for (chunk = start / PLACE_CHUNK_PAGES;
+	     chunk * PLACE_CHUNK_PAGES < start + pages; chunk++) {
+		at = chunk * PLACE_CHUNK_PAGES;
+		from = start > at ? start - at : 0;
+		to = start + pages - at < PLACE_CHUNK_PAGES ?
+		     start + pages - at : PLACE_CHUNK_PAGES;
+		for (i = 0, n = 0; i < PLACE_CHUNK_PAGES; i++)
+			n += pm->used[at + i];
+		pm_check(pm, place_chunk_only(&pm->pl, chunk, from, to) ==
+			 (n == to - from), "chunk_only", pages, 0, from, to);
+	}
+}
+
 static void pm_alloc(struct place_model *pm, enum place_policy policy,
 		     u32 asked, u32 align)
 {
@@ -205,6 +223,7 @@ static void pm_alloc(struct place_model *pm, enum place_policy policy,
 			 align, start + n, 0);
 		pm->used[start + n] = 1;
 	}
+	pm_compare_alone(pm, start, pages);
 	pm->span[pm->nr].start = start;
 	pm->span[pm->nr].tag = selector_alloc(&pm->sel, pm->step, asked, align);
 	pm->span[pm->nr++].pages = pages;
