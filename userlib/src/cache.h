@@ -151,10 +151,12 @@ struct shelf {
 
 /**
  * struct depot - idle memory of a process, for all its threads
- * @lock: guards all but @held, @peak and @swept
+ * @lock: guards all but @held, @peak and @swept; @stash's figures and @stashed can
+ *	be looked at without it
  * @bytes: sum of the slots on @shelves
  * @shelves: by class
  * @stash: tensors of whole pages
+ * @stashed: when the oldest of these was freed, in ticks, while there is one
  * @caches: which of the client's caches have a thread
  * @threads: how many
  * @held: what this process took from the backend less what it gave back; may
@@ -170,6 +172,7 @@ struct depot {
 	uint64_t bytes;
 	struct shelf shelves[BMEM_CLASSES];
 	struct stash stash;
+	uint32_t stashed;
 	uint64_t caches[CACHES_MAX / 64];
 	uint32_t threads;
 	int64_t held;

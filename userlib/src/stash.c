@@ -113,6 +113,13 @@ bool stash_take(struct bmem_client *c, struct stash *s, struct kept *block,
 	return found;
 }
 
+/* For who looks without the lock. */
+static void depot_note(struct depot *d)
+{
+	if (d->stash.nr)
+		poke(&d->stashed, d->stash.kept[0].since);
+}
+
 /**
  * stash_depot_take() - stash_take() from the depot
  * @c: client
@@ -128,12 +135,21 @@ bool stash_depot_take(struct bmem_client *c, struct kept *block, uint64_t pages,
 	struct depot *d = c->depot;
 	bool found;
 
-	if (!peek(&d->stash.nr))
+	if (peek(&d->stash.pages) < pages)
 		return false;
 	guard_lock(&d->lock);
 	found = stash_take(c, &d->stash, block, pages, align);
+	depot_note(d);
 	guard_unlock(&d->lock);
 	return found;
+}
+
+static bool depot_has_room(struct bmem_client *c, uint32_t pages)
+{
+	const struct stash *s = &c->depot->stash;
+
+	return peek(&s->nr) < STASH_MAX &&
+	       peek(&s->pages) + pages <= stash_limit(c);
 }
 
 /* Put a block in the depot, if there is room. */
@@ -142,12 +158,15 @@ static bool depot_stash(struct bmem_client *c, const struct kept *block)
 	struct depot *d = c->depot;
 	bool room;
 
+	/* Mostly there is none, and that is seen without the lock. */
+	if (!depot_has_room(c, block->pages))
+		return false;
 	guard_lock(&d->lock);
-	room = d->stash.nr < STASH_MAX &&
-	       d->stash.pages + block->pages <= stash_limit(c);
+	room = depot_has_room(c, block->pages);
 	if (room)
 		stash_push(&d->stash, block->ptr, block->record, block->pages,
 			   block->since);
+	depot_note(d);
 	guard_unlock(&d->lock);
 	return room;
 }
@@ -238,15 +257,24 @@ static bool depot_pop(struct bmem_client *c, uint32_t ticks,
 	old = d->stash.nr && ticks_now(c) - d->stash.kept[0].since >= ticks;
 	if (old)
 		*block = stash_cut(&d->stash, 0);
+	depot_note(d);
 	guard_unlock(&d->lock);
 	return old;
+}
+
+/* Is it worth a look?  The next one sees what this misses. */
+static bool depot_old(struct bmem_client *c, uint32_t ticks)
+{
+	const struct depot *d = c->depot;
+
+	return peek(&d->stash.nr) && ticks_now(c) - peek(&d->stashed) >= ticks;
 }
 
 static void depot_release(struct bmem_client *c, uint32_t ticks)
 {
 	struct kept block;
 
-	while (peek(&c->depot->stash.nr) && depot_pop(c, ticks, &block))
+	while (depot_old(c, ticks) && depot_pop(c, ticks, &block))
 		give_back(c, &block);
 }
 
