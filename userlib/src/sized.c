@@ -41,7 +41,8 @@ int sized_in(void *to, size_t known, const void *from, size_t size, size_t min)
 		return -E2BIG;
 	if (size > known && !all_zero((const char *)from + known, size - known))
 		return -E2BIG;
-	memset(to, 0, known);
+	if (size < known)
+		memset((char *)to + size, 0, known - size);
 	memcpy(to, from, size < known ? size : known);
 	return 0;
 }
