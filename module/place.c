@@ -3,11 +3,13 @@
  * First fit by address over a line of 4 KiB pages.
  *
  * A bitmap says which pages are used.  Above it stands a binary tree over the
- * chunks; every node knows the free run at its head, at its tail and its
- * longest, so the lowest run of a length is found in one descent, runs that
- * cross chunks included, however many spans there are.  (The idea of such a
- * summary tree over a bitmap is that of the Go runtime's page allocator,
- * "Scaling the Go page allocator", 2019.)
+ * chunks; every node knows the free run at its head, at its tail and the
+ * longest between these, so the lowest run of a length is found in one descent,
+ * runs that cross chunks included, however many spans there are.  (The idea of
+ * such a summary tree over a bitmap is that of the Go runtime's page allocator,
+ * "Scaling the Go page allocator", 2019.)  That the runs at a node's ends do
+ * not count as ones between leads a search only to chunks whose words have to
+ * be looked at: the others' runs are seen from above.
  *
  * Best fit and buddy search the same tables.  Freeing needs no memory and
  * cannot fail.
@@ -92,8 +94,8 @@ static struct place_run chunk_runs(const u64 *map)
 			run.head = h.end;
 		if (h.end == PLACE_CHUNK_PAGES)
 			run.tail = h.end - h.start;
-		if (h.end - h.start > run.best)
-			run.best = h.end - h.start;
+		else if (h.start > 0 && h.end - h.start > run.inner)
+			run.inner = h.end - h.start;
 	}
 	return run;
 }
@@ -123,21 +125,23 @@ static inline bool tree_join(struct place *pl, u32 node, u32 half)
 	const struct place_run *l = &pl->tree[2 * node];
 	const struct place_run *r = l + 1;
 	struct place_run *n = &pl->tree[node];
-	u32 head = l->head, tail = r->tail, best = l->tail + r->head;
+	u32 head = l->head, tail = r->tail, inner = 0;
 
+	if (head < half && tail < half)
+		inner = l->tail + r->head;
 	if (head == half)
 		head += r->head;
 	if (tail == half)
 		tail += l->tail;
-	if (l->best > best)
-		best = l->best;
-	if (r->best > best)
-		best = r->best;
-	if (n->head == head && n->tail == tail && n->best == best)
+	if (l->inner > inner)
+		inner = l->inner;
+	if (r->inner > inner)
+		inner = r->inner;
+	if (n->head == head && n->tail == tail && n->inner == inner)
 		return false;
 	n->head = head;
 	n->tail = tail;
-	n->best = best;
+	n->inner = inner;
 	return true;
 }
 
@@ -162,64 +166,88 @@ static void tree_update(struct place *pl, u32 first, u32 last)
 	}
 }
 
-/* The longest run of a chunk, in which none is longer than @most. */
-static u32 chunk_best(const u64 *map, u32 most)
+/* The longest inner run of a chunk, in which none is longer than @most. */
+static u32 chunk_inner(const u64 *map, u32 head, u32 most)
 {
 	struct place_holes h;
-	u32 best = 0;
+	u32 inner = 0;
 
-	place_holes_from(&h, map, 0);
-	while (best < most && place_hole_next(&h))
-		if (h.end - h.start > best)
-			best = h.end - h.start;
-	return best;
+	place_holes_from(&h, map, head);
+	while (inner < most && place_hole_next(&h) &&
+	       h.end < PLACE_CHUNK_PAGES)
+		if (h.end - h.start > inner)
+			inner = h.end - h.start;
+	return inner;
+}
+
+/* The inner run from @from to @to is now cut by the pages from @start to @end. */
+static void inner_cut(struct place_run *run, const u64 *map, u32 from, u32 to,
+		      u32 start, u32 end)
+{
+	u32 left = start - from > to - end ? start - from : to - end;
+
+	if (to - from < run->inner)
+		return;
+	/* Before, between and behind it and another one are used pages. */
+	if (left + (to - from) >= PLACE_CHUNK_PAGES - 3)
+		run->inner = left;
+	else
+		run->inner = chunk_inner(map, run->head, run->inner);
 }
 
 /* The runs of a chunk that the pages from @start to @end are now taken from. */
 static void run_cut(struct place_run *run, const u64 *map, u32 start, u32 end)
 {
-	u32 from = 0, to = PLACE_CHUNK_PAGES, left;
+	u32 left;
 
-	/* Those at the ends are known, and mostly the long ones. */
-	if (start >= PLACE_CHUNK_PAGES - run->tail)
-		from = PLACE_CHUNK_PAGES - run->tail;
-	else if (start >= run->head)
-		from = run_begin(map, start);
-	if (end <= run->head)
-		to = run->head;
-	else if (end <= PLACE_CHUNK_PAGES - run->tail)
-		to = next_used(map, end);
-
-	if (from == 0)
+	if (run->head == PLACE_CHUNK_PAGES) {
 		run->head = start;
-	if (to == PLACE_CHUNK_PAGES)
-		run->tail = to - end;
-	if (to - from < run->best)
+		run->tail = PLACE_CHUNK_PAGES - end;
 		return;
-	left = start - from > to - end ? start - from : to - end;
-	/* There is a used page between it and any other. */
-	if (left + (to - from) >= PLACE_CHUNK_PAGES - 1)
-		run->best = left;
-	else
-		run->best = chunk_best(map, run->best);
+	}
+	if (start < run->head) {
+		left = run->head - end;
+		run->head = start;
+	} else if (start >= PLACE_CHUNK_PAGES - run->tail) {
+		left = start - (PLACE_CHUNK_PAGES - run->tail);
+		run->tail = PLACE_CHUNK_PAGES - end;
+	} else {
+		inner_cut(run, map, run_begin(map, start), next_used(map, end),
+			  start, end);
+		return;
+	}
+	if (left > run->inner)
+		run->inner = left;
 }
 
 /* The runs of a chunk that the pages from @start to @end are now in. */
 static void run_join(struct place_run *run, const u64 *map, u32 start, u32 end)
 {
-	u32 from = 0, to = PLACE_CHUNK_PAGES;
+	u32 from = 0, to = PLACE_CHUNK_PAGES, gone = 0;
 
 	if (start != run->head)
 		from = run_begin(map, start);
 	if (end != PLACE_CHUNK_PAGES - run->tail)
 		to = next_used(map, end);
 
-	if (from == 0)
+	if (from > 0 && to < PLACE_CHUNK_PAGES) {
+		if (to - from > run->inner)
+			run->inner = to - from;
+		return;
+	}
+	/* What was an inner run is part of one at an end now. */
+	if (from == 0) {
 		run->head = to;
-	if (to == PLACE_CHUNK_PAGES)
+		gone = to - end;
+	}
+	if (to == PLACE_CHUNK_PAGES) {
 		run->tail = to - from;
-	if (to - from > run->best)
-		run->best = to - from;
+		gone = start - from;
+	}
+	if (from == 0 && to == PLACE_CHUNK_PAGES)
+		run->inner = 0;
+	else if (gone && gone == run->inner)
+		run->inner = chunk_inner(map, run->head, gone);
 }
 
 static inline void set_word(u64 *word, u64 mask, bool value)
@@ -251,7 +279,7 @@ static struct place_run set_whole(u64 *map, bool value)
 
 	for (word = 0; word < PLACE_CHUNK_WORDS; word++)
 		map[word] = value ? ~0ULL : 0;
-	return (struct place_run){ .head = free, .tail = free, .best = free };
+	return (struct place_run){ .head = free, .tail = free };
 }
 
 /* The pages of a chunk from @start to @end; true if that changes its runs. */
@@ -271,7 +299,7 @@ static bool set_chunk(struct place *pl, u32 chunk, u32 start, u32 end,
 	if (was.head == PLACE_CHUNK_PAGES)
 		pl->chunks_used++;
 	return run->head != was.head || run->tail != was.tail ||
-	       run->best != was.best;
+	       run->inner != was.inner;
 }
 
 static void set_pages(struct place *pl, u32 start, u32 pages, bool value)
@@ -367,7 +395,7 @@ static inline u32 node_behind(u32 node, u32 *span)
 	return node ? node + 1 : 0;
 }
 
-/* In a node that has such a run which it does not begin with. */
+/* In a node that has an inner run of the length. */
 static u32 find_below(struct place *pl, u32 node, u32 span, u32 at, u32 pages,
 		      u32 *end)
 {
@@ -378,7 +406,7 @@ static u32 find_below(struct place *pl, u32 node, u32 span, u32 at, u32 pages,
 		node *= 2;
 		l = &pl->tree[node];
 		pl->steps++;
-		if (l->best >= pages)
+		if (l->inner >= pages)
 			continue;
 		at += span;
 		if (l->tail + l[1].head >= pages) {
@@ -423,7 +451,7 @@ u32 place_find_on(struct place *pl, u32 chunk, u32 carry, u32 pages, u32 *end)
 			carry += run->head;
 			break;
 		}
-		if (run->best >= pages)
+		if (run->inner >= pages)
 			return find_below(pl, node, span, at, pages, end);
 		carry = run->head == span ? carry + span : run->tail;
 		at += span;
@@ -466,18 +494,20 @@ u32 place_run_end(struct place *pl, u32 at)
  */
 u32 place_find_run(struct place *pl, u32 from, u32 pages)
 {
-	u32 chunk = from / PLACE_CHUNK_PAGES, page = PLACE_NONE, end;
+	u32 chunk = from / PLACE_CHUNK_PAGES, in = from % PLACE_CHUNK_PAGES;
 	const struct place_run *run = &pl->tree[pl->chunks + chunk];
+	u32 page = PLACE_NONE, end;
 
-	from %= PLACE_CHUNK_PAGES;
-	if (run->best >= pages)
-		page = chunk_find(pl, chunk, from, pages);
-	else
+	if (in + pages <= run->head)
+		page = from;
+	else if (run->inner >= pages)
+		page = chunk_find(pl, chunk, in, pages);
+	if (run->inner < pages)
 		pl->steps++;
 	if (page != PLACE_NONE)
 		return page;
 	page = place_find_on(pl, chunk,
-			     min_u32(run->tail, PLACE_CHUNK_PAGES - from),
+			     min_u32(run->tail, PLACE_CHUNK_PAGES - in),
 			     pages, &end);
 	return page == end ? chunk_find(pl, page / PLACE_CHUNK_PAGES, 0, pages) :
 			     page;
@@ -527,6 +557,13 @@ u32 place_find_roomy(struct place *pl, u32 pages, u32 align)
 	u32 start = place_find_run(pl, 0, pages + align - 1);
 
 	return start == PLACE_NONE ? start : place_align_up(start, align);
+}
+
+static u32 longest(const struct place_run *run)
+{
+	u32 ends = run->head > run->tail ? run->head : run->tail;
+
+	return ends > run->inner ? ends : run->inner;
 }
 
 static u32 find_by(struct place *pl, enum place_policy policy, u32 pages,
@@ -584,7 +621,7 @@ int place_alloc_by(struct place *pl, enum place_policy policy, u32 pages,
 	if (pages > (u64)pl->chunks_max * PLACE_CHUNK_PAGES)
 		return -ENOSPC;
 	pages = place_granted(policy, pages);
-	if (pl->chunks && pl->tree[1].best >= pages)
+	if (pl->chunks && longest(&pl->tree[1]) >= pages)
 		at = find_by(pl, policy, pages, align);
 	if (at == PLACE_NONE)
 		return pl->chunks < pl->chunks_max ? -EAGAIN : -ENOSPC;

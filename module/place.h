@@ -73,12 +73,12 @@ enum place_policy {
  * struct place_run - the free runs of a range of chunks, in pages
  * @head: length of the run that starts at the range's first page
  * @tail: length of the run that ends at the range's last page
- * @best: length of the longest run
+ * @inner: length of the longest other one
  */
 struct place_run {
 	u32 head;
 	u32 tail;
-	u32 best;
+	u32 inner;
 };
 
 /**

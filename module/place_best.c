@@ -82,10 +82,7 @@ static inline bool fit_exact(const struct place_fit *best, u32 pages)
 	return best->run == pages && !best->empty;
 }
 
-/*
- * The runs within a chunk that has one as long as @pages but does not begin with
- * it, and not more than @tries; returns how many may follow.
- */
+/* The inner runs of a chunk, not more than @tries; returns how many may follow. */
 static inline u32 chunk_try(struct place *pl, struct place_fit *best, u32 chunk,
 			    u32 pages, u32 align, u32 tries)
 {
@@ -139,7 +136,7 @@ u32 place_find_best(struct place *pl, u32 pages, u32 align)
 		chunk = end / PLACE_CHUNK_PAGES;
 		run = &pl->tree[pl->chunks + chunk];
 		pl->steps++;
-		if (run->best >= pages)
+		if (run->inner >= pages)
 			tries = chunk_try(pl, &best, chunk, pages, align,
 					  tries);
 		if (!tries)
