@@ -7,6 +7,7 @@
  * it has room for.
  */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -293,6 +294,15 @@ static int show_once(struct ctl *ctl, const char *sort, bool reverse)
 	return ret;
 }
 
+/* Where nobody can type any more, no key is waited for either. */
+static bool hung_up(void)
+{
+	struct pollfd in = { .fd = STDIN_FILENO };
+
+	return poll(&in, 1, 0) > 0 &&
+	       in.revents & (POLLHUP | POLLERR | POLLNVAL);
+}
+
 static int on_terminal(struct ctl *ctl)
 {
 	const char *sort = ctl->o->sort ? ctl->o->sort : "live";
@@ -306,7 +316,7 @@ static int on_terminal(struct ctl *ctl)
 		if (ret || ++round == ctl->o->rounds)
 			break;
 		key = getch();
-		if (key == 'q' || key == 'Q')
+		if (key == 'q' || key == 'Q' || (key == ERR && hung_up()))
 			break;
 		if (key == 's' || key == 'S')
 			sort = next_column(sort, key == 's' ? 1 : -1);
