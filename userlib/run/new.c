@@ -19,6 +19,7 @@
  * to these, which get to the program's.
  */
 #include <dlfcn.h>
+#include <link.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,12 +92,30 @@ static void begin(void)
 	look_once();
 }
 
-/* For those who fail: of the C++ library that is there for some alone. */
-static void *find_hidden(const char *name)
+static void *look_in(const char *library, const char *name)
 {
-	void *library = dlopen("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD);
+	void *handle = dlopen(library, RTLD_LAZY | RTLD_NOLOAD), *at;
 
-	return library ? dlsym(library, name) : NULL;
+	if (!handle)
+		return NULL;
+	at = dlsym(handle, name);
+	dlclose(handle);
+	return at;
+}
+
+/*
+ * For those who fail: of the C++ library that is there for some alone, or that a
+ * library has within itself.
+ */
+static void *find_hidden(const char *name, const void *caller)
+{
+	struct link_map *map;
+	Dl_info info;
+	void *at = NULL;
+
+	if (dladdr1(caller, &info, (void **)&map, RTLD_DL_LINKMAP))
+		at = look_in(map->l_name, name);
+	return at ? at : look_in("libstdc++.so.6", name);
 }
 
 static void *get(size_t size, size_t align)
@@ -127,7 +146,7 @@ static void *get(size_t size, size_t align)
 		p = get(size, align);					\
 		if (likely(p))						\
 			return p;					\
-		at = find_hidden(#name);				\
+		at = find_hidden(#name, CALLER);			\
 		memcpy(&call, &at, sizeof(call));			\
 		return call ? call arguments : NULL;			\
 	}

@@ -7,7 +7,8 @@ BINDIR ?= $(PREFIX)/bin
 run_dir    := $(here)/run
 run_lib    := client.o malloc.o new.o next.o report.o say.o space.o tree.o
 run_cmd    := bmem-run.o device.o program.o
-run_tests  := family misfit newer newer.so owner plugin.so replaced waiting.so
+run_tests  := family misfit newer newer.so newer-alone.so owner plugin.so \
+	      replaced waiting.so
 
 all: $(B)/bmem-run $(B)/libbmem-run.so
 
@@ -48,6 +49,12 @@ $(B)/run/tests/%.so: $(run_dir)/tests/%.cpp
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS) -std=c++17 -Wall -Wextra -fno-builtin \
 		-fPIC -shared -o $@ $<
+
+# With a C++ library of its own, as libraries for Python have it.
+$(B)/run/tests/newer-alone.so: $(run_dir)/tests/newer.cpp
+	@mkdir -p $(@D)
+	$(CXX) $(CXXFLAGS) -std=c++17 -Wall -Wextra -fno-builtin \
+		-fPIC -shared -static-libstdc++ -o $@ $<
 
 $(B)/run/tests/%: $(run_dir)/tests/%.c
 	@mkdir -p $(@D)
