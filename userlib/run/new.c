@@ -58,6 +58,9 @@ static const char * const names[NR] = {
 	OPERATORS(NAME)
 };
 
+/* What they throw; where that is not, they are not, and need no search. */
+extern const char _ZTISt9bad_alloc[] __attribute__((weak));
+
 /* Those behind these; NULL for what is not there. */
 static void *behind[NR];
 
@@ -72,11 +75,11 @@ static __attribute__((noinline)) void look(void)
 	int i;
 
 	atomic_store(&alone, is_alone());
-	behind[AT_Znwm] = dlsym(RTLD_NEXT, names[AT_Znwm]);
-	for (i = 0; behind[AT_Znwm] && i < NR; i++)
+	for (i = 0; _ZTISt9bad_alloc && i < NR; i++)
 		behind[i] = dlsym(RTLD_NEXT, names[i]);
 	/* That one is missing is no error of the program's. */
-	(void)dlerror();
+	if (_ZTISt9bad_alloc)
+		(void)dlerror();
 	atomic_store_explicit(&looked, true, memory_order_release);
 }
 
