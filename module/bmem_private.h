@@ -1201,5 +1201,7 @@ void bmem_debugfs_exit(void);
 void bmem_show_fdinfo(struct seq_file *m, struct file *file);
 void bmem_show_name(struct seq_file *m, const char *name);
 void bmem_show_text(struct seq_file *m, const char *text);
+char *bmem_get_word(const char __user *from, size_t nr, char *word,
+		    size_t size);
 
 #endif /* BMEM_PRIVATE_H */

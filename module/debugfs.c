@@ -9,9 +9,11 @@
  * are bytes.  No lock is held from one entry to the next.
  */
 #include <linux/debugfs.h>
-#include <linux/slab.h>
-#include <linux/string_helpers.h>
 #include <linux/ktime.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/string_helpers.h>
+#include <linux/uaccess.h>
 
 #include "bmem_private.h"
 #include "event.h"
@@ -48,6 +50,26 @@ void bmem_show_name(struct seq_file *m, const char *name)
 void bmem_show_text(struct seq_file *m, const char *text)
 {
 	show_escaped(m, text, "\\");
+}
+
+/**
+ * bmem_get_word() - the word that a file is told by one write
+ * @from: what was written
+ * @nr: its length
+ * @word: out, where it is put
+ * @size: room there; what is written is shorter
+ *
+ * Return: the word without the white space around it, or an ERR_PTR: -EINVAL for
+ * nothing and for too much, -EFAULT.
+ */
+char *bmem_get_word(const char __user *from, size_t nr, char *word, size_t size)
+{
+	if (!nr || nr >= size)
+		return ERR_PTR(-EINVAL);
+	if (copy_from_user(word, from, nr))
+		return ERR_PTR(-EFAULT);
+	word[nr] = 0;
+	return strim(word);
 }
 
 /* ---- stats ------------------------------------------------------------------ */
@@ -438,13 +460,12 @@ static int cleanup_open(struct inode *inode, struct file *file)
 static ssize_t cleanup_write(struct file *file, const char __user *buf,
 			     size_t count, loff_t *ppos)
 {
-	char verb[16] = {};
+	char buffer[16], *verb;
 
-	if (count >= sizeof(verb))
-		return -EINVAL;
-	if (copy_from_user(verb, buf, count))
-		return -EFAULT;
-	if (strcmp(strim(verb), "flush"))
+	verb = bmem_get_word(buf, count, buffer, sizeof(buffer));
+	if (IS_ERR(verb))
+		return PTR_ERR(verb);
+	if (strcmp(verb, "flush"))
 		return -EINVAL;
 	bmem_cleanup_flush();
 	return count;

@@ -9,7 +9,6 @@
 #include <linux/kstrtox.h>
 #include <linux/slab.h>
 #include <linux/string.h>
-#include <linux/uaccess.h>
 
 #include "bmem_private.h"
 #include "seqlist.h"
@@ -463,15 +462,11 @@ static int obey(const char *word)
 static ssize_t leaks_write(struct file *file, const char __user *from,
 			   size_t nr, loff_t *pos)
 {
-	char word[64];
+	char buffer[64], *word;
 	int rc;
 
-	if (!nr || nr >= sizeof(word))
-		return -EINVAL;
-	if (copy_from_user(word, from, nr))
-		return -EFAULT;
-	word[nr] = 0;
-	rc = obey(strim(word));
+	word = bmem_get_word(from, nr, buffer, sizeof(buffer));
+	rc = PTR_ERR_OR_ZERO(word) ?: obey(word);
 	return rc ?: nr;
 }
 

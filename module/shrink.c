@@ -26,7 +26,6 @@
 #include <linux/oom.h>
 #include <linux/sched/mm.h>
 #include <linux/string.h>
-#include <linux/uaccess.h>
 
 #include "bmem_private.h"
 
@@ -141,18 +140,16 @@ static ssize_t shrink_write(struct file *file, const char __user *buf,
 			    size_t count, loff_t *ppos)
 {
 	unsigned long pages, freed = 0;
+	char buffer[24], *word;
 	bool last;
-	char word[24];
 	int rc = 0;
 
-	if (!count || count >= sizeof(word))
-		return -EINVAL;
-	if (copy_from_user(word, buf, count))
-		return -EFAULT;
-	word[count] = 0;
-	last = !strcmp(strim(word), "oom");
+	word = bmem_get_word(buf, count, buffer, sizeof(buffer));
+	if (IS_ERR(word))
+		return PTR_ERR(word);
+	last = !strcmp(word, "oom");
 	if (!last)
-		rc = kstrtoul(strim(word), 0, &pages);
+		rc = kstrtoul(word, 0, &pages);
 	if (rc)
 		return rc;
 	fs_reclaim_acquire(GFP_KERNEL);

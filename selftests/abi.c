@@ -1503,4 +1503,47 @@ TEST(every_parameter_refuses_nonsense)
 		expect_refused(_metadata, beyond[i].name, beyond[i].value);
 }
 
+/* ---- files that are told a word ------------------------------------------------- */
+
+static int tell(int fd, const char *text, size_t bytes)
+{
+	ssize_t ret = write(fd, text, bytes);
+
+	return ret < 0 ? -errno : ret;
+}
+
+TEST(files_take_one_word)
+{
+	static const struct {
+		const char *path, *word;
+		int most;
+	} files[] = {
+		{ BT_DEBUGFS "/cleanup", "flush", 15 },
+		{ BT_DEBUGFS "/shrink", "0", 23 },
+		{ BT_DEBUGFS "/leaks", "scan=0", 63 },
+	};
+	char text[4096], *nowhere;
+	unsigned int i;
+	int fd;
+
+	nowhere = mmap(NULL, BT_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, nowhere);
+	for (i = 0; i < ARRAY_SIZE(files); i++) {
+		fd = open(files[i].path, O_WRONLY | O_CLOEXEC);
+		ASSERT_LE(0, fd);
+		memset(text, ' ', sizeof(text));
+		memcpy(text + 3, files[i].word, strlen(files[i].word));
+		EXPECT_EQ(files[i].most, tell(fd, text, files[i].most));
+		EXPECT_EQ(-EINVAL, tell(fd, text, files[i].most + 1));
+		EXPECT_EQ(-EINVAL, tell(fd, text, sizeof(text)));
+		EXPECT_EQ(-EINVAL, tell(fd, text, 0));
+		EXPECT_EQ(-EINVAL, tell(fd, text, 3));
+		EXPECT_EQ(-EFAULT, tell(fd, nowhere, 4));
+		text[1] = 'x';
+		EXPECT_EQ(-EINVAL, tell(fd, text, files[i].most));
+		close(fd);
+	}
+	munmap(nowhere, BT_PAGE);
+}
+
 TEST_HARNESS_MAIN
