@@ -11,6 +11,7 @@
  *
  * Lock order, outermost first:
  *
+ *	pass_lock			the leak worker's look at all clients
  *	leak_table.round_lock		one look for leaks at a time
  *	mmap_lock, or that of a VMA	.fault comes with it, and goes on at the page
  *					lock, or the client's where a page is shared

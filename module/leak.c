@@ -67,6 +67,9 @@ static atomic64_t last_finding = ATOMIC64_INIT(0);
 static unsigned int scan_period;
 static bool leaks_off;
 
+/* The worker's, while it looks at clients; taken first. */
+static DEFINE_MUTEX(pass_lock);
+
 /**
  * struct leak_sums - what there is of a finding
  * @tensors: suspects
@@ -466,14 +469,22 @@ void bmem_leak_cut_short(struct leak_round *round)
 	round->cut_short = true;
 }
 
+/* Nobody asked for it, and "off" said that nobody wants to know. */
+static bool unwanted(const struct leak_round *round)
+{
+	return round->unasked && READ_ONCE(leaks_off);
+}
+
 /**
  * bmem_leak_lock() - lock the client of a round
  * @round: the detector's
  *
- * Return: as bmem_client_lock().
+ * Return: as bmem_client_lock(); -EINTR also as bmem_leak_late().
  */
 int bmem_leak_lock(struct leak_round *round)
 {
+	if (unwanted(round))
+		return -EINTR;
 	return bmem_client_lock(round->client,
 				round->patient ? NULL : &round->tries);
 }
@@ -485,11 +496,14 @@ int bmem_leak_lock(struct leak_round *round)
  * Whoever is patient waits for as long as it takes; one that is not keeps the
  * others from their turn.
  *
- * Return: true if so.
+ * Return: 0; -EBUSY if so; -EINTR when it is not wanted any more.
  */
-bool bmem_leak_late(const struct leak_round *round)
+int bmem_leak_late(const struct leak_round *round)
 {
-	return round->until && ktime_get_boottime_ns() > round->until;
+	if (unwanted(round))
+		return -EINTR;
+	return round->until && ktime_get_boottime_ns() > round->until ?
+	       -EBUSY : 0;
 }
 
 /* ---- the end of a round ---------------------------------------------------------- */
@@ -652,6 +666,7 @@ static int round_settle(struct leak_round *round)
  * @kinds: BMEM_LEAK_KIND()s
  * @again: only what is suspected so far, where the detector can tell
  * @wait: for another round to end
+ * @unasked: as in struct leak_round
  * @patient: as in struct leak_round
  * @min_age: as in struct leak_round
  * @delay: as in struct leak_round
@@ -661,6 +676,7 @@ struct leak_look {
 	u32 kinds;
 	bool again;
 	bool wait;
+	bool unasked;
 	bool patient;
 	u64 min_age;
 	u64 delay;
@@ -784,6 +800,7 @@ static int client_look(struct bmem_client *client, struct leak_look *look)
 			.detector = detectors[i],
 			.min_age = look->min_age,
 			.delay = look->delay,
+			.unasked = look->unasked,
 			.patient = look->patient,
 			.tries = BMEM_REPORT_TRIES,
 		};
@@ -955,6 +972,7 @@ static u64 kind_turn(struct bmem_client *client, const struct leak_detector *d,
 	int rc;
 
 	look_init(&look, BMEM_LEAK_KIND(d->kind), false, false);
+	look.unasked = true;
 	look.again = kind_again(client, d);
 	rc = client_look(client, &look);
 	end = ktime_get_boottime_ns();
@@ -993,16 +1011,17 @@ static void work_at(u64 next)
 	queue_delayed_work(leak_wq, &leak_dwork, msecs_to_jiffies(ms));
 }
 
-static void leak_work(struct work_struct *work)
+/* All clients have their turn, unless it is not wanted any more. */
+static void leak_pass(void)
 {
 	static unsigned int last_nr = 1;
 	u64 id = 0, last = bmem_clients_last(), next = U64_MAX, at;
 	struct bmem_client *client;
 	unsigned int nr = 0;
 
-	if (READ_ONCE(leaks_off))
-		return;
-	while ((client = bmem_client_next(id, last))) {
+	lockdep_assert_held(&pass_lock);
+	while (!READ_ONCE(leaks_off) &&
+	       (client = bmem_client_next(id, last))) {
 		id = client->who.id;
 		at = client_turn(client, last_nr);
 		nr += at != U64_MAX;
@@ -1013,6 +1032,14 @@ static void leak_work(struct work_struct *work)
 	last_nr = max(nr, 1U);
 	if (next != U64_MAX || READ_ONCE(scan_period))
 		work_at(next);
+}
+
+static void leak_work(struct work_struct *work)
+{
+	mutex_lock(&pass_lock);
+	if (!READ_ONCE(leaks_off))
+		leak_pass();
+	mutex_unlock(&pass_lock);
 }
 
 /**
@@ -1133,16 +1160,29 @@ void bmem_leaks_forget(struct bmem_client *client, bool ignore)
 }
 
 /**
- * bmem_leaks_enable() - look for leaks unasked, or do not
- * @on: that
+ * bmem_leaks_on() - look for leaks unasked
  */
-void bmem_leaks_enable(bool on)
+void bmem_leaks_on(void)
 {
-	WRITE_ONCE(leaks_off, !on);
-	if (on)
-		mod_delayed_work(leak_wq, &leak_dwork, 0);
-	else
-		cancel_delayed_work_sync(&leak_dwork);
+	WRITE_ONCE(leaks_off, false);
+	mod_delayed_work(leak_wq, &leak_dwork, 0);
+}
+
+/**
+ * bmem_leaks_off() - look for leaks only when asked
+ *
+ * Waits for the worker, which goes on no further than to the end of its slice:
+ * it finds nothing any more afterwards.
+ *
+ * Return: 0, or -EINTR when killed.
+ */
+int bmem_leaks_off(void)
+{
+	WRITE_ONCE(leaks_off, true);
+	if (mutex_lock_killable(&pass_lock))
+		return -EINTR;
+	mutex_unlock(&pass_lock);
+	return 0;
 }
 
 /* ---- reports -------------------------------------------------------------------------- */

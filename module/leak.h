@@ -149,6 +149,7 @@ struct leak_detector {
  * @min_age: younger tensors do not become suspects, in nanoseconds;
  *	bmem_leak_suspect() sees to that
  * @delay: suspects that are so old are confirmed, in nanoseconds
+ * @unasked: the worker's, which is over once "off" says so
  * @patient: wait for a client that is busy; else bmem_client_lock() gets the
  *	few @tries
  * @tries: for bmem_client_lock()
@@ -164,6 +165,7 @@ struct leak_round {
 	u64 now;
 	u64 min_age;
 	u64 delay;
+	bool unasked;
 	bool patient;
 	unsigned int tries;
 	u64 until;
@@ -224,7 +226,7 @@ void bmem_leak_suspect(struct leak_round *round, const struct leak_hit *hit);
 void bmem_leak_site(struct leak_round *round, const struct leak_trend *trend);
 void bmem_leak_cut_short(struct leak_round *round);
 int bmem_leak_lock(struct leak_round *round);
-bool bmem_leak_late(const struct leak_round *round);
+int bmem_leak_late(const struct leak_round *round);
 void bmem_leak_soon(struct bmem_client *client, u32 kind);
 
 /* ---- rules ------------------------------------------------------------------ */
@@ -244,7 +246,8 @@ int bmem_leak_list(struct bmem_client *self, struct bmem_leak_list *cmd);
 void bmem_leaks_forget(struct bmem_client *client, bool ignore);
 int bmem_leaks_scan_all(void);
 void bmem_leaks_period(unsigned int seconds);
-void bmem_leaks_enable(bool on);
+void bmem_leaks_on(void);
+int bmem_leaks_off(void);
 u32 bmem_leak_rows(struct bmem_client *client, u64 after, u32 kinds,
 		   struct bmem_leak_row *rows, u32 nr);
 const char *bmem_leak_name(u32 kind);

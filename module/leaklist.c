@@ -444,12 +444,10 @@ static int obey(const char *word)
 		return bmem_leaks_scan_all();
 	if (!strcmp(word, "clear"))
 		return forget_all(true);
-	if (!strcmp(word, "off")) {
-		bmem_leaks_enable(false);
-		return forget_all(false);
-	}
+	if (!strcmp(word, "off"))
+		return bmem_leaks_off() ?: forget_all(false);
 	if (!strcmp(word, "on")) {
-		bmem_leaks_enable(true);
+		bmem_leaks_on();
 		return 0;
 	}
 	if (!strncmp(word, "scan=", 5))

@@ -205,15 +205,18 @@ void bmem_scan_words(struct scan *s, const void *at, size_t bytes)
  * bmem_scan_breathe() - let others go on, between two strides
  * @s: scan; no lock is held
  *
- * Return: 0; -EINTR when the caller was killed; -EBUSY when it takes too long.
+ * Return: 0; -EINTR when the caller was killed; or as bmem_leak_late().
  */
 int bmem_scan_breathe(struct scan *s)
 {
+	int rc;
+
 	cond_resched();
 	if (fatal_signal_pending(current))
 		return -EINTR;
-	if (bmem_leak_late(s->round))
-		return -EBUSY;
+	rc = bmem_leak_late(s->round);
+	if (rc)
+		return rc;
 	if (s->round->patient ||
 	    ktime_get_ns() - s->busy < BUSY_MS * NSEC_PER_MSEC)
 		return 0;

@@ -3,6 +3,7 @@
  * The reachability scan while the process that it reads does all that a process
  * can do: nobody is accused, nothing is faulted in, and users see their own.
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -567,6 +568,69 @@ TEST_F_TIMEOUT(scan, worker_gives_up, BT_SLOW)
 	EXPECT_EQ(0, bt_param_set("leak_delay_ms", delay));
 	bt_client_close(&c);
 	munmap(m, PRESENT);
+}
+
+/* Pages that read as zero and cost no more than their entries in page tables. */
+#define EMPTY		(bt_debug_kernel() ? 2 * BT_GIB : 8 * BT_GIB)
+
+/* Does a worker look for leaks?  The kernel names each by what it is at. */
+static bool worker_looks(void)
+{
+	char path[300], *comm;
+	DIR *dir = opendir("/proc");
+	struct dirent *entry;
+	bool looks = false;
+
+	while (dir && !looks && (entry = readdir(dir))) {
+		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
+		comm = entry->d_name[0] >= '1' && entry->d_name[0] <= '9' ?
+		       bt_read_file(path) : NULL;
+		looks = comm && strstr(comm, "+bmem_leak");
+		free(comm);
+	}
+	if (dir)
+		closedir(dir);
+	return looks;
+}
+
+/*
+ * The worker is at a process that it takes long for: whoever switches it off does
+ * not wait for that.  The worker rests as long as it works, so it takes it twice
+ * as long as who asks for a scan.
+ */
+TEST_F_TIMEOUT(scan, off_ends_it, BT_SLOW)
+{
+	struct bmem_leak_scan cmd;
+	__u64 start, whole, took;
+	struct bt_client c;
+	char limit[32], *m;
+
+	m = mmap(NULL, EMPTY, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	ASSERT_NE(MAP_FAILED, m);
+	ASSERT_EQ(0, madvise(m, EMPTY, MADV_NOHUGEPAGE));
+	ASSERT_EQ(0, madvise(m, EMPTY, MADV_POPULATE_READ));
+	ASSERT_EQ(0, bt_param("leak_round_ms", limit, sizeof(limit)));
+	ASSERT_EQ(0, bt_client_open(&c, BMEM_POOL_DEFAULT));
+	start = bt_now_ms();
+	ASSERT_EQ(0, scan(c.fd, 0, &cmd));
+	whole = bt_now_ms() - start;
+	EXPECT_EQ(0, cmd.cut_short);
+	EXPECT_EQ(0, bt_param_set("leak_round_ms", "3600000"));
+	EXPECT_EQ(0, bt_write_file(BT_DEBUGFS "/leaks", "scan=1"));
+	EXPECT_TRUE(BT_WAIT(worker_looks(), BT_SOON));
+	usleep(200000);
+	start = bt_now_ms();
+	EXPECT_EQ(0, bt_write_file(BT_DEBUGFS "/leaks", "off"));
+	took = bt_now_ms() - start;
+	EXPECT_TRUE(BT_WAIT(!worker_looks(), BT_SOON));
+	printf("# a scan takes %llu ms, the end of the worker's %llu ms\n", whole, took);
+	EXPECT_GT(whole, took);
+	EXPECT_EQ(0, bt_write_file(BT_DEBUGFS "/leaks", "scan=0"));
+	EXPECT_EQ(0, bt_write_file(BT_DEBUGFS "/leaks", "on"));
+	EXPECT_EQ(0, bt_param_set("leak_round_ms", limit));
+	bt_client_close(&c);
+	munmap(m, EMPTY);
 }
 
 /* ---- whose memory may be read ------------------------------------------------------ */
