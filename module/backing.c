@@ -456,7 +456,7 @@ int bmem_chunk_fill(struct bmem_client *client, struct bmem_chunk *chunk)
  * @first: the first that is to be there
  * @n: how many are
  *
- * Return: 0, -ENOSPC or -ENOMEM.
+ * Return: 0, -ENOSPC, -ENOMEM or -EINTR.
  */
 int bmem_attach_base(struct bmem_client *client, struct bmem_chunk *chunk,
 		     u32 first, u32 n)

@@ -195,6 +195,7 @@ struct pool_pressure {
  * @reserve: pages that it keeps
  * @owned: pages that were got for the reservation and are in the pool or
  *	attached; @reserve when all is well
+ * @owning: part of @owned that the system is being asked for
  * @total: sum over the nodes' zeroed, dirty, zeroing, attached and escaped
  * @attached: sum over the nodes
  * @taking: pages got for clients that do not have them yet
@@ -233,6 +234,7 @@ struct bmem_pool {
 	unsigned long limit;
 	unsigned long reserve;
 	unsigned long owned;
+	unsigned long owning;
 	unsigned long total;
 	unsigned long attached;
 	unsigned long taking;

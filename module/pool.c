@@ -70,7 +70,7 @@ bool bmem_huge = true;
 atomic_long_t bmem_lent_pages = ATOMIC_LONG_INIT(0);
 
 static DECLARE_WAIT_QUEUE_HEAD(keeper_wait);
-/* Woken when the keeper is done with a page or a pool. */
+/* Woken when a page has come, or does not, and when the keeper leaves a pool. */
 static DECLARE_WAIT_QUEUE_HEAD(kept_wait);
 static bool keeper_work;
 static struct task_struct *keeper;
@@ -316,42 +316,40 @@ static struct page *take_from_system(struct bmem_pool *pool, int nid,
 	return page ?: ERR_PTR(-ENOMEM);
 }
 
-/* Free pages, and those that will be when the keeper has zeroed them. */
-static void count_free(struct bmem_pool *pool, unsigned long *free,
-		       unsigned long *zeroing)
+/*
+ * Is there something to take, or nothing to wait for?  There is while no free
+ * page is there, but one will be: once the keeper has zeroed it, or the system
+ * has answered whoever asked it for the reservation.
+ */
+static bool worth_a_try(struct bmem_pool *pool)
 {
+	unsigned long free = 0, coming;
 	int nid;
 
-	*free = 0;
-	*zeroing = 0;
 	spin_lock(&pool->lock);
+	coming = pool->owning;
 	for_each_node_state(nid, N_MEMORY) {
-		*free += pool->nodes[nid].zeroed + pool->nodes[nid].dirty;
-		*zeroing += pool->nodes[nid].zeroing;
+		free += pool->nodes[nid].zeroed + pool->nodes[nid].dirty;
+		coming += pool->nodes[nid].zeroing;
 	}
 	spin_unlock(&pool->lock);
+	return free || !coming;
 }
 
-static bool zeroing_done(struct bmem_pool *pool)
+/*
+ * Waits while the last of the pool's room is pages that are not there yet.  When
+ * somebody else was faster, who tries again finds that there is no room.
+ */
+static int wait_for_free(struct bmem_pool *pool)
 {
-	unsigned long free, zeroing;
-
-	count_free(pool, &free, &zeroing);
-	return free || !zeroing;
-}
-
-/* Waits for a free page while the keeper has the last of the pool's room. */
-static int wait_for_keeper(struct bmem_pool *pool)
-{
-	unsigned long free, zeroing;
-
-	count_free(pool, &free, &zeroing);
-	/* Neither: another caller is taking it from the system right now. */
-	if (!free && !zeroing)
-		return -ENOSPC;
-	/* The keeper yields to everybody; not to one that waits for it. */
-	set_user_nice(keeper, 0);
-	return wait_event_killable(kept_wait, zeroing_done(pool)) ? -EINTR : 0;
+	if (!worth_a_try(pool)) {
+		/* The keeper yields to everybody; not to one that waits for it. */
+		set_user_nice(keeper, 0);
+		if (wait_event_killable(kept_wait, worth_a_try(pool)))
+			return -EINTR;
+	}
+	cond_resched();
+	return fatal_signal_pending(current) ? -EINTR : 0;
 }
 
 /*
@@ -427,7 +425,7 @@ struct page *bmem_pool_take(struct bmem_pool *pool)
 		page = take_by_policy(pool, TAKE_PLAIN);
 		if (!IS_ERR(page) || PTR_ERR(page) != -EAGAIN)
 			return page;
-		rc = wait_for_keeper(pool);
+		rc = wait_for_free(pool);
 		if (rc)
 			return ERR_PTR(rc);
 	}
@@ -506,7 +504,7 @@ struct page *bmem_pool_take_promised(struct bmem_pool *pool)
 				      TAKE_PROMISED : TAKE_FORCED);
 		if (!IS_ERR(page) || PTR_ERR(page) != -EAGAIN)
 			return page;
-		if (wait_for_keeper(pool) == -EINTR)
+		if (wait_for_free(pool))
 			return ERR_PTR(-EINTR);
 		tries++;
 		schedule_timeout_killable(1);
@@ -517,9 +515,10 @@ struct page *bmem_pool_take_promised(struct bmem_pool *pool)
 
 /*
  * Room for one base page, made by giving up a free page of the reservation
- * where need be; the keeper gets another when there is room again.
+ * where need be; the keeper gets another when there is room again.  -EAGAIN when
+ * all of the pool's room is in pages that are not there yet.
  */
-static bool commit_base(struct bmem_pool *pool, enum take_way way)
+static int commit_base(struct bmem_pool *pool, enum take_way way)
 {
 	struct page *page = NULL;
 	bool dirty, room;
@@ -527,7 +526,7 @@ static bool commit_base(struct bmem_pool *pool, enum take_way way)
 	spin_lock(&pool->lock);
 	if (way == TAKE_PLAIN && pool_held(pool) >= pool->limit) {
 		spin_unlock(&pool->lock);
-		return false;
+		return -ENOSPC;
 	}
 	room = commit_taking(pool, 1, way);
 	if (!room) {
@@ -541,7 +540,7 @@ static bool commit_base(struct bmem_pool *pool, enum take_way way)
 	spin_unlock(&pool->lock);
 	if (page)
 		put_page(page);
-	return room;
+	return room ? 0 : -EAGAIN;
 }
 
 /**
@@ -550,12 +549,19 @@ static bool commit_base(struct bmem_pool *pool, enum take_way way)
  *
  * May sleep.  As bmem_pool_take(), for where no huge page is to be had.
  *
- * Return: the page; -ENOSPC or -ENOMEM.
+ * Return: the page; -ENOSPC, -ENOMEM or -EINTR.
  */
 struct page *bmem_pool_take_base(struct bmem_pool *pool)
 {
-	if (!commit_base(pool, TAKE_PLAIN))
-		return ERR_PTR(-ENOSPC);
+	int rc;
+
+	while ((rc = commit_base(pool, TAKE_PLAIN)) == -EAGAIN) {
+		rc = wait_for_free(pool);
+		if (rc)
+			break;
+	}
+	if (rc)
+		return ERR_PTR(rc);
 	return take_from_system(pool, pick_node(pool), GFP_BMEM_BASE, 0,
 				TAKE_PLAIN);
 }
@@ -755,14 +761,17 @@ static int own_one(struct bmem_pool *pool, int nid, gfp_t gfp)
 		rc = -EALREADY;
 	else if (!commit(pool, BMEM_HUGE_PAGES))
 		rc = -ENOMEM;
-	else
+	if (!rc) {
 		pool->owned += BMEM_HUGE_PAGES;
+		pool->owning += BMEM_HUGE_PAGES;
+	}
 	spin_unlock(&pool->lock);
 	if (rc)
 		return rc;
 
 	page = system_page(pool, nid, gfp, BMEM_HUGE_ORDER);
 	spin_lock(&pool->lock);
+	pool->owning -= BMEM_HUGE_PAGES;
 	if (page) {
 		set_page_private(page, BMEM_PAGE_OWNED);
 		node = page_node(pool, page);
@@ -774,6 +783,7 @@ static int own_one(struct bmem_pool *pool, int nid, gfp_t gfp)
 		pool->total -= BMEM_HUGE_PAGES;
 	}
 	spin_unlock(&pool->lock);
+	wake_up(&kept_wait);
 	return page ? 0 : -ENOMEM;
 }
 

@@ -741,6 +741,63 @@ TEST_F_TIMEOUT(alloc, limit_below_what_is_held, BT_SLOW)
 	EXPECT_SOUND(self->c.fd);
 }
 
+#define ROUNDS		(bt_debug_kernel() ? 50 : 300)
+
+/**
+ * struct resizer - a thread that reserves all of a pool, and nothing, again and again
+ * @fd: open device
+ * @pool: pool, whose limit is a huge page
+ * @rounds: how often yet it is to have reserved it
+ */
+struct resizer {
+	int fd;
+	int pool;
+	volatile int rounds;
+};
+
+static void *resize(void *arg)
+{
+	struct resizer *r = arg;
+
+	while (r->rounds) {
+		/* There is no room for it while somebody has the page. */
+		if (!bt_pool_resize(r->fd, r->pool, BMEM_RESIZE_RESERVE, 0,
+				    BT_HUGE))
+			r->rounds--;
+		bt_pool_resize(r->fd, r->pool, BMEM_RESIZE_RESERVE, 0, 0);
+	}
+	return NULL;
+}
+
+/* What the reservation is about to get is not refused to who asks for it first. */
+TEST_F_TIMEOUT(alloc, room_that_is_being_reserved, BT_SLOW)
+{
+	struct resizer r = { .fd = self->admin, .rounds = ROUNDS };
+	struct bmem_alloc_entry e;
+	pthread_t thread;
+	int ret = 0;
+
+	r.pool = bt_pool_create(self->admin, "reserving", BT_HUGE, 0);
+	ASSERT_LE(0, r.pool);
+	ASSERT_EQ(0, bt_bind_pool(self->c.fd, r.pool));
+	ASSERT_EQ(0, bt_bind_cache(self->c.fd, 0));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, resize, &r));
+	while (!ret && r.rounds) {
+		ret = bt_alloc1(self->c.fd, BT_HUGE, &e);
+		if (!ret)
+			ret = bt_free1(self->c.fd, e.handle);
+		bt_trim(self->c.fd, 0, 0, NULL);
+	}
+	EXPECT_EQ(0, ret) {
+		TH_LOG("%d rounds before the end", r.rounds);
+	}
+	/* Nobody is in its way any more. */
+	pthread_join(thread, NULL);
+	ASSERT_EQ(0, bt_bind_pool(self->c.fd, BMEM_POOL_DEFAULT));
+	EXPECT_EQ(0, bt_pool_destroy(self->admin, r.pool));
+	EXPECT_EQ(0, bt_bind_pool(self->c.fd, self->c.pool));
+}
+
 /* Node by node, by the pool's figures and by where the pages really are. */
 /* How many of @nr huge pages from @p on are on each of two nodes. */
 static int where_pages_are(char *p, int nr, int *on)
@@ -948,6 +1005,58 @@ TEST_F_TIMEOUT(alloc, promotion, BT_SLOW)
 	EXPECT_EQ(3, pool.promoted);
 	EXPECT_EQ(0, pool.base_bytes);
 	EXPECT_SOUND(self->c.fd);
+}
+
+/*
+ * The only huge page of a reservation is what base pages are made room for with,
+ * also in the moment in which it is being zeroed.  In chunks in base pages, with
+ * room in each, there is what else there can be in the pool.
+ */
+TEST_F_TIMEOUT(alloc, room_that_is_being_zeroed, BT_SLOW)
+{
+	struct bmem_alloc_entry part[4], whole, more;
+	int pool, i, ret = 0, fd = self->c.fd;
+	char ms[32];
+
+	if (bt_param_set("huge", "N"))
+		SKIP(return, "no parameter huge");
+	ASSERT_EQ(0, bt_param("promote_ms", ms, sizeof(ms)));
+	ASSERT_EQ(0, bt_param_set("promote_ms", "3600000"));
+	pool = bt_pool_create(self->admin, "zeroing", 4 * BT_HUGE, 0);
+	ASSERT_LE(0, pool);
+	ASSERT_EQ(0, bt_bind_pool(fd, pool));
+	ASSERT_EQ(0, bt_bind_cache(fd, 0));
+	for (i = 0; i < 4; i++) {
+		part[i] = (struct bmem_alloc_entry){
+			.bytes = 3 * BT_HUGE / 4, .align = BT_HUGE,
+		};
+		ASSERT_EQ(0, bt_alloc(fd, &part[i], 1, NULL));
+	}
+	ASSERT_EQ(0, bt_param_set("huge", "Y"));
+	for (i = 0; i < ROUNDS && !ret; i++) {
+		ASSERT_EQ(0, bt_pool_resize(self->admin, pool,
+					    BMEM_RESIZE_RESERVE, 0, BT_HUGE));
+		whole = (struct bmem_alloc_entry){
+			.bytes = BT_HUGE, .align = BT_HUGE,
+		};
+		ASSERT_EQ(0, bt_alloc(fd, &whole, 1, NULL));
+		ASSERT_EQ(0, bt_free1(fd, whole.handle));
+		ASSERT_EQ(0, bt_trim(fd, 0, 0, NULL));
+		/* The keeper begins at once, or a little later. */
+		usleep(i % 8 * 50);
+		ret = bt_alloc1(fd, BT_PAGE, &more);
+		if (!ret)
+			ASSERT_EQ(0, bt_free1(fd, more.handle));
+	}
+	EXPECT_EQ(0, ret) {
+		TH_LOG("round %d", i);
+	}
+	for (i = 0; i < 4; i++)
+		EXPECT_EQ(0, bt_free1(fd, part[i].handle));
+	EXPECT_EQ(0, bt_param_set("promote_ms", ms));
+	ASSERT_EQ(0, bt_bind_pool(fd, BMEM_POOL_DEFAULT));
+	EXPECT_EQ(0, bt_pool_destroy(self->admin, pool));
+	EXPECT_EQ(0, bt_bind_pool(fd, self->c.pool));
 }
 
 /* A try that is due in an hour comes soon once the time between tries is short. */
