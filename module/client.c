@@ -194,7 +194,7 @@ static int client_publish(struct bmem_client *client)
 	client->who.id = bmem_clients_opened + 1;
 	client->reader.client = client->who.id;
 	client->reader.pool = pool->id;
-	rc = xa_err(xa_store(&clients, client->who.id, client, GFP_KERNEL));
+	rc = xa_err(xa_store(&clients, client->who.id, client, GFP_BMEM_META));
 	if (!rc) {
 		bmem_clients_opened++;
 		nr_clients++;
