@@ -269,6 +269,7 @@ struct bmem_pool *bmem_pool_find(u32 id);
 int bmem_pool_destroy(struct bmem_pool_destroy *cmd);
 int bmem_pool_resize(struct bmem_pool_resize *cmd);
 int bmem_pool_ids(u32 *ids, u32 *nr);
+int bmem_pool_node_check(u32 flags, u32 nid);
 int bmem_pool_stats(struct bmem_pool_stats *st);
 int bmem_pool_may_bind(const struct bmem_pool *pool);
 u64 bmem_pool_free_pages(struct bmem_pool *pool);
@@ -1189,6 +1190,7 @@ void bmem_leak_skips_release(struct bmem_client *client);
 
 bool bmem_sees_all(void);
 bool bmem_sees(const struct bmem_identity *who, bool all);
+int bmem_rows_check(u32 nr, u32 row_size, size_t least);
 int bmem_row_tell(u64 rows, u32 at, u32 row_size, const void *row, size_t size);
 int bmem_rows_tell(u64 rows, u32 at, u32 row_size, const void *row,
 		   size_t size, u32 nr);

@@ -283,10 +283,10 @@ int bmem_growth_list(struct bmem_client *self, struct bmem_growth_list *cmd)
 
 	if (cmd->flags & ~BMEM_GROWTH_ONLY)
 		return -EOPNOTSUPP;
-	if (!cmd->nr || cmd->nr > BMEM_BATCH_MAX ||
-	    cmd->row_size < offsetofend(struct bmem_growth_row, label) ||
-	    cmd->row_size > PAGE_SIZE)
-		return -EINVAL;
+	rc = bmem_rows_check(cmd->nr, cmd->row_size,
+			     offsetofend(struct bmem_growth_row, label));
+	if (rc)
+		return rc;
 	client = bmem_client_visible(self, cmd->client_id);
 	if (!client)
 		return -ENOENT;

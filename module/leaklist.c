@@ -124,11 +124,11 @@ static int list_check(const struct bmem_leak_list *cmd)
 	if (cmd->flags & ~BMEM_LEAK_LIST_ALL || cmd->__reserved ||
 	    cmd->__reserved2)
 		return -EOPNOTSUPP;
-	if (!cmd->nr || cmd->nr > BMEM_BATCH_MAX ||
-	    cmd->row_size < offsetofend(struct bmem_leak_row, label) ||
-	    cmd->row_size > PAGE_SIZE || cmd->kinds & ~LEAK_ALL)
+	if (cmd->kinds & ~LEAK_ALL ||
+	    (cmd->flags & BMEM_LEAK_LIST_ALL && cmd->client_id))
 		return -EINVAL;
-	return cmd->flags & BMEM_LEAK_LIST_ALL && cmd->client_id ? -EINVAL : 0;
+	return bmem_rows_check(cmd->nr, cmd->row_size,
+			       offsetofend(struct bmem_leak_row, label));
 }
 
 static int list_run(struct bmem_client *self, struct listing *l)

@@ -35,6 +35,22 @@ bool bmem_sees(const struct bmem_identity *who, bool all)
 }
 
 /**
+ * bmem_rows_check() - does a caller ask for a list as it should?
+ * @nr: rows that it has room for
+ * @row_size: size of a row that it knows
+ * @least: size of the first version's
+ *
+ * Return: 0 or -EINVAL.
+ */
+int bmem_rows_check(u32 nr, u32 row_size, size_t least)
+{
+	if (!nr || nr > BMEM_BATCH_MAX || row_size < least ||
+	    row_size > PAGE_SIZE)
+		return -EINVAL;
+	return 0;
+}
+
+/**
  * bmem_row_tell() - copy a row to the caller
  * @rows: where its rows are
  * @at: number of the row
@@ -123,14 +139,14 @@ int bmem_client_rows(struct bmem_client_list *cmd)
 	struct bmem_client *client;
 	bool all = bmem_sees_all();
 	u32 told = 0;
-	int rc = 0;
+	int rc;
 
 	if (cmd->flags)
 		return -EOPNOTSUPP;
-	if (!cmd->nr || cmd->nr > BMEM_BATCH_MAX ||
-	    cmd->row_size < offsetofend(struct bmem_client_row, label) ||
-	    cmd->row_size > PAGE_SIZE)
-		return -EINVAL;
+	rc = bmem_rows_check(cmd->nr, cmd->row_size,
+			     offsetofend(struct bmem_client_row, label));
+	if (rc)
+		return rc;
 	while (told < cmd->nr && (client = bmem_client_next(cmd->cursor, last))) {
 		cmd->cursor = client->who.id;
 		if (bmem_sees(&client->who, all))
@@ -183,14 +199,14 @@ int bmem_tombstone_rows(struct bmem_tombstone_list *cmd)
 	struct bmem_tombstone *t;
 	bool all = bmem_sees_all();
 	u32 told = 0;
-	int rc = 0;
+	int rc;
 
 	if (cmd->flags)
 		return -EOPNOTSUPP;
-	if (!cmd->nr || cmd->nr > BMEM_BATCH_MAX ||
-	    cmd->row_size < offsetofend(struct bmem_tombstone_row, label) ||
-	    cmd->row_size > PAGE_SIZE)
-		return -EINVAL;
+	rc = bmem_rows_check(cmd->nr, cmd->row_size,
+			     offsetofend(struct bmem_tombstone_row, label));
+	if (rc)
+		return rc;
 	/* The cursor is the last serial number that was looked at. */
 	while (told < cmd->nr && cmd->cursor != U64_MAX &&
 	       (t = bmem_tombstone_get(cmd->cursor + 1))) {

@@ -1427,6 +1427,22 @@ static void stats_locked(struct bmem_pool *pool, struct bmem_pool_stats *st)
 }
 
 /**
+ * bmem_pool_node_check() - is a pool asked about as it should be?
+ * @flags: of the call
+ * @nid: node that it is about, with %BMEM_STATS_NODE
+ *
+ * Return: 0, -EOPNOTSUPP or -EINVAL.
+ */
+int bmem_pool_node_check(u32 flags, u32 nid)
+{
+	if (flags & ~BMEM_STATS_NODE)
+		return -EOPNOTSUPP;
+	if (!(flags & BMEM_STATS_NODE))
+		return nid ? -EINVAL : 0;
+	return nid < nr_node_ids && node_state(nid, N_MEMORY) ? 0 : -EINVAL;
+}
+
+/**
  * bmem_pool_stats() - the sums over a pool
  * @st: as in the ABI; all but the in fields is overwritten
  *
@@ -1436,13 +1452,11 @@ int bmem_pool_stats(struct bmem_pool_stats *st)
 {
 	struct bmem_pool_stats in = *st;
 	struct bmem_pool *pool;
+	int rc;
 
-	if (in.flags & ~BMEM_STATS_NODE)
-		return -EOPNOTSUPP;
-	if (in.flags & BMEM_STATS_NODE ?
-	    in.nid >= nr_node_ids || !node_state(in.nid, N_MEMORY) : in.nid)
-		return -EINVAL;
-
+	rc = bmem_pool_node_check(in.flags, in.nid);
+	if (rc)
+		return rc;
 	memset(st, 0, sizeof(*st));
 	st->size = in.size;
 	st->flags = in.flags;

@@ -458,12 +458,11 @@ int bmem_pressure_query(struct bmem_client *client, struct bmem_pressure *cmd)
 {
 	struct bmem_pressure in = *cmd;
 	struct bmem_pool *pool;
+	int rc;
 
-	if (in.flags & ~BMEM_STATS_NODE)
-		return -EOPNOTSUPP;
-	if (in.flags & BMEM_STATS_NODE ?
-	    in.nid >= nr_node_ids || !node_state(in.nid, N_MEMORY) : in.nid)
-		return -EINVAL;
+	rc = bmem_pool_node_check(in.flags, in.nid);
+	if (rc)
+		return rc;
 	*cmd = (struct bmem_pressure){
 		.size = in.size, .flags = in.flags, .pool = in.pool,
 		.nid = in.nid,
