@@ -1016,11 +1016,8 @@ static void base_pages_copy(struct page *huge, struct page **base)
 static void base_pages_give(struct bmem_client *client, struct page **base)
 {
 	LIST_HEAD(gone);
-	u32 i;
 
-	for (i = 0; i < BMEM_HUGE_PAGES; i++)
-		if (base[i])
-			list_add_tail(&base[i]->lru, &gone);
+	bmem_base_pages_list(base, &gone);
 	bmem_give_pages(client, &gone);
 }
 

@@ -49,6 +49,21 @@ static inline bool bmem_chunk_shared(const struct bmem_chunk *chunk)
 	return chunk->share && atomic_read_acquire(&chunk->share->owners) > 1;
 }
 
+/**
+ * bmem_base_pages_list() - all base pages of a chunk, on their way out
+ * @base: as in struct bmem_chunk
+ * @gone: by page->lru; added to
+ */
+static inline void bmem_base_pages_list(struct page **base,
+					struct list_head *gone)
+{
+	u32 i;
+
+	for (i = 0; i < BMEM_HUGE_PAGES; i++)
+		if (base[i])
+			list_add_tail(&base[i]->lru, gone);
+}
+
 struct bmem_chunk *bmem_chunk_add(struct bmem_client *client, u32 index);
 void bmem_chunk_remove(struct bmem_client *client, struct bmem_chunk *chunk);
 void bmem_chunk_set_huge(struct bmem_client *client, struct bmem_chunk *chunk,

@@ -158,11 +158,8 @@ static void chunk_replace(struct bmem_client *client, struct bmem_chunk *chunk,
 static void base_pages_drop(struct bmem_client *client, struct page **base)
 {
 	LIST_HEAD(gone);
-	u32 i;
 
-	for (i = 0; i < BMEM_HUGE_PAGES; i++)
-		if (base[i])
-			list_add_tail(&base[i]->lru, &gone);
+	bmem_base_pages_list(base, &gone);
 	bmem_pool_renew_promise(client->pool, &gone);
 	kfree(base);
 }
