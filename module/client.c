@@ -1013,6 +1013,53 @@ static bool try_again(struct bmem_client *client, int rc, unsigned int *tries,
 }
 
 /**
+ * struct demand - a call for memory, until it is granted or refused
+ * @wait: for room
+ * @tries: with cached memory taken back, since it waited last
+ * @last: there is nothing more to take back
+ */
+struct demand {
+	struct room_wait wait;
+	unsigned int tries;
+	bool last;
+};
+
+static void demand_begin(struct demand *d, struct bmem_client *client)
+{
+	d->tries = 0;
+	d->last = false;
+	bmem_room_begin(&d->wait, client);
+}
+
+/* If it fails it will not be tried again. */
+static bool demand_last(const struct demand *d)
+{
+	return d->last && !d->wait.left;
+}
+
+/* One more try, after one that ended with *@rc?  Waits for it if need be. */
+static bool demand_again(struct demand *d, struct bmem_client *client, int *rc)
+{
+	if (try_again(client, *rc, &d->tries, &d->last))
+		return true;
+	if (!bmem_room_again(&d->wait, rc))
+		return false;
+	demand_begin(d, client);
+	return true;
+}
+
+/* What came of it; @nr: how many were allocated. */
+static int demand_end(struct bmem_client *client, int rc, u32 nr)
+{
+	if (READ_ONCE(client->nr_base_chunks))
+		bmem_promote_soon();
+	bmem_sweep_soon(client);
+	if (!rc)
+		bmem_links_allocated(client, nr);
+	return rc;
+}
+
+/**
  * bmem_client_alloc() - BMEM_ALLOC, with cached memory taken back if need be
  * @client: client
  * @cmd: as in the ABI
@@ -1021,29 +1068,18 @@ static bool try_again(struct bmem_client *client, int rc, unsigned int *tries,
  */
 int bmem_client_alloc(struct bmem_client *client, struct bmem_alloc *cmd)
 {
-	struct room_wait wait;
+	struct demand d;
 	int rc;
 
-	rc = bmem_room_init(&wait, cmd->flags, cmd->timeout_ms,
+	rc = bmem_room_init(&d.wait, cmd->flags, cmd->timeout_ms,
 			    cmd->__reserved);
 	if (rc)
 		return rc;
+	demand_begin(&d, client);
 	do {
-		unsigned int tries = 0;
-		bool last = false;
-
-		bmem_room_begin(&wait, client);
-		do {
-			rc = bmem_tensor_alloc(client, cmd,
-					       last && !wait.left);
-		} while (try_again(client, rc, &tries, &last));
-	} while (bmem_room_again(&wait, &rc));
-	if (READ_ONCE(client->nr_base_chunks))
-		bmem_promote_soon();
-	bmem_sweep_soon(client);
-	if (!rc)
-		bmem_links_allocated(client, cmd->nr);
-	return rc;
+		rc = bmem_tensor_alloc(client, cmd, demand_last(&d));
+	} while (demand_again(&d, client, &rc));
+	return demand_end(client, rc, cmd->nr);
 }
 
 /**
@@ -1057,29 +1093,18 @@ int bmem_client_alloc(struct bmem_client *client, struct bmem_alloc *cmd)
 int bmem_client_slots(struct bmem_client *client, struct bmem_slots *cmd,
 		      u32 __user *nr)
 {
-	struct room_wait wait;
+	struct demand d;
 	int rc;
 
-	rc = bmem_room_init(&wait, cmd->flags, cmd->timeout_ms,
+	rc = bmem_room_init(&d.wait, cmd->flags, cmd->timeout_ms,
 			    cmd->__reserved);
 	if (rc)
 		return rc;
+	demand_begin(&d, client);
 	do {
-		unsigned int tries = 0;
-		bool last = false;
-
-		bmem_room_begin(&wait, client);
-		do {
-			rc = bmem_slots_get(client, cmd, nr,
-					    last && !wait.left);
-		} while (try_again(client, rc, &tries, &last));
-	} while (bmem_room_again(&wait, &rc));
-	if (READ_ONCE(client->nr_base_chunks))
-		bmem_promote_soon();
-	bmem_sweep_soon(client);
-	if (!rc)
-		bmem_links_allocated(client, cmd->nr);
-	return rc;
+		rc = bmem_slots_get(client, cmd, nr, demand_last(&d));
+	} while (demand_again(&d, client, &rc));
+	return demand_end(client, rc, cmd->nr);
 }
 
 /**
