@@ -301,7 +301,9 @@ int bmem_chunk_unshare(struct bmem_client *client, struct bmem_chunk *chunk)
 	lockdep_assert_held(&client->lock);
 	if (!s)
 		return chunk_make_sure(client, chunk);
-	mutex_lock(&s->lock);
+	/* Another owner has it for as long as the system takes for a page. */
+	if (mutex_lock_killable(&s->lock))
+		return -EINTR;
 	copy = bmem_chunk_shared(chunk);
 	if (copy)
 		rc = unshare_by_copy(client, chunk);
