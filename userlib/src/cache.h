@@ -238,11 +238,6 @@ static inline struct magazine *magazine_of(struct cache *m, size_t class)
 	return m->magazines + 1 + class;
 }
 
-#pragma GCC visibility push(hidden)
-/* Where in a struct cache the magazine is for (size - 1) / SLAB_GRANULE. */
-extern uint16_t magazine_offsets[SLAB_BYTES_MAX / SLAB_GRANULE];
-#pragma GCC visibility pop
-
 static inline uint32_t magazine_nr(const struct magazine *mag)
 {
 	return (uint32_t)(mag->top - mag->bottom);
@@ -350,7 +345,7 @@ void fork_clients(struct bmem_client *clients, enum fork_step step);
 void orphans_adopt(struct bmem_client *c);
 
 /* magazine.c */
-void magazines_init(void);
+void magazines_init(struct bmem_client *c);
 void magazine_set(struct magazine *mag, uint32_t class, struct idle *idle);
 void cache_flush(struct bmem_client *c, struct cache *m);
 void cache_look(struct bmem_client *c, struct cache *m);

@@ -197,6 +197,7 @@ int bmem_open(struct bmem_client **client, const struct bmem_options *options)
 	c = scratch_get(sizeof(*c));
 	if (!c)
 		return -ENOMEM;
+	magazines_init(c);
 	c->private = o.flags & BMEM_OPEN_PRIVATE;
 	ret = costs_init(&c->sites.costs, &o);
 	if (!ret)

@@ -94,6 +94,8 @@ struct backend {
  * @clone: while it forks: descriptor of what the child will have, or -1
  * @arena: the fallback's, or NULL; of a private client of the device, while it
  *	forks without @clone: what the child will have
+ * @magazine_offsets: where in a struct cache the magazine is for
+ *	(size - 1) / %BMEM_ALIGN_MIN; in here, so that no pointer to it is loaded
  * @sites: call sites
  * @events: events of it
  * @refs: references to its tensors
@@ -126,6 +128,7 @@ struct bmem_client {
 	bool cloneable;
 	int clone;
 	struct arena *arena;
+	uint16_t magazine_offsets[BMEM_SLOT_MAX / BMEM_ALIGN_MIN];
 	struct sites sites;
 	struct events events;
 	struct refs refs;

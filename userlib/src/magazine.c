@@ -29,20 +29,20 @@
 #define SWEEP_TICKS	10
 #define SWEEP_REFUSED	16
 
-uint16_t magazine_offsets[SLAB_BYTES_MAX / SLAB_GRANULE];
-
 _Static_assert(offsetof(struct cache, idle) <= UINT16_MAX,
 	       "magazine_offsets");
+_Static_assert(SLAB_GRANULE == BMEM_ALIGN_MIN, "magazine_offsets");
 
 /**
- * magazines_init() - fill in magazine_offsets, once a process
+ * magazines_init() - fill in a client's @magazine_offsets
+ * @c: client
  */
-void magazines_init(void)
+void magazines_init(struct bmem_client *c)
 {
 	uint32_t i;
 
-	for (i = 0; i < ARRAY_SIZE(magazine_offsets); i++)
-		magazine_offsets[i] = (uint16_t)(
+	for (i = 0; i < ARRAY_SIZE(c->magazine_offsets); i++)
+		c->magazine_offsets[i] = (uint16_t)(
 			offsetof(struct cache, magazines) +
 			(slab_class_by_granules[i + 1] + 1U) *
 			sizeof(struct magazine));

@@ -130,7 +130,7 @@ struct magazine *magazine_for(const struct bmem_client *c, size_t size)
 	if (unlikely(size - 1 >= SLAB_BYTES_MAX || !cache_at_hand(c)))
 		return NULL;
 	mag = (void *)((char *)tls.slots[0].cache +
-		       magazine_offsets[(size - 1) / SLAB_GRANULE]);
+		       c->magazine_offsets[(size - 1) / SLAB_GRANULE]);
 	return unlikely(mag->top == mag->bottom) ? NULL : mag;
 }
 
@@ -155,8 +155,14 @@ static cold void *alloc_timed(struct bmem_client *c, size_t size, size_t align,
 static inline __attribute__((always_inline))
 bool is_plain(size_t align, unsigned int flags, const char *label)
 {
-	return likely(!((align & ~(size_t)BMEM_ALIGN_MIN) | flags |
-			(uintptr_t)label));
+	/* A test and its jump are as good as one: not to be made one of three. */
+	if (unlikely(label))
+		return false;
+	__asm__ volatile("");
+	if (unlikely(flags))
+		return false;
+	__asm__ volatile("");
+	return likely(!(align & ~(size_t)BMEM_ALIGN_MIN));
 }
 
 /* To load once more is better than to need a frame for what was loaded. */
@@ -334,17 +340,21 @@ __attribute__((noinline))
 void *bmem_alloc(struct bmem_client *c, size_t size, size_t align,
 		 unsigned int flags, const char *label)
 {
-	const void *ret = __builtin_return_address(0);
 	void *p;
 
 	if (!is_plain(align, flags, label))
-		return alloc_other(c, size, align, flags, label, ret);
+		return alloc_other(c, size, align, flags, label,
+				   __builtin_return_address(0));
 	/* One test for both bounds: no block is as short as nothing. */
 	if (unlikely(size - 1 >= SLAB_BYTES_MAX))
-		return alloc_flat(c, size, ret);
-	p = alloc_quick(c, size, ret);
+		return alloc_flat(c, size, __builtin_return_address(0));
+	p = alloc_quick(c, size, __builtin_return_address(0));
+	if (likely(p))
+		return p;
+	/* The return address is loaded once more, not kept. */
+	forget();
 	/* Constants, so that nothing is kept that is needed here only. */
-	return likely(p) ? p : alloc_other(c, size, 0, 0, NULL, ret);
+	return alloc_other(c, size, 0, 0, NULL, __builtin_return_address(0));
 }
 
 void *bmem_alloc_from(struct bmem_client *c, size_t size, size_t align,

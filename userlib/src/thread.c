@@ -127,7 +127,6 @@ static void after_fork_child(void)
 
 static void set_up(void)
 {
-	magazines_init();
 	set_up_ret = -pthread_key_create(&key, thread_end);
 	if (!set_up_ret)
 		set_up_ret = -pthread_atfork(before_fork, after_fork_parent,

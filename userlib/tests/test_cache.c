@@ -11,7 +11,6 @@ static struct cache *m;
 static int set_up(void **state)
 {
 	test_note_name(state);
-	bmem_close(client());
 	m = scratch_get(sizeof(*m));
 	IS(m);
 	return 0;
@@ -50,13 +49,15 @@ static void slot_at_every_offset(void **state)
 
 static void magazine_of_every_size(void **state)
 {
+	struct bmem_client *c = client();
 	size_t size;
 
 	(void)state;
 	for (size = 1; size <= BMEM_SLOT_MAX; size++)
-		EQ(magazine_offsets[(size - 1) / SLAB_GRANULE],
+		EQ(c->magazine_offsets[(size - 1) / SLAB_GRANULE],
 		   (char *)magazine_of(m, slab_class_of((uint32_t)size)) -
 		   (char *)m);
+	bmem_close(c);
 }
 
 /* As a child of fork() finds them: nothing to take, and room for nothing. */
