@@ -19,6 +19,7 @@
 #include "sample.h"
 #include "site.h"
 #include "stack.h"
+#include "whole.h"
 
 /* One allocation in so many is timed, on average. */
 #define TIMED_EVERY	2048
@@ -465,74 +466,6 @@ static uint32_t find_flat(struct origin *o)
 	return site;
 }
 
-/* A struct site_frame, so that both words are compared at once. */
-typedef uint64_t frame_words __attribute__((vector_size(16), aligned(8),
-					    may_alias));
-
-_Static_assert(sizeof(frame_words) == sizeof(struct site_frame), "a frame");
-
-static struct site_outer *outer_entry(struct site_cache *sc, uintptr_t fp,
-				      uintptr_t pc)
-{
-	uint64_t h = (pc ^ fp << 20) * 0x9e3779b97f4a7c15ULL;
-
-	return &sc->outers[h >> 58];
-}
-
-_Static_assert(SITE_OUTERS == 1 << (64 - 58), "index of an outer stack");
-
-/* Does @x lie in memory as it did?  Its addresses are those of a past walk. */
-__attribute__((no_sanitize("address", "thread")))
-static inline bool outer_same(const struct site_outer *x, uintptr_t fp,
-			      uintptr_t pc, uintptr_t high)
-{
-	const struct site_frame *at = x->frames, *last;
-	frame_words diff = { 0 };
-	uintptr_t end;
-
-	if (x->fp != fp || at->pc != pc)
-		return false;
-	if (!x->nr)
-		return true;
-	last = at + x->nr - 1;
-	for (; at < last; at++) {
-		diff |= *(const frame_words *)fp ^ *(const frame_words *)at;
-		fp = at->next;
-	}
-	if (diff[0] | diff[1] || ((const uintptr_t *)fp)[1] != last->pc)
-		return false;
-	if (x->nr == BMEM_FRAMES_MAX - 1)
-		return true;
-	end = *(const uintptr_t *)fp;
-	return end == x->end || !stack_frame_ok(end, fp, high);
-}
-
-/*
- * Where the caller's caller has its frame, if frame pointers lead there; or 0.
- * Nothing is read that is not on the thread's own stack, above this frame.
- */
-__attribute__((no_sanitize("address", "thread")))
-static inline uintptr_t outer_fp(const struct site_cache *sc, const void *frame)
-{
-	uintptr_t at = (uintptr_t)frame, fp;
-
-	if (at - sc->low >= sc->high - sc->low)
-		return 0;
-	fp = *(const uintptr_t *)frame;
-	return stack_frame_ok(fp, at, sc->high) ? fp : 0;
-}
-
-/* The stack that begins at what outer_fp() found, if the thread knows it. */
-__attribute__((no_sanitize("address", "thread")))
-static inline const struct site_outer *outer_look(struct site_cache *sc,
-						  uintptr_t fp)
-{
-	uintptr_t pc = ((const uintptr_t *)fp)[1];
-	struct site_outer *x = outer_entry(sc, fp, pc);
-
-	return outer_same(x, fp, pc, sc->high) ? x : NULL;
-}
-
 /* Enter what was walked from @o->frame, so that it can be looked at again. */
 __attribute__((no_sanitize("address", "thread")))
 static void outer_keep(struct origin *o, const struct stack *st, struct twin t,
@@ -555,45 +488,9 @@ static void outer_keep(struct origin *o, const struct stack *st, struct twin t,
 	}
 }
 
-/* The first of the places for a site. */
-static inline struct site_call *call_set(struct site_cache *sc, const void *ret,
-					 uint64_t what, const struct twin *t)
-{
-	uint64_t h = ((uintptr_t)ret ^ what << 40 ^ t->key) *
-		     0x9e3779b97f4a7c15ULL;
-
-	return &sc->calls[(h >> 57) * SITE_WAYS];
-}
-
-_Static_assert(SITE_CALLS == SITE_WAYS << (64 - 57), "index of a call");
-
-static inline struct site_call *call_find(struct site_cache *sc,
-					  const void *ret, uint64_t what,
-					  const struct twin *t)
-{
-	struct site_call *e = call_set(sc, ret, what, t);
-	struct site_call *end = e + SITE_WAYS;
-
-	for (; e < end; e++)
-		if (e->ret == (uintptr_t)ret && e->outer.key == t->key &&
-		    e->what == what && e->outer.check == t->check && e->site)
-			return e;
-	return NULL;
-}
-
-/* The site, if no sample is due; or 0. */
-static inline uint32_t call_hit(struct site_call *e, bool whole,
-				uint32_t weight)
-{
-	if (!whole && e->left <= weight)
-		return 0;
-	e->left -= whole ? 0 : weight;
-	return e->site;
-}
-
 /* @e is where it was, NULL for nowhere. */
 static void call_keep(struct origin *o, struct site_call *e,
-		      const struct twin *t, uint32_t site, uint32_t left)
+		      struct twin t, uint32_t site, uint32_t left)
 {
 	struct site_call *set = call_set(o->sc, o->ret, o->what, t);
 
@@ -602,7 +499,7 @@ static void call_keep(struct origin *o, struct site_call *e,
 		memmove(set + 1, set, (SITE_WAYS - 1) * sizeof(*set));
 	}
 	*e = (struct site_call) {
-		(uintptr_t)o->ret, o->what, *t, site, left,
+		(uintptr_t)o->ret, o->what, t, site, left,
 	};
 }
 
@@ -618,7 +515,7 @@ static uint32_t site_full(struct origin *o)
 	struct twin t;
 
 	if (x) {
-		e = call_find(o->sc, o->ret, o->what, &x->t);
+		e = call_find(o->sc, o->ret, o->what, x->t);
 		site = e ? call_hit(e, x->whole, o->weight) : 0;
 		if (site)
 			return site;
@@ -627,14 +524,14 @@ static uint32_t site_full(struct origin *o)
 	t = outer_key(&st);
 	if (fp && !x && st.walked)
 		outer_keep(o, &st, t, fp);
-	e = call_find(o->sc, o->ret, o->what, &t);
+	e = call_find(o->sc, o->ret, o->what, t);
 	site = e ? call_hit(e, st.whole, o->weight) : 0;
 	if (site)
 		return site;
 	k = lookup(o, &st, stack_key(&st, o->what));
 	if (!k.site)
 		return site_lost(&o->c->sites);
-	call_keep(o, e, &t, k.site, draw(o, &k));
+	call_keep(o, e, t, k.site, draw(o, &k));
 	return e ? sample(o, &k) : k.site;
 }
 
@@ -675,28 +572,6 @@ static uint32_t site_find(struct origin *o)
 	if (o->full)
 		return site_full(o);
 	return o->what >> 63 ? find_labelled(o) : find_flat(o);
-}
-
-/* A stack without a label that the thread knows; or 0. */
-static inline uint32_t site_known(struct site_cache *sc, const void *ret,
-				  const void *frame, uint32_t weight)
-{
-	const struct site_outer *x = NULL;
-	struct twin none = { sc->loads + 1, 0 };
-	uint32_t scope = bmem_scope_id();
-	struct site_call *e;
-	uintptr_t fp;
-
-	if (sc->loads != module_loads())
-		return 0;
-	fp = outer_fp(sc, frame);
-	if (fp) {
-		x = outer_look(sc, fp);
-		if (!x)
-			return 0;
-	}
-	e = call_find(sc, ret, scope, x ? &x->t : &none);
-	return e ? call_hit(e, x && x->whole, weight) : 0;
 }
 
 /* The short way, for whatever it finds there. */

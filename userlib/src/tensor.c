@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "cache.h"
+#include "whole.h"
 
 #define likely(x)	__builtin_expect(!!(x), 1)
 #define unlikely(x)	__builtin_expect(!!(x), 0)
@@ -251,22 +252,70 @@ void *block_quick(struct bmem_client *c, size_t size, const void *ret,
 			 level >= BMEM_LEVEL_STANDARD ? ticks_now(c) : 0);
 }
 
-/* A slot for a whole stack that the thread knows, at level full; or NULL. */
-static inline __attribute__((always_inline))
-void *slot_whole(struct bmem_client *c, size_t size, const void *ret,
-		 const void *frame)
+/* Has an allocation without a label its whole stack for a site? */
+static inline bool is_whole(const struct bmem_client *c, size_t size)
 {
-	struct magazine *mag;
+	uint32_t level = level_now(c);
+
+	if (level == BMEM_LEVEL_FULL && !site_reduced(c))
+		return true;
+	return size >= SITE_BIG && level >= BMEM_LEVEL_STANDARD;
+}
+
+/* The site of a whole stack that this thread knows, if nothing is due; or 0. */
+static inline __attribute__((always_inline))
+uint32_t site_hit_whole(struct site_cache *sc, const void *ret,
+			const void *frame, uint32_t weight)
+{
 	uint32_t site;
 
-	if (level_now(c) != BMEM_LEVEL_FULL)
+	if (unlikely(!sc->meter.left || caller_on()))
+		return 0;
+	site = site_known(sc, ret, frame, weight);
+	if (likely(site))
+		sc->meter.left--;
+	return site;
+}
+
+/*
+ * A slot, or the block that this thread freed last, for a whole stack that it
+ * knows; or NULL.
+ */
+static inline __attribute__((always_inline))
+void *alloc_known(struct bmem_client *c, size_t size, const void *ret,
+		  const void *frame)
+{
+	struct magazine *mag = NULL;
+	uint32_t at = 0, site;
+	struct cache *m;
+
+	if (unlikely(!cache_at_hand(c) || !is_whole(c, size)))
 		return NULL;
-	mag = magazine_for(c, size);
-	if (unlikely(!mag))
+	m = tls.slots[0].cache;
+	if (size <= SLAB_BYTES_MAX) {
+		mag = magazine_for(c, size);
+		if (unlikely(!mag))
+			return NULL;
+	} else {
+		at = peek(&m->stash.nr) - 1;
+		if (unlikely(size > SIZE_MAX - BMEM_PAGE_SIZE ||
+			     at >= STASH_MAX ||
+			     !kept_fits(&m->stash.kept[at], block_pages(size))))
+			return NULL;
+	}
+	site = site_hit_whole(&m->sites, ret, frame, mag ? 1 : site_weight(size));
+	if (unlikely(!site))
 		return NULL;
-	site = site_whole(c, &tls.slots[0].cache->sites, ret, frame,
-			  BMEM_LEVEL_FULL, size);
-	return likely(site) ? slot_pop(c, mag, size, site, false) : NULL;
+	if (mag)
+		return slot_pop(c, mag, size, site, false);
+	if (unlikely(!stash_enter(&m->stash)))
+		return NULL;
+	/* Only this thread puts anything in. */
+	if (unlikely(m->stash.nr != at + 1)) {
+		stash_leave(&m->stash);
+		return NULL;
+	}
+	return block_pop(&m->stash, at, size, site, ticks_now(c));
 }
 
 /* All that is not done where it is asked for. */
@@ -278,9 +327,8 @@ void *alloc_from(struct bmem_client *c, size_t size, size_t align,
 	uint32_t site;
 	void *p;
 
-	if (is_plain(align, flags, label)) {
-		p = size > SLAB_BYTES_MAX ? block_quick(c, size, ret, frame) :
-					    slot_whole(c, size, ret, frame);
+	if (size > SLAB_BYTES_MAX && is_plain(align, flags, label)) {
+		p = block_quick(c, size, ret, frame);
 		if (likely(p))
 			return p;
 	}
@@ -291,19 +339,39 @@ void *alloc_from(struct bmem_client *c, size_t size, size_t align,
 }
 
 /*
- * The rest of bmem_alloc().  That jumps here, so that it needs no frame: this
- * function's is then the one below the caller's.  Where it is compiled to a
- * call, as under ThreadSanitizer, its own is that.
+ * The frame of what bmem_alloc() has become.  It jumps to its other parts, so
+ * that it needs no frame: theirs is then the one below the caller's.  Where
+ * jumps are compiled to calls, as under ThreadSanitizer, its own is that.
  */
+static inline __attribute__((always_inline))
+const void *own_frame(const void *ret)
+{
+	void *const *frame = __builtin_frame_address(0);
+	int i;
+
+	if (likely(__builtin_return_address(0) == ret))
+		return frame;
+	/* At most so many of them have called each other. */
+	for (i = 0; i < 3 && frame[1] != ret; i++)
+		frame = *frame;
+	return frame;
+}
+
+/* The rest of bmem_alloc(). */
 static __attribute__((noinline))
 void *alloc_other(struct bmem_client *c, size_t size, size_t align,
 		  unsigned int flags, const char *label, const void *ret)
 {
-	void *const *frame = __builtin_frame_address(0);
+	return alloc_from(c, size, align, flags, label, ret, own_frame(ret));
+}
 
-	if (unlikely(__builtin_return_address(0) != ret))
-		frame = *frame;
-	return alloc_from(c, size, align, flags, label, ret, frame);
+/* bmem_alloc() where its site may be a whole stack. */
+static __attribute__((noinline))
+void *alloc_whole(struct bmem_client *c, size_t size, const void *ret)
+{
+	void *p = alloc_known(c, size, ret, own_frame(ret));
+
+	return likely(p) ? p : alloc_other(c, size, 0, 0, NULL, ret);
 }
 
 /* A slot from the magazine, for a site that the thread knows; or NULL. */
@@ -331,9 +399,12 @@ void *alloc_quick(struct bmem_client *c, size_t size, const void *ret)
 static __attribute__((noinline))
 void *alloc_flat(struct bmem_client *c, size_t size, const void *ret)
 {
-	void *p = block_flat(c, size, ret);
+	void *p;
 
-	return likely(p) ? p : alloc_other(c, size, 0, 0, NULL, ret);
+	if (size >= SITE_BIG)
+		return alloc_whole(c, size, ret);
+	p = block_flat(c, size, ret);
+	return likely(p) ? p : alloc_whole(c, size, ret);
 }
 
 __attribute__((noinline))
@@ -353,8 +424,7 @@ void *bmem_alloc(struct bmem_client *c, size_t size, size_t align,
 		return p;
 	/* The return address is loaded once more, not kept. */
 	forget();
-	/* Constants, so that nothing is kept that is needed here only. */
-	return alloc_other(c, size, 0, 0, NULL, __builtin_return_address(0));
+	return alloc_whole(c, size, __builtin_return_address(0));
 }
 
 void *bmem_alloc_from(struct bmem_client *c, size_t size, size_t align,
@@ -363,8 +433,11 @@ void *bmem_alloc_from(struct bmem_client *c, size_t size, size_t align,
 {
 	void *p = NULL;
 
-	if (is_plain(align, flags, label))
+	if (is_plain(align, flags, label)) {
 		p = alloc_quick(c, size, ret);
+		if (unlikely(!p))
+			p = alloc_known(c, size, ret, frame);
+	}
 	return likely(p) ? p : alloc_from(c, size, align, flags, label, ret,
 					  frame);
 }
