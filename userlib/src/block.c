@@ -201,14 +201,12 @@ static bool has_record(const struct bmem_client *c, uint64_t entry)
 	return entry & BMEM_SPAN_RECORDED && span_record(entry) < c->records;
 }
 
-/* May a block go to the thread's stash, which was entered, as that is? */
-static inline bool has_room(const struct cache *m, uint32_t pages)
+/* May a block go to the thread's stash of @nr, entered, as that is? */
+static inline bool has_room(const struct cache *m, uint32_t nr, uint32_t pages)
 {
-	const struct stash *s = &m->stash;
-
-	return s->nr < STASH_MAX &&
-	       (s->pages + pages <= m->stash_limit ||
-		(!s->nr && pages <= STASH_LONE));
+	return nr < STASH_MAX &&
+	       (m->stash.pages + pages <= m->stash_limit ||
+		(!nr && pages <= STASH_LONE));
 }
 
 /**
@@ -232,8 +230,10 @@ int block_keep(struct bmem_client *c, uint64_t offset, uint64_t entry)
 	if (!stash_room(c, m, pages))
 		return block_release(c, offset);
 	stash_hold(c, &m->stash);
-	stash_push(&m->stash, c->base + offset,
-		   &c->ledger[span_record(entry)], pages, ticks_now(c));
+	stash_push(&m->stash, m->stash.nr, &(struct kept) {
+		c->base + offset, &c->ledger[span_record(entry)], pages,
+		ticks_now(c),
+	});
 	stash_leave(&m->stash);
 	return 0;
 }
@@ -255,9 +255,10 @@ static bool alone(void)
 static inline __attribute__((always_inline))
 bool retire(struct bmem_record *r, uint64_t head)
 {
-	uint64_t free = head & ~BMEM_RECORD_STATE_MASK;
+	uint64_t free = head - BMEM_RECORD_LIVE;
 
-	if (!head_live(head))
+	/* Nothing remains of the state if it was live, and nothing else. */
+	if (free & BMEM_RECORD_STATE_MASK)
 		return false;
 	if (alone()) {
 		poke(&r->head, free);
@@ -269,10 +270,11 @@ bool retire(struct bmem_record *r, uint64_t head)
 
 /* A mistake, or a block that does not go to this thread's stash as it is. */
 static __attribute__((noinline))
-int block_free_slow(struct bmem_client *c, uint64_t offset, uint64_t entry)
+int block_free_slow(struct bmem_client *c, const char *ptr)
 {
+	uint64_t offset = (uint64_t)(ptr - c->base), head;
+	uint64_t entry = span_at(c, offset);
 	struct bmem_record *r;
-	uint64_t head;
 	int ret;
 
 	if (offset % BMEM_ALIGN_MIN)
@@ -297,30 +299,34 @@ int block_free_slow(struct bmem_client *c, uint64_t offset, uint64_t entry)
 /**
  * block_free() - free a tensor of whole pages
  * @c: client
- * @offset: where it begins
+ * @ptr: where it begins
  * @entry: what the span map says of that page; no slab span's
+ * @offset: of @ptr in the space
  *
  * Makes no call where the thread's stash has room, so that it needs no frame.
  *
  * Return: 0, -EINVAL where no tensor can begin, or -ENOENT when none does.
  */
-int block_free(struct bmem_client *c, uint64_t offset, uint64_t entry)
+int block_free(struct bmem_client *c, char *ptr, uint64_t entry,
+	       uint64_t offset)
 {
 	struct bmem_record *r;
+	uint32_t pages, nr, now;
 	struct cache *m;
-	uint32_t pages, now;
 
 	if (__builtin_expect(!span_is_tensor(entry) ||
 			     offset % BMEM_PAGE_SIZE ||
 			     !has_record(c, entry) || !cache_at_hand(c), 0))
-		return block_free_slow(c, offset, entry);
+		return block_free_slow(c, ptr);
 	m = tls.slots[0].cache;
 	pages = span_pages(c, entry, offset);
 	if (__builtin_expect(!stash_enter(&m->stash), 0))
-		return block_free_slow(c, offset, entry);
-	if (__builtin_expect(!has_room(m, pages), 0)) {
+		return block_free_slow(c, ptr);
+	/* Nobody changes it now. */
+	nr = m->stash.nr;
+	if (__builtin_expect(!has_room(m, nr, pages), 0)) {
 		stash_leave(&m->stash);
-		return block_free_slow(c, offset, entry);
+		return block_free_slow(c, ptr);
 	}
 	r = &c->ledger[span_record(entry)];
 	if (__builtin_expect(!retire(r, peek(&r->head)), 0)) {
@@ -330,7 +336,7 @@ int block_free(struct bmem_client *c, uint64_t offset, uint64_t entry)
 	now = ticks_now(c);
 	if (level_now(c) >= BMEM_LEVEL_STANDARD)
 		record_lifetime(r, now);
-	stash_push(&m->stash, c->base + offset, r, pages, now);
+	stash_push(&m->stash, nr, &(struct kept) { ptr, r, pages, now });
 	stash_leave(&m->stash);
 	return 0;
 }

@@ -297,19 +297,16 @@ static inline void stash_leave(struct stash *s)
 	__atomic_store_n(&s->busy, false, __ATOMIC_RELEASE);
 }
 
-/* Into the caller's own stash, entered, or one that is locked; there is room. */
-static inline void stash_push(struct stash *s, char *ptr,
-			      struct bmem_record *record, uint32_t pages,
-			      uint32_t since)
+/*
+ * Into the caller's own stash, entered, or one that is locked, which has @nr
+ * blocks; there is room.
+ */
+static inline void stash_push(struct stash *s, uint32_t nr,
+			      const struct kept *block)
 {
-	struct kept *to = &s->kept[s->nr];
-
-	to->ptr = ptr;
-	to->record = record;
-	to->pages = pages;
-	to->since = since;
-	poke(&s->pages, s->pages + pages);
-	__atomic_store_n(&s->nr, s->nr + 1, __ATOMIC_RELEASE);
+	s->kept[nr] = *block;
+	poke(&s->pages, s->pages + block->pages);
+	__atomic_store_n(&s->nr, nr + 1, __ATOMIC_RELEASE);
 }
 
 struct cache *thread_cache(struct bmem_client *c);
@@ -389,7 +386,8 @@ void *block_alloc(struct bmem_client *c, size_t size, size_t align,
 void *block_reuse(struct bmem_client *c, size_t size, size_t align,
 		  unsigned int flags, uint32_t site);
 int blocks_get(struct bmem_client *c, struct bmem_alloc_entry *e, uint32_t nr);
-int block_free(struct bmem_client *c, uint64_t offset, uint64_t entry);
+int block_free(struct bmem_client *c, char *ptr, uint64_t entry,
+	       uint64_t offset);
 int block_keep(struct bmem_client *c, uint64_t offset, uint64_t entry);
 int block_release(struct bmem_client *c, uint64_t offset);
 

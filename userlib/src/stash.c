@@ -164,8 +164,7 @@ static bool depot_stash(struct bmem_client *c, const struct kept *block)
 	guard_lock(&d->lock);
 	room = depot_has_room(c, block->pages);
 	if (room)
-		stash_push(&d->stash, block->ptr, block->record, block->pages,
-			   block->since);
+		stash_push(&d->stash, d->stash.nr, block);
 	depot_note(d);
 	guard_unlock(&d->lock);
 	return room;

@@ -550,7 +550,7 @@ int bmem_free(struct bmem_client *c, void *ptr)
 		return free_slow(c, ptr);
 	entry = span_at(c, offset);
 	if (unlikely(span_kind(entry) > BMEM_CLASSES))
-		return block_free(c, offset, entry);
+		return block_free(c, ptr, entry, offset);
 	if (unlikely(!cache_at_hand(c)))
 		return free_slow(c, ptr);
 	mag = &tls.slots[0].cache->magazines[span_kind(entry)];
