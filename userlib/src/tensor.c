@@ -427,19 +427,35 @@ void *bmem_alloc(struct bmem_client *c, size_t size, size_t align,
 	return alloc_whole(c, size, __builtin_return_address(0));
 }
 
-void *bmem_alloc_from(struct bmem_client *c, size_t size, size_t align,
-		      unsigned int flags, const char *label, const void *ret,
-		      const void *frame)
+/* The rest of bmem_alloc_from(), with its arguments, so that it jumps here. */
+static __attribute__((noinline))
+void *from_other(struct bmem_client *c, size_t size, size_t align,
+		 unsigned int flags, const char *label, const void *ret,
+		 const void *frame)
 {
 	void *p = NULL;
 
 	if (is_plain(align, flags, label)) {
-		p = alloc_quick(c, size, ret);
+		if (size > SLAB_BYTES_MAX && size < SITE_BIG)
+			p = block_flat(c, size, ret);
 		if (unlikely(!p))
 			p = alloc_known(c, size, ret, frame);
 	}
 	return likely(p) ? p : alloc_from(c, size, align, flags, label, ret,
 					  frame);
+}
+
+void *bmem_alloc_from(struct bmem_client *c, size_t size, size_t align,
+		      unsigned int flags, const char *label, const void *ret,
+		      const void *frame)
+{
+	void *p;
+
+	if (!is_plain(align, flags, label))
+		return from_other(c, size, align, flags, label, ret, frame);
+	p = alloc_quick(c, size, ret);
+	/* Constants, so that nothing is kept that is needed here only. */
+	return likely(p) ? p : from_other(c, size, 0, 0, NULL, ret, frame);
 }
 
 void *bmem_alloc_at(struct bmem_client *c, size_t size, size_t align,
