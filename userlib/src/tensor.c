@@ -338,6 +338,9 @@ void *alloc_from(struct bmem_client *c, size_t size, size_t align,
 	return alloc_slow(c, size, align, flags, site);
 }
 
+/* Frames of this file's functions are not further apart, in bytes. */
+#define FRAME_NEAR	1024
+
 /*
  * The frame of what bmem_alloc() has become.  It jumps to its other parts, so
  * that it needs no frame: theirs is then the one below the caller's.  Where
@@ -346,15 +349,20 @@ void *alloc_from(struct bmem_client *c, size_t size, size_t align,
 static inline __attribute__((always_inline))
 const void *own_frame(const void *ret)
 {
-	void *const *frame = __builtin_frame_address(0);
+	void *const *own = __builtin_frame_address(0), *const *frame = own;
 	int i;
 
 	if (likely(__builtin_return_address(0) == ret))
-		return frame;
+		return own;
 	/* At most so many of them have called each other. */
-	for (i = 0; i < 3 && frame[1] != ret; i++)
+	for (i = 0; i < 3 && frame[1] != ret; i++) {
+		/* Where frames are not kept, what lies there may be anything. */
+		if ((uintptr_t)*frame - (uintptr_t)frame > FRAME_NEAR ||
+		    (uintptr_t)*frame % FRAME_ALIGN)
+			return own;
 		frame = *frame;
-	return frame;
+	}
+	return frame[1] == ret ? frame : own;
 }
 
 /* The rest of bmem_alloc(). */
