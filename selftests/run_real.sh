@@ -54,6 +54,12 @@ family() {
 family 64K
 family 0
 
+# ---- the library ----------------------------------------------------------------
+
+for trace in cnn_tensor kv_tensor cnn_heap kv_heap numpy_heap; do
+	check "two_threads_$trace" "$user/tests/test_replay" "$trace"
+done
+
 # ---- what is said -------------------------------------------------------------
 
 # says NAME STATUS PATTERN COMMAND...: on standard error.
