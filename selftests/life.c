@@ -409,6 +409,7 @@ struct victim {
 
 struct replaying {
 	const struct trace *trace;
+	const struct backend *backend;
 	int pool;
 	struct victim *victim;
 	size_t from;
@@ -421,7 +422,7 @@ static int replay_forever(void *arg)
 	const char *bad;
 	struct player p;
 
-	bad = player_open(&p, r->trace, &backend_raw, "victim", r->pool);
+	bad = player_open(&p, r->trace, r->backend, "victim", r->pool);
 	p.pattern = r->pattern;
 	if (!bad)
 		bad = player_seek(&p, r->from);
@@ -471,12 +472,14 @@ static int kill_victim(struct victim *v, __u64 *rnd)
 	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? 0 : -EIO;
 }
 
-TEST_F_TIMEOUT(life, killed_at_random, 3 * BT_SLOW)
+static void kill_at_random(struct __test_metadata *_metadata,
+			   FIXTURE_DATA(life) *self,
+			   const struct backend *backend, int kills)
 {
 	__u64 total = bt_debugfs_value("stats", "tombstones_total");
 	__u64 clients = bt_debugfs_value("stats", "clients");
 	__u64 rnd = bt_now_ns();
-	struct replaying r = { .pool = self->pool };
+	struct replaying r = { .pool = self->pool, .backend = backend };
 	struct victim *v;
 	struct trace trace;
 	int n;
@@ -487,12 +490,12 @@ TEST_F_TIMEOUT(life, killed_at_random, 3 * BT_SLOW)
 	r.trace = &trace;
 	for (n = 0; n < AT_A_TIME; n++)
 		start_victim(&r, &v[n], &rnd);
-	for (n = 0; n < KILLS; n++) {
+	for (n = 0; n < kills; n++) {
 		struct victim *next;
 
 		ASSERT_TRUE(BT_WAIT((next = pick_victim(v, &rnd)), 60000));
 		ASSERT_EQ(0, kill_victim(next, &rnd));
-		if (n < KILLS - AT_A_TIME)
+		if (n < kills - AT_A_TIME)
 			start_victim(&r, next, &rnd);
 		if (n % 20 == 0) {
 			EXPECT_EQ(NULL, bt_check_parts(self->admin, self->pool));
@@ -501,9 +504,23 @@ TEST_F_TIMEOUT(life, killed_at_random, 3 * BT_SLOW)
 	}
 	EXPECT_TRUE(BT_WAIT(pool_is_at_rest(self->admin, self->pool), 10000));
 	EXPECT_EQ(clients, bt_debugfs_value("stats", "clients"));
-	EXPECT_EQ(total + KILLS, bt_debugfs_value("stats", "tombstones_total"));
+	EXPECT_EQ(total + kills, bt_debugfs_value("stats", "tombstones_total"));
 	EXPECT_EQ(bt_debugfs_value("stats", "tombstones") +
-		  bt_debugfs_value("stats", "tombstones_dropped"), total + KILLS);
+		  bt_debugfs_value("stats", "tombstones_dropped"), total + kills);
+}
+
+TEST_F_TIMEOUT(life, killed_at_random, 3 * BT_SLOW)
+{
+	kill_at_random(_metadata, self, &backend_raw, KILLS);
+}
+
+/* Slots come and go by the magazine: some are in the victim's, some are on the way. */
+TEST_F_TIMEOUT(life, killed_in_the_library, 3 * BT_SLOW)
+{
+	if (!backend_lib())
+		SKIP(return, "built without libbmem");
+	kill_at_random(_metadata, self, backend_lib(),
+		       bt_debug_kernel() ? KILLS / 5 : KILLS / 2);
 }
 
 /* Killed inside of calls that take long, with threads that touch memory. */
