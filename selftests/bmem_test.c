@@ -2,6 +2,7 @@
 /*
  * What the selftests share; see bmem_test.h.
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <inttypes.h>
@@ -716,14 +717,25 @@ char bt_task_state(pid_t tid)
 	return state;
 }
 
-void bt_say_where(pid_t tid)
+void bt_say_where(pid_t pid)
 {
-	char path[64], *stack;
+	char path[300], *stack;
+	struct dirent *entry;
+	DIR *tasks;
 
-	snprintf(path, sizeof(path), "/proc/%d/stack", tid);
-	stack = bt_read_file(path);
-	printf("# task %d: state %c\n%s", tid, bt_task_state(tid), stack ?: "");
-	free(stack);
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	tasks = opendir(path);
+	while (tasks && (entry = readdir(tasks))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/stack", entry->d_name);
+		stack = bt_read_file(path);
+		printf("# task %s: state %c\n%s", entry->d_name,
+		       bt_task_state(atoi(entry->d_name)), stack ?: "");
+		free(stack);
+	}
+	if (tasks)
+		closedir(tasks);
 }
 
 /* Is this the kernel that scripts/kernel builds, where all takes ten times as long? */

@@ -174,8 +174,8 @@ __u64 bt_debugfs_value(const char *file, const char *key);
 bool bt_debug_kernel(void);
 /* The letter of proc(5) for what a process or a thread does; 0 for none. */
 char bt_task_state(pid_t tid);
-/* Prints that, and where in the kernel it is. */
-void bt_say_where(pid_t tid);
+/* Prints that, and where in the kernel it is, for each thread of a process. */
+void bt_say_where(pid_t pid);
 
 /* Sum of column @col over the rows of a debugfs table with @key in @key_col. */
 int bt_table_sum(const char *file, const char *key_col, const char *key,

@@ -1066,6 +1066,10 @@ static void say_stuck(pid_t pid, const struct holder *h)
 {
 	printf("# client %llu, filled %d, tagged %d, ready %d, freed %d\n",
 	       h->id, h->filled, h->tagged, h->ready, h->freed);
+	printf("# %llu MiB free, %llu available; stalls: %llu in compaction, %llu pages scanned, %llu read again\n",
+	       bt_meminfo("MemFree") / BT_MIB,
+	       bt_meminfo("MemAvailable") / BT_MIB, vmstat("compact_stall"),
+	       vmstat("pgscan_direct"), vmstat("workingset_refault_file"));
 	bt_say_where(pid);
 }
 
@@ -1146,6 +1150,16 @@ static bool holds_soon(int fd, pid_t pid, const struct holder *h, __u64 bytes)
 	return ok;
 }
 
+/* Has the thread with slots let go of them, or soon?  If not, says where it is. */
+static bool ready_soon(pid_t pid, const struct holder *h)
+{
+	bool ok = BT_WAIT(is_set(&h->ready), BT_SOON);
+
+	if (!ok)
+		say_stuck(pid, h);
+	return ok;
+}
+
 /*
  * A process takes all there is.  Meanwhile another lets go of what it has, and
  * its threads sleep: what they keep idle comes back by the library's thread,
@@ -1174,7 +1188,7 @@ TEST_F_TIMEOUT(starved, one_that_listens, BT_SLOW)
 						 room, BT_HUGE), &ballast));
 	bt_tag(c.map + ballast.offset, BT_HUGE, 9);
 	self->pid = bt_spawn(hold, self->h);
-	ASSERT_TRUE(BT_WAIT(is_set(&self->h->ready), BT_SOON));
+	ASSERT_TRUE(ready_soon(self->pid, self->h));
 	want = (struct appetite){
 		.fd = self->admin,
 		.pool = self->pool,
