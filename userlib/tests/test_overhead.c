@@ -391,6 +391,19 @@ static void report_is_measured(void **state)
 	EQ(bmem_free(c, p), 0);
 }
 
+/* What a look takes is found out by looking, whatever comes of it. */
+static void whole_stacks_are_measured(void **state)
+{
+	struct bmem_overhead o;
+
+	(void)state;
+	spend(FULL, 1000000 / (test_under("valgrind") ? 80 : 1));
+	o = report();
+	IS(o.allocs);
+	/* Half a dozen cache lines and a hash are more than a nanosecond each. */
+	IS(o.source[BMEM_OVERHEAD_WALK] > o.allocs);
+}
+
 /* A child's thread begins with no CPU time, and goes on with its parent's. */
 static int spend_in_child(void)
 {
@@ -528,6 +541,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(governor_steps_in),
 	TEST(governor_knows_before_the_end),
 	TEST(report_is_measured),
+	TEST(whole_stacks_are_measured),
 	TEST(report_of_a_child),
 	TEST(report_names_its_sources),
 	TEST(report_arguments),
