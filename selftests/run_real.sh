@@ -56,7 +56,7 @@ family 0
 
 # ---- the library ----------------------------------------------------------------
 
-for trace in cnn_tensor kv_tensor cnn_heap kv_heap numpy_heap; do
+for trace in cnn-tensor kv-tensor cnn-heap kv-heap numpy-heap; do
 	check "two_threads_$trace" "$user/tests/test_replay" "$trace"
 done
 

@@ -205,42 +205,20 @@ static void replay(const char *name)
 	trace_unload(&trace);
 }
 
-static void cnn_tensor(void **state)
+static void two_threads(void **state)
 {
 	(void)state;
-	replay("cnn-tensor");
+	replay(test_name);
 }
 
-static void kv_tensor(void **state)
-{
-	(void)state;
-	replay("kv-tensor");
-}
-
-static void cnn_heap(void **state)
-{
-	(void)state;
-	replay("cnn-heap");
-}
-
-static void kv_heap(void **state)
-{
-	(void)state;
-	replay("kv-heap");
-}
-
-static void numpy_heap(void **state)
-{
-	(void)state;
-	replay("numpy-heap");
-}
+#define TRACE(name)	{ name, two_threads, test_note_name, NULL, (void *)name }
 
 static const struct CMUnitTest tests[] = {
-	TEST(cnn_tensor),
-	TEST(kv_tensor),
-	TEST(cnn_heap),
-	TEST(kv_heap),
-	TEST(numpy_heap),
+	TRACE("cnn-tensor"),
+	TRACE("kv-tensor"),
+	TRACE("cnn-heap"),
+	TRACE("kv-heap"),
+	TRACE("numpy-heap"),
 };
 
 TEST_MAIN(tests)
