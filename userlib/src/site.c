@@ -673,14 +673,9 @@ uint32_t site_whole(struct bmem_client *c, struct site_cache *sc,
 		    const void *ret, const void *frame, uint32_t level,
 		    size_t bytes)
 {
-	uint32_t site;
-
-	if (!sc->meter.left || caller_on() ||
-	    (bytes < SITE_BIG && (level != BMEM_LEVEL_FULL || site_reduced(c))))
+	if (bytes < SITE_BIG && (level != BMEM_LEVEL_FULL || site_reduced(c)))
 		return 0;
-	site = site_known(sc, ret, frame, site_weight(bytes));
-	sc->meter.left -= !!site;
-	return site;
+	return site_hit_whole(sc, ret, frame, site_weight(bytes));
 }
 
 /**

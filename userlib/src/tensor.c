@@ -262,21 +262,6 @@ static inline bool is_whole(const struct bmem_client *c, size_t size)
 	return size >= SITE_BIG && level >= BMEM_LEVEL_STANDARD;
 }
 
-/* The site of a whole stack that this thread knows, if nothing is due; or 0. */
-static inline __attribute__((always_inline))
-uint32_t site_hit_whole(struct site_cache *sc, const void *ret,
-			const void *frame, uint32_t weight)
-{
-	uint32_t site;
-
-	if (unlikely(!sc->meter.left || caller_on()))
-		return 0;
-	site = site_known(sc, ret, frame, weight);
-	if (likely(site))
-		sc->meter.left--;
-	return site;
-}
-
 /*
  * A slot, or the block that this thread freed last, for a whole stack that it
  * knows; or NULL.

@@ -145,4 +145,19 @@ uint32_t site_known(struct site_cache *sc, const void *ret, const void *frame,
 	return e ? call_hit(e, whole, weight) : 0;
 }
 
+/* The site of a whole stack that this thread knows, if nothing is due; or 0. */
+static inline __attribute__((always_inline))
+uint32_t site_hit_whole(struct site_cache *sc, const void *ret,
+			const void *frame, uint32_t weight)
+{
+	uint32_t site;
+
+	if (__builtin_expect(!sc->meter.left || caller_on(), 0))
+		return 0;
+	site = site_known(sc, ret, frame, weight);
+	if (__builtin_expect(site != 0, 1))
+		sc->meter.left--;
+	return site;
+}
+
 #endif /* BMEM_WHOLE_H */
