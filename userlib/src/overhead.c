@@ -244,30 +244,32 @@ void governor_step(struct governor *g, const struct share *s)
 /*
  * Whatever the rest of the window brings, whole stacks take too much.  Only
  * these do not wait for its end: they are tried again soon, where samples that
- * were made rare come back one window at a time.
+ * were made rare come back one window at a time.  One that was dear, scaled up
+ * by two thousand, is not enough to go by.
  */
-static bool certain(const struct governor *g, int64_t track_ns, int64_t walk_ns)
+static bool certain(const struct governor *g, const struct share *s)
 {
 	int64_t most = WINDOW_NS / PERMILLE * (int64_t)atomic_load(&g->permille);
 
-	return track_ns > most && walk_ns > track_ns / 2 &&
-	       !atomic_load(&g->reduced);
+	return s->timed >= CERTAIN_TIMED && s->track_ns > most &&
+	       s->walk_ns > s->track_ns / 2 && !atomic_load(&g->reduced);
 }
 
 /* The thread whose window fills up the client's has the governor look at it. */
 static void governor_add(struct costs *costs, const struct share *s)
 {
-	int64_t track, walk, cpu;
 	struct share sum;
 
-	track = atomic_fetch_add(&costs->window[0], s->track_ns) + s->track_ns;
-	walk = atomic_fetch_add(&costs->window[1], s->walk_ns) + s->walk_ns;
-	cpu = atomic_fetch_add(&costs->window[2], s->cpu_ns) + s->cpu_ns;
-	if (cpu < WINDOW_NS && !certain(&costs->governor, track, walk))
+	sum.track_ns = atomic_fetch_add(&costs->window[0], s->track_ns) + s->track_ns;
+	sum.walk_ns = atomic_fetch_add(&costs->window[1], s->walk_ns) + s->walk_ns;
+	sum.cpu_ns = atomic_fetch_add(&costs->window[2], s->cpu_ns) + s->cpu_ns;
+	sum.timed = atomic_fetch_add(&costs->window[3], s->timed) + s->timed;
+	if (sum.cpu_ns < WINDOW_NS && !certain(&costs->governor, &sum))
 		return;
 	sum.cpu_ns = atomic_exchange(&costs->window[2], 0);
 	sum.track_ns = atomic_exchange(&costs->window[0], 0);
 	sum.walk_ns = atomic_exchange(&costs->window[1], 0);
+	sum.timed = atomic_exchange(&costs->window[3], 0);
 	if (sum.cpu_ns)
 		governor_step(&costs->governor, &sum);
 }
@@ -282,6 +284,16 @@ static int64_t track_ns(const struct meter *m)
 	return sum;
 }
 
+/* What a thread has measured, but for the CPU time that it is a part of. */
+static struct share measured(const struct meter *m)
+{
+	return (struct share) {
+		.track_ns = track_ns(m),
+		.walk_ns = m->ns[BMEM_OVERHEAD_WALK],
+		.timed = (int64_t)m->timed,
+	};
+}
+
 /**
  * meter_flush() - add what a thread has measured to its client's costs
  * @costs: the client's
@@ -289,10 +301,7 @@ static int64_t track_ns(const struct meter *m)
  */
 void meter_flush(struct costs *costs, struct meter *m)
 {
-	struct share s = {
-		.track_ns = track_ns(m),
-		.walk_ns = m->ns[BMEM_OVERHEAD_WALK],
-	};
+	struct share s = measured(m);
 	uint64_t cpu = cpu_now();
 	int i;
 
@@ -318,12 +327,11 @@ void meter_flush(struct costs *costs, struct meter *m)
 	governor_add(costs, &s);
 }
 
-/* One that was dear, scaled up by two thousand, is not enough to go by. */
 static bool too_much(const struct costs *costs, const struct meter *m)
 {
-	return m->timed >= CERTAIN_TIMED &&
-	       certain(&costs->governor, track_ns(m),
-		       m->ns[BMEM_OVERHEAD_WALK]);
+	struct share s = measured(m);
+
+	return certain(&costs->governor, &s);
 }
 
 /**

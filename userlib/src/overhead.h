@@ -35,11 +35,13 @@ struct governor {
  * @track_ns: spent on tracking
  * @walk_ns: part of it that went into walking stacks
  * @cpu_ns: CPU time altogether
+ * @timed: allocations that were timed for it
  */
 struct share {
 	int64_t track_ns;
 	int64_t walk_ns;
 	int64_t cpu_ns;
+	int64_t timed;
 };
 
 /**
@@ -60,7 +62,7 @@ struct costs {
 	struct governor governor;
 	_Atomic int64_t ns[OVERHEAD_TIMES];
 	_Atomic uint64_t cpu_ns;
-	_Atomic int64_t window[3];
+	_Atomic int64_t window[4];
 	_Atomic uint64_t allocs;
 	_Atomic uint64_t timed;
 	_Atomic int64_t timed_ns;

@@ -269,13 +269,15 @@ static void governor_steps_in(void **state)
 	IS(atomic_load(&c->sites.costs.governor.reduced));
 }
 
-/* Has a thread's window ended early, and whole stacks with it? */
-static bool ends_early(uint64_t timed, int64_t record, int64_t walk)
+/* Has a thread ended whole stacks that did this, and slept so long meanwhile? */
+static bool ends_them(uint64_t slept, uint64_t timed, int64_t record,
+		      int64_t walk)
 {
 	struct costs costs = { .governor.permille = 20 };
 	struct meter m = { .timed = timed };
 
 	meter_window(&costs, &m);
+	m.window -= slept;
 	m.ns[BMEM_OVERHEAD_RECORD] = record;
 	m.ns[BMEM_OVERHEAD_WALK] = walk;
 	meter_window(&costs, &m);
@@ -285,6 +287,12 @@ static bool ends_early(uint64_t timed, int64_t record, int64_t walk)
 	   m.ns[BMEM_OVERHEAD_WALK], walk);
 	EQ(atomic_load(&costs.governor.throttle), 0);
 	return atomic_load(&costs.governor.reduced);
+}
+
+/* Has a thread's window ended early, and whole stacks with it? */
+static bool ends_early(uint64_t timed, int64_t record, int64_t walk)
+{
+	return ends_them(0, timed, record, walk);
 }
 
 /* What is too much for a whole window of 10 ms is so before it has ended. */
@@ -298,6 +306,15 @@ static void governor_knows_before_the_end(void **state)
 	IS(!ends_early(4, MS, MS - 1));
 	/* It may have been an accident. */
 	IS(!ends_early(3, 0, MS));
+}
+
+/* A window that ends because its thread slept has hardly any CPU time in it. */
+static void governor_takes_no_accident_for_certain(void **state)
+{
+	(void)state;
+	IS(!ends_them(20 * MS, 3, 0, MS));
+	IS(!ends_them(20 * MS, 4, 0, MS / 5));
+	IS(ends_them(20 * MS, 4, 0, MS / 5 + 1));
 }
 
 static struct bmem_overhead report(void)
@@ -540,6 +557,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(governor_without_hope),
 	TEST(governor_steps_in),
 	TEST(governor_knows_before_the_end),
+	TEST(governor_takes_no_accident_for_certain),
 	TEST(report_is_measured),
 	TEST(whole_stacks_are_measured),
 	TEST(report_of_a_child),
