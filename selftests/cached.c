@@ -534,6 +534,28 @@ TEST_F_TIMEOUT(cached, child_without_room, BT_SLOW)
 	bmem_close(f.c);
 }
 
+static int families_child(void *arg)
+{
+	struct family *f = arg;
+	int ret = family_child(&f[0]);
+
+	return ret == 42 ? family_child(&f[1]) : ret;
+}
+
+/* A program may have several: the child has all of them. */
+TEST_F_TIMEOUT(cached, child_is_several_clients, BT_SLOW)
+{
+	struct family f[2] = { { .backend = "dev" }, { .backend = "dev" } };
+
+	ASSERT_EQ(0, family_open(&f[0], self->pool));
+	ASSERT_EQ(0, family_open(&f[1], self->pool));
+	EXPECT_EQ(42, bt_in_child(families_child, f));
+	EXPECT_TRUE(family_intact(&f[0], 5));
+	EXPECT_TRUE(family_intact(&f[1], 5));
+	bmem_close(f[0].c);
+	bmem_close(f[1].c);
+}
+
 /* A thread that waits for more than there is, and what it got in the end. */
 struct waiter {
 	struct bmem_client *c;

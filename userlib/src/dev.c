@@ -17,9 +17,12 @@
 /* Of @calls: none may begin. */
 #define FROZEN		(1U << 31)
 
-/* Calls of private clients that this thread is in, and that it may not wait. */
+/*
+ * Calls of private clients that this thread is in, and how many of these clients
+ * it has frozen: it does not wait for any of them.
+ */
 static __thread uint32_t inside __attribute__((tls_model("initial-exec")));
-static __thread bool forker __attribute__((tls_model("initial-exec")));
+static __thread uint32_t frozen __attribute__((tls_model("initial-exec")));
 
 /* Not while a thread of the process forks, but this one. */
 static bool try_begin(struct bmem_client *c)
@@ -27,7 +30,7 @@ static bool try_begin(struct bmem_client *c)
 	uint32_t calls = atomic_load(&c->calls);
 
 	/* Never one too many for a moment: a child would have it for ever. */
-	while (!(calls & FROZEN) || forker)
+	while (!(calls & FROZEN) || frozen)
 		if (atomic_compare_exchange_weak(&c->calls, &calls, calls + 1))
 			return true;
 	return false;
@@ -295,7 +298,7 @@ static void freeze(struct bmem_client *c)
 {
 	const struct timespec soon = { .tv_nsec = 50000 };
 
-	forker = true;
+	frozen++;
 	atomic_fetch_or(&c->calls, FROZEN);
 	while ((atomic_load(&c->calls) & ~FROZEN) > inside)
 		nanosleep(&soon, NULL);
@@ -304,7 +307,7 @@ static void freeze(struct bmem_client *c)
 static void thaw(struct bmem_client *c)
 {
 	atomic_fetch_and(&c->calls, ~FROZEN);
-	forker = false;
+	frozen--;
 }
 
 /* -1 when the module has no room for what the child may write to. */
