@@ -556,6 +556,33 @@ TEST_F_TIMEOUT(cached, child_is_several_clients, BT_SLOW)
 	bmem_close(f[1].c);
 }
 
+/* In the child, with what no gap of the space is long enough for. */
+static int child_asks_for_too_much(void *arg)
+{
+	struct family *f = arg;
+	size_t len;
+
+	bmem_space(f->c, &len);
+	if (strcmp(bmem_backend_name(f->c), "memfd"))
+		return 1;
+	if (bmem_alloc(f->c, len - BT_MIB, 0, 0, "much"))
+		return 2;
+	return errno == ENOSPC ? 42 : errno;
+}
+
+/* Where nobody else makes room there is nothing to wait for. */
+TEST_F_TIMEOUT(cached, child_does_not_wait, BT_SLOW)
+{
+	struct family f = { .backend = "memfd" };
+
+	ASSERT_EQ(0, family_open(&f, self->pool));
+	ASSERT_EQ(0, bmem_set_wait(f.c, 1000));
+	ASSERT_EQ(0, bt_pool_resize(self->admin, self->pool, BMEM_RESIZE_LIMIT,
+				    10 * BT_MIB, 0));
+	EXPECT_EQ(42, bt_in_child(child_asks_for_too_much, &f));
+	bmem_close(f.c);
+}
+
 /* A thread that waits for more than there is, and what it got in the end. */
 struct waiter {
 	struct bmem_client *c;

@@ -228,6 +228,8 @@ int snapshot_use(struct bmem_client *c)
 	if (ret)
 		return ret;
 	forget_sites(c);
+	/* The fallback has nobody who would make room meanwhile. */
+	c->wait_ms = 0;
 	c->backend = &backend_memfd;
 	return 0;
 }
