@@ -22,6 +22,15 @@ static void held_add(struct bmem_client *c, int64_t bytes)
 	__atomic_fetch_add(&c->depot->held, bytes, __ATOMIC_RELAXED);
 }
 
+/* Not sooner than the memory is there: what was refused is no peak. */
+static void peak_note(struct depot *d)
+{
+	int64_t held = peek(&d->held);
+
+	if (held > peek(&d->peak))
+		poke(&d->peak, held);
+}
+
 static int release(struct bmem_client *c, uint64_t handle, uint64_t bytes)
 {
 	struct bmem_free_entry e = { .handle = handle };
@@ -109,8 +118,10 @@ int blocks_get(struct bmem_client *c, struct bmem_alloc_entry *e, uint32_t nr)
 		held_add(c, (int64_t)e[i].granted);
 	for (i = 0; i < nr && block_fits(c, &e[i]); i++)
 		;
-	if (i == nr)
+	if (i == nr) {
+		peak_note(c->depot);
 		return 0;
+	}
 	while (nr--)
 		(void)release(c, e[nr].handle, e[nr].granted);
 	return -ENOMEM;

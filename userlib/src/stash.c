@@ -204,15 +204,13 @@ void stash_empty(struct bmem_client *c, struct cache *m)
 void stash_tighten(struct bmem_client *c, struct cache *m, uint64_t pages)
 {
 	struct depot *d = c->depot;
-	int64_t held = peek(&d->held) + (int64_t)(pages << PAGE_SHIFT);
+	/* It may be more than there can ever be. */
+	uint64_t held = (uint64_t)peek(&d->held) + (pages << PAGE_SHIFT);
 
 	m->stash_limit = stash_limit(c);
-	if (held > peek(&d->peak)) {
+	if ((int64_t)held > peek(&d->peak)) {
 		stash_empty(c, m);
 		stash_depot_flush(c);
-		held = peek(&d->held) + (int64_t)(pages << PAGE_SHIFT);
-		if (held > peek(&d->peak))
-			poke(&d->peak, held);
 		return;
 	}
 	while (peek(&m->stash.pages) > m->stash_limit)

@@ -69,6 +69,32 @@ static void reused_if_it_fits(void **state)
 	EQ(bmem_free(c, p), 0);
 }
 
+/*
+ * While there is more than ever before nothing idle is kept, however much was
+ * asked for in vain.
+ */
+static void refused_is_no_peak(void **state)
+{
+	static const size_t sizes[] = { 1UL << 46, SIZE_MAX / 2 };
+	BMEM_AUTO_CLOSE struct bmem_client *c = client();
+	char *p, *q, *r;
+	size_t i;
+
+	(void)state;
+	p = bmem_alloc(c, 64 * KIB, 0, 0, NULL);
+	q = bmem_alloc(c, 64 * KIB, 0, 0, NULL);
+	IS(p && q);
+	for (i = 0; i < COUNT(sizes); i++)
+		IS(!bmem_alloc(c, sizes[i], 0, 0, NULL));
+	EQ(bmem_free(c, p), 0);
+	EQ(stats_of(c).granted_bytes, 128 * KIB);
+	r = bmem_alloc(c, 128 * KIB, 0, 0, NULL);
+	IS(r);
+	EQ(stats_of(c).granted_bytes, 192 * KIB);
+	EQ(bmem_free(c, r), 0);
+	EQ(bmem_free(c, q), 0);
+}
+
 /* What lies idle makes room where there is none. */
 static void gives_way(void **state)
 {
@@ -348,6 +374,7 @@ static void resized_in_place(void **state)
 static const struct CMUnitTest tests[] = {
 	TEST(reused_at_once),
 	TEST(reused_if_it_fits),
+	TEST(refused_is_no_peak),
 	TEST(gives_way),
 	TEST(bounded),
 	TEST(goes_back_when_old),
