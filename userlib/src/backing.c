@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -137,12 +138,16 @@ void backing_close(struct backing *bk)
 
 static int change_file(struct backing *bk, int mode, size_t off, size_t len)
 {
-	int ret;
+	int ret, state;
 
+	/* A thread that ended in there would leave the books half written. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	do {
 		ret = fallocate(bk->fd, mode, (off_t)off, (off_t)len);
 	} while (ret && errno == EINTR);
-	return ret ? -errno : 0;
+	ret = ret ? -errno : 0;
+	pthread_setcancelstate(state, NULL);
+	return ret;
 }
 
 static int populate(char *p, size_t len)

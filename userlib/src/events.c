@@ -365,16 +365,19 @@ out:
 int bmem_events_stop(struct bmem_client *c)
 {
 	struct events *e = &c->events;
+	int stop[2], state;
 	pthread_t thread;
-	int stop[2];
 	bool mine;
 
+	/* close() is where a thread may end that was cancelled: not with the lock. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	lock(e);
 	mine = e->owner && e->owner == getpid();
 	thread = e->thread;
 	memcpy(stop, e->stop, sizeof(stop));
 	if (mine && pthread_equal(thread, pthread_self())) {
 		unlock(e);
+		pthread_setcancelstate(state, NULL);
 		return -EDEADLK;
 	}
 	e->owner = 0;
@@ -384,6 +387,7 @@ int bmem_events_stop(struct bmem_client *c)
 		close(stop[1]);
 	}
 	unlock(e);
+	pthread_setcancelstate(state, NULL);
 	if (!mine)
 		return -ENOENT;
 	pthread_join(thread, NULL);

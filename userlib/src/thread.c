@@ -103,11 +103,19 @@ static void thread_end(void *arg)
 		slot_drop(&tls.slots[i]);
 }
 
+/*
+ * A thread that was cancelled does not end in fork(), neither in the parent, with
+ * all locks, nor in the child, which would be over.
+ */
+static __thread int cancel_state __attribute__((tls_model("initial-exec")));
+
 /* The list must be whole, and nobody's, in the child. */
 static void before_fork(void)
 {
-	bool held = guard_hold(&clients_lock);
+	bool held;
 
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+	held = guard_hold(&clients_lock);
 	clients_held = held;
 	poke(&clients_forked, true);
 	fork_clients(clients, FORK_PREPARE);
@@ -117,12 +125,14 @@ static void after_fork_parent(void)
 {
 	fork_clients(clients, FORK_PARENT);
 	guard_leave(&clients_lock, clients_held);
+	pthread_setcancelstate(cancel_state, NULL);
 }
 
 static void after_fork_child(void)
 {
 	fork_clients(clients, FORK_CHILD);
 	guard_leave(&clients_lock, clients_held);
+	pthread_setcancelstate(cancel_state, NULL);
 }
 
 static void set_up(void)

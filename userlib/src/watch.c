@@ -98,6 +98,7 @@ static void tell(struct bmem_client *c, struct bmem_event *e)
 {
 	struct watch *w = &c->events.watch;
 	struct timespec now;
+	int state;
 
 	if (!(wanted(w) & BMEM_EVENT_BIT(e->type)))
 		return;
@@ -107,12 +108,15 @@ static void tell(struct bmem_client *c, struct bmem_event *e)
 	e->time_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 	e->client_id = c->arena->books->st.client_id;
 	e->pool = BMEM_POOL_DEFAULT;
+	/* Whoever allocates and frees does not end in there when it is cancelled. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	/* As many as the device keeps for a reader; a pipe holds more. */
 	while (waiting(w) >= BMEM_EVENTS_MAX)
 		make_room(w);
 	e->lost = __atomic_exchange_n(&w->lost, 0, __ATOMIC_RELAXED);
 	while (write(w->ends[1], e, sizeof(*e)) < 0 && errno == EAGAIN)
 		make_room(w);
+	pthread_setcancelstate(state, NULL);
 }
 
 /* ---- what happened -------------------------------------------------------------- */
@@ -246,8 +250,10 @@ static void keep_wanted(struct watch *w, uint64_t mask)
 static int set_mask(struct bmem_client *c, uint64_t mask)
 {
 	struct watch *w = &c->events.watch;
-	int ret = 0;
+	int ret = 0, state;
 
+	/* Nor with the lock. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	guard_lock(&c->events.pipe_lock);
 	if (mask)
 		ret = pipe_open(w);
@@ -263,6 +269,7 @@ static int set_mask(struct bmem_client *c, uint64_t mask)
 			keep_wanted(w, mask);
 	}
 	guard_unlock(&c->events.pipe_lock);
+	pthread_setcancelstate(state, NULL);
 	return ret;
 }
 

@@ -126,6 +126,50 @@ static void exit_of_a_thread(void **state)
 
 /* ---- threads ----------------------------------------------------------------------- */
 
+/* Neither an allocation nor fork() is where a thread ends that was cancelled. */
+static void *go_on_cancelled(void *arg)
+{
+	int *got = arg, status;
+	pid_t pid;
+	char *p;
+
+	pthread_cancel(pthread_self());
+	p = bmem_alloc(c, 8 * MIB, 0, 0, "cancelled");
+	*got += p && !bmem_free(c, p) && !bmem_flush(c);
+	*got += !bmem_alloc(c, 1UL << 46, 0, 0, "too much");
+	*got += !bmem_events_want(c, FAILED);
+	pid = fork();
+	if (!pid)
+		_exit(42);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	*got += waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
+		WEXITSTATUS(status) == 42;
+	return NULL;
+}
+
+static int cancel_in_calls(void)
+{
+	int got = 0;
+	pthread_t t;
+	char *p;
+
+	furnish();
+	if (pthread_create(&t, NULL, go_on_cancelled, &got) ||
+	    pthread_join(t, NULL))
+		return 1;
+	p = bmem_alloc(c, 8 * MIB, 0, 0, "after that");
+	if (!p || bmem_free(c, p))
+		return 2;
+	bmem_close(c);
+	return 10 + got;
+}
+
+static void cancelled_in_calls(void **state)
+{
+	(void)state;
+	EQ(in_child(cancel_in_calls).status, 14);
+}
+
 static pthread_key_t key;
 
 /* May be called before and after the library's own. */
@@ -343,6 +387,7 @@ static void unload(void **state)
 static const struct CMUnitTest tests[] = {
 	TEST(handlers_of_exit),
 	TEST(exit_of_a_thread),
+	TEST(cancelled_in_calls),
 	TEST(destructors_of_threads),
 	TEST(exec_leaves_nothing),
 	TEST(fork_in_the_middle),
