@@ -31,9 +31,10 @@ static inline bool small(size_t size)
 					   memory_order_relaxed);
 }
 
-static __attribute__((noinline))
-void *serve(size_t size, size_t align, unsigned int flags, const void *ret,
-	    const void *frame)
+/* @more: who asks does so once more where this fails, and that counts. */
+static inline __attribute__((always_inline))
+void *ask(size_t size, size_t align, unsigned int flags, const void *ret,
+	  const void *frame, bool more)
 {
 	int saved = errno;
 	struct bmem_client *c;
@@ -50,7 +51,7 @@ void *serve(size_t size, size_t align, unsigned int flags, const void *ret,
 	if (likely(c)) {
 		p = bmem_alloc_from(c, size ? size : 1, align, flags, NULL, ret,
 				    frame);
-		if (unlikely(!p) && client_failed(size, errno))
+		if (unlikely(!p) && !more && client_failed(size, errno))
 			p = REFUSED;
 	}
 	self.left -= (int64_t)size;
@@ -59,6 +60,13 @@ void *serve(size_t size, size_t align, unsigned int flags, const void *ret,
 	self.inside--;
 	errno = p == REFUSED ? ENOMEM : saved;
 	return p;
+}
+
+static __attribute__((noinline))
+void *serve(size_t size, size_t align, unsigned int flags, const void *ret,
+	    const void *frame)
+{
+	return ask(size, align, flags, ret, frame, false);
 }
 
 static void *no_memory(void)
@@ -322,11 +330,17 @@ static inline bool passes_on(size_t align, size_t size)
 	return small(size) || !can_align(align);
 }
 
+/* Less is what every block has. */
+static inline size_t own_align(size_t align)
+{
+	return align < BMEM_ALIGN_MIN ? 0 : align;
+}
+
 static inline __attribute__((always_inline))
 void *serve_aligned(size_t align, size_t size, const void *ret,
 		    const void *frame)
 {
-	return serve(size, align < BMEM_ALIGN_MIN ? 0 : align, 0, ret, frame);
+	return serve(size, own_align(align), 0, ret, frame);
 }
 
 static __attribute__((noinline))
@@ -400,17 +414,17 @@ EXPORT void *pvalloc(size_t size)
  * @align: power of two; 0 for what malloc() has
  * @ret: return address of the operator
  *
+ * Operators call each other and malloc() in the end, so what is not served here
+ * is only counted there.
+ *
  * Return: the block; NULL for whom else it is, also to fail.
  */
 __attribute__((noinline))
 void *new_here(size_t size, size_t align, const void *ret)
 {
-	void *p;
-
 	if (small(size) || (align && !can_align(align)))
 		return NULL;
-	p = serve_aligned(align, size, ret, FRAME);
-	return p == REFUSED ? NULL : p;
+	return ask(size, own_align(align), 0, ret, FRAME, true);
 }
 
 EXPORT size_t malloc_usable_size(void *ptr)
