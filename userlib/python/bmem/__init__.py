@@ -84,6 +84,6 @@ def trim(keep=0):
     """
     from . import _client, _lib
     trimmed = _lib.c_uint64()
-    _lib.check(_lib.lib.bmem_trim(_client.client(), keep, 0,
+    _lib.check(_lib.lib.bmem_trim(_client.client(), _lib.bounded(keep), 0,
                                   _lib.byref(trimmed)))
     return trimmed.value

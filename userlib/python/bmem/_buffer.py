@@ -145,9 +145,13 @@ def alloc(shape, dtype="uint8", *, align=0, zero=False, label=None):
     shape = _shape(shape)
     if str(dtype) not in _TYPES:
         raise ValueError(f"dtype {dtype!r} is none of {', '.join(_TYPES)}")
-    nbytes = math.prod(shape) * _TYPES[str(dtype)][1] // 8
-    if nbytes >> 47:    # more than there are addresses
+    size = _TYPES[str(dtype)][1] // 8
+    nbytes = math.prod(shape) * size
+    # More than there are addresses; or than strides of nothing can say.
+    if nbytes >> 47 or math.prod(n or 1 for n in shape) * size >> 63:
         raise _lib.error(_lib.errno.EFBIG)
+    if align >> 32:
+        raise _lib.error(_lib.errno.EINVAL)
     if label is None and nbytes < 64 << 10:
         label = _place()
     block = _load().bmem_block_new(client(), max(nbytes, 1), align,

@@ -29,6 +29,11 @@ def _options(backend, pool, label, max_bytes, level):
     if backend not in _lib.BACKENDS:
         raise ValueError(f"backend {backend!r} is none of "
                          f"{', '.join(_lib.BACKENDS)}")
+    # ctypes would make others of them: of a pool that is not, the default.
+    if pool >> 32:
+        raise ValueError(f"pool {pool} is no number of one")
+    if max_bytes >> 64:
+        raise ValueError(f"max_bytes {max_bytes} is out of range")
     options = _lib.Options(sz=_lib.ctypes.sizeof(_lib.Options),
                            backend=_lib.BACKENDS[backend], pool=pool,
                            max_bytes=max_bytes, flags=_lib.OPEN_PRIVATE)

@@ -173,6 +173,11 @@ def check(ret):
     return ret
 
 
+def bounded(count):
+    """The nearest number that C has: ctypes would make a small one of it."""
+    return int(min(max(count, 0), (1 << 64) - 1))
+
+
 def native():
     """What the package has in C, for NumPy and DLPack."""
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)),
@@ -193,4 +198,4 @@ def native():
     return library
 
 
-__all__ = ["byref", "check", "error", "lib", "native"]
+__all__ = ["bounded", "byref", "check", "error", "lib", "native"]

@@ -86,7 +86,8 @@ def _tensors(min_age_ms, min_bytes):
     while True:
         arg = _lib.TensorList(size=_lib.ctypes.sizeof(_lib.TensorList),
                               cursor=cursor, nr=len(entries),
-                              min_age_ms=min_age_ms, min_bytes=min_bytes,
+                              min_age_ms=_lib.bounded(min_age_ms),
+                              min_bytes=_lib.bounded(min_bytes),
                               entries=_lib.ctypes.addressof(entries))
         _lib.check(_lib.lib.bmem_tensor_list(client(), _lib.byref(arg)))
         yield from ((t.site, t.bytes, t.age_ms) for t in entries[:arg.nr])
@@ -102,7 +103,7 @@ def live(older_than=0.0, min_bytes=0):
     min_bytes   only tensors of at least so many bytes
     """
     groups = {}
-    for site, count, age in _tensors(int(older_than * 1000), min_bytes):
+    for site, count, age in _tensors(older_than * 1000, min_bytes):
         group = groups.setdefault(site, [0, 0, 0, age])
         group[0] += 1
         group[1] += count

@@ -86,7 +86,7 @@ def _handler(threshold):
         raise ValueError(f"threshold {threshold} is negative")
     if not _native:
         _native = _lib.native()
-    pointer = _native.bmem_numpy_handler(client(), threshold)
+    pointer = _native.bmem_numpy_handler(client(), _lib.bounded(threshold))
     _threshold = threshold
     if not _capsule:
         new = ctypes.pythonapi.PyCapsule_New

@@ -94,7 +94,7 @@ def install(threshold=THRESHOLD):
     """
     if threshold < 0:
         raise ValueError(f"threshold {threshold} is negative")
-    if _load().bmem_torch_install(client(), threshold):
+    if _load().bmem_torch_install(client(), _lib.bounded(threshold)):
         raise RuntimeError("another allocator for the CPU has a higher "
                            "priority and stays")
 

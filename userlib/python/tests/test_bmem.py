@@ -86,6 +86,11 @@ class Sums(Case):
             self.assertGreaterEqual(now.allocs, now.live_tensors)
         self.assertIn(now.backend, ("dev", "memfd"))
 
+    def test_trim_keeps_what_it_is_told(self):
+        bmem.alloc(64 << 20).free()
+        self.assertEqual(bmem.trim(1 << 64), 0)
+        self.assertEqual(bmem.trim(1 << 63), 0)
+
     def test_trim_gives_back(self):
         bmem.alloc(64 << 20).free()
         bmem.trim()
@@ -372,6 +377,11 @@ class Reports(Case):
         self.assertGreaterEqual(mine.oldest_s, 0.4)
         self.assertEqual(bmem.leaks(older_than=3600), [])
         self.assertEqual(bmem.live(min_bytes=1 << 40), [])
+        # Beyond what C can say.
+        self.assertEqual(bmem.live(min_bytes=1 << 64), [])
+        self.assertEqual(bmem.live(older_than=1e30), [])
+        self.assertEqual(bmem.live(older_than=float("inf")), [])
+        self.assertGreaterEqual(len(bmem.live(older_than=-1, min_bytes=-1)), 2)
         old.free()
         new.free()
 
@@ -407,13 +417,19 @@ class Buffers(Case):
             bmem.alloc(-1)
         with self.assertRaises(ValueError):
             bmem.alloc(10, "float128")
-        with self.assertRaises(bmem.Error) as caught:
-            bmem.alloc(10, align=3)
-        self.assertEqual(caught.exception.errno, 22)
+        for align in (3, -64, 1 << 32, 1 << 70):
+            with self.assertRaises(bmem.Error) as caught:
+                bmem.alloc(10, align=align)
+            self.assertEqual(caught.exception.errno, 22)
         with self.assertRaises(MemoryError):
             bmem.alloc(1 << 62)
         with self.assertRaises(bmem.OutOfMemory):
             bmem.alloc((1 << 40, 1 << 40))
+        for shape in ((0, 1 << 70), (0, 1 << 62, 1 << 62)):
+            with self.assertRaises(bmem.OutOfMemory):
+                bmem.alloc(shape)
+        with bmem.alloc((0, 1 << 50)) as b:
+            self.assertEqual(b.nbytes, 0)
 
     def test_lengths_are_integers(self):
         class Three:
@@ -556,7 +572,8 @@ class Processes(unittest.TestCase):
                   "try:\n    bmem.configure()\n"
                   "except RuntimeError: print('too late')\n")
         self.assertEqual(out.split("\n")[:3], ["memfd", "no room", "too late"])
-        for bad in ("backend='gpu'", "level='loud'"):
+        for bad in ("backend='gpu'", "level='loud'", "pool=1 << 32", "pool=-1",
+                    "max_bytes=1 << 64", "max_bytes=-1"):
             done = run(f"import bmem\nbmem.configure({bad})", check=False)
             self.assertIn("ValueError", done.stderr)
 

@@ -210,6 +210,8 @@ class Handler(Case):
                 with bmem.numpy.handler():
                     self.assertFalse(small())
                 self.assertTrue(small())
+                with bmem.numpy.handler(threshold=1 << 64):
+                    self.assertFalse(small())
             self.assertFalse(small())
         finally:
             bmem.numpy.uninstall()
