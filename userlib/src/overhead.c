@@ -200,7 +200,9 @@ void meter_done(struct meter *m)
 		return;
 	m->ns[BMEM_OVERHEAD_TIMING] += 2 * timer_ns();
 	m->timed++;
-	m->timed_ns += ns - m->inner_ns;
+	/* A thread's first, which has everything made, stands for itself alone. */
+	m->timed_for += m->every;
+	m->timed_ns += (ns - m->inner_ns) * m->every;
 	m->timing = false;
 }
 
@@ -318,9 +320,11 @@ void meter_flush(struct costs *costs, struct meter *m)
 	atomic_fetch_add(&costs->cpu_ns, cpu - m->cpu);
 	atomic_fetch_add(&costs->allocs, m->allocs);
 	atomic_fetch_add(&costs->timed, m->timed);
+	atomic_fetch_add(&costs->timed_for, m->timed_for);
 	atomic_fetch_add(&costs->timed_ns, m->timed_ns);
 	m->allocs = 0;
 	m->timed = 0;
+	m->timed_for = 0;
 	m->timed_ns = 0;
 	m->cpu = cpu;
 	m->window = meter_now();
@@ -449,7 +453,7 @@ static uint64_t not_negative(int64_t n)
 
 static void fill_time(struct costs *costs, struct bmem_overhead *o)
 {
-	uint64_t timed = atomic_load(&costs->timed);
+	uint64_t timed = atomic_load(&costs->timed_for);
 	int64_t sum = 0, ns;
 	int i;
 

@@ -54,7 +54,8 @@ struct share {
  * @window: what the governor has not looked at yet, in the order of struct share
  * @allocs: allocations that @ns is for
  * @timed: allocations that were timed as a whole
- * @timed_ns: their time without tracking
+ * @timed_for: those that these stand for
+ * @timed_ns: the time of those, without tracking
  * @samples: stacks taken by sampling
  * @caches: threads' caches there are
  */
@@ -65,6 +66,7 @@ struct costs {
 	_Atomic int64_t window[4];
 	_Atomic uint64_t allocs;
 	_Atomic uint64_t timed;
+	_Atomic uint64_t timed_for;
 	_Atomic int64_t timed_ns;
 	_Atomic uint64_t samples;
 	_Atomic uint32_t caches;
@@ -82,7 +84,8 @@ struct costs {
  * @ns: by enum bmem_overhead_source, scaled up
  * @allocs: allocations that @ns is for
  * @timed: allocations that were timed as a whole
- * @timed_ns: their time without tracking
+ * @timed_for: those that these stand for
+ * @timed_ns: the time of those, without tracking
  * @from: when the allocation that is timed had its site
  * @inner_ns: time since then, or since its site was asked for, that is counted
  *	by itself, the timer's own included
@@ -103,6 +106,7 @@ struct meter {
 	int64_t ns[OVERHEAD_TIMES];
 	uint64_t allocs;
 	uint64_t timed;
+	uint64_t timed_for;
 	int64_t timed_ns;
 	uint64_t from;
 	int64_t inner_ns;

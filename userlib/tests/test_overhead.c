@@ -408,6 +408,28 @@ static void report_is_measured(void **state)
 	EQ(bmem_free(c, p), 0);
 }
 
+/* A thread's first allocation, which has memory fetched, is one of thousands. */
+static void report_weighs_what_was_timed(void **state)
+{
+	struct costs costs = { .governor.permille = 20 };
+	struct meter m = { 0 };
+
+	(void)state;
+	meter_window(&costs, &m);
+	meter_start(&costs, &m, 1999);
+	m.from = meter_now() - 100 * MS;
+	meter_done(&m);
+	meter_start(&costs, &m, 1999);
+	m.from = meter_now();
+	meter_done(&m);
+	meter_flush(&costs, &m);
+	EQ(atomic_load(&costs.allocs), 2001);
+	EQ(atomic_load(&costs.timed), 2);
+	EQ(atomic_load(&costs.timed_for), 2001);
+	IS(atomic_load(&costs.timed_ns) >= 50 * MS);
+	IS(atomic_load(&costs.timed_ns) / 2001 < MS);
+}
+
 /* What a look takes is found out by looking, whatever comes of it. */
 static void whole_stacks_are_measured(void **state)
 {
@@ -559,6 +581,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(governor_knows_before_the_end),
 	TEST(governor_takes_no_accident_for_certain),
 	TEST(report_is_measured),
+	TEST(report_weighs_what_was_timed),
 	TEST(whole_stacks_are_measured),
 	TEST(report_of_a_child),
 	TEST(report_names_its_sources),
