@@ -120,9 +120,9 @@ __attribute__((noinline))
 int bmem_alloc_batch(struct bmem_client *c, struct bmem_request *req,
 		     size_t nr, const char *label)
 {
-	uint32_t site = site_from(c, label, __builtin_return_address(0),
-				  __builtin_frame_address(0),
-				  nr ? req->size : 0);
+	uint32_t site = site_from_untimed(c, label, __builtin_return_address(0),
+					  __builtin_frame_address(0),
+					  nr ? req->size : 0);
 	struct bmem_alloc_entry few[BATCH_SMALL], *e;
 	const size_t bytes = BMEM_BATCH_MAX * sizeof(*e);
 	size_t i;

@@ -330,6 +330,19 @@ uint32_t site_from(struct bmem_client *c, const char *label, const void *ret,
 	return level < BMEM_LEVEL_STANDARD ? 0 : site_at(c, label, ret);
 }
 
+/* Likewise, where the allocation is none that is timed as a whole. */
+static inline __attribute__((always_inline))
+uint32_t site_from_untimed(struct bmem_client *c, const char *label,
+			   const void *ret, const void *frame, size_t bytes)
+{
+	uint32_t site = site_from(c, label, ret, frame, bytes);
+
+	/* Or the next one that can be would be, from here on. */
+	if (cache_at_hand(c))
+		tls.slots[0].cache->sites.meter.timing = false;
+	return site;
+}
+
 /* thread.c */
 extern bool clients_forked __attribute__((visibility("hidden")));
 int thread_client_add(struct bmem_client *c);

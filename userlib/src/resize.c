@@ -185,10 +185,10 @@ void *bmem_realloc(struct bmem_client *c, void *ptr, size_t size,
 
 	if (!ptr)
 		return tensor_alloc(c, size, 0, flags,
-				    site_from(c, NULL,
-					      __builtin_return_address(0),
-					      __builtin_frame_address(0),
-					      size));
+				    site_from_untimed(c, NULL,
+						      __builtin_return_address(0),
+						      __builtin_frame_address(0),
+						      size));
 	ret = request_check(size, 0, flags);
 	if (!ret)
 		ret = extent_of(c, &x, ptr);

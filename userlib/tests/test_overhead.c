@@ -2,6 +2,7 @@
 /*
  * What tracking costs: the sampler, the governor, the report.
  */
+#include "../src/cache.h"
 #include "../src/sample.h"
 #include "child.h"
 #include "stacks.h"
@@ -430,6 +431,28 @@ static void report_weighs_what_was_timed(void **state)
 	IS(atomic_load(&costs.timed_ns) / 2001 < MS);
 }
 
+/* What is not timed to its end is not timed until the end of another. */
+static void report_without_batches(void **state)
+{
+	struct bmem_request r = { .size = 100 };
+	struct meter *m;
+	void *p;
+
+	(void)state;
+	/* Of a thread's allocations the first is one that is timed. */
+	EQ(bmem_alloc_batch(c, &r, 1, NULL), 0);
+	m = &thread_cache_peek(c)->sites.meter;
+	IS(m->every);
+	IS(!m->timing);
+	m->left = 0;
+	p = bmem_realloc(c, NULL, 100, 0);
+	IS(p);
+	IS(m->left);
+	IS(!m->timing);
+	EQ(bmem_free(c, p), 0);
+	EQ(bmem_free(c, r.ptr), 0);
+}
+
 /* What a look takes is found out by looking, whatever comes of it. */
 static void whole_stacks_are_measured(void **state)
 {
@@ -582,6 +605,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(governor_takes_no_accident_for_certain),
 	TEST(report_is_measured),
 	TEST(report_weighs_what_was_timed),
+	TEST(report_without_batches),
 	TEST(whole_stacks_are_measured),
 	TEST(report_of_a_child),
 	TEST(report_names_its_sources),
