@@ -148,7 +148,7 @@ static void after_fork(void)
  */
 struct bmem_client *client_open(void)
 {
-	int saved = errno, closed = CLOSED, ret;
+	int saved = errno, closed = CLOSED, state, ret;
 	struct bmem_client *c = NULL;
 	size_t len;
 	void *base;
@@ -163,7 +163,10 @@ struct bmem_client *client_open(void)
 		errno = saved;
 		return NULL;
 	}
+	/* A thread that was cancelled does not end in malloc(). */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	ret = open_now(&c);
+	pthread_setcancelstate(state, NULL);
 	if (ret) {
 		turn_off("could not open bmem");
 		say("%s (pid %d) goes on without bmem: %s",

@@ -17,6 +17,7 @@
  *			  SIGSEGV, on the least stack there is
  * misfit grows BYTES     ends while a thread has more each moment, from many places
  * misfit quick BYTES     gets a block, then ends by quick_exit()
+ * misfit cancelled BYTES gets a block in a thread that was cancelled
  * misfit forks BYTES     forks three children with a block each: one is killed,
  *			  one ends by _exit(), one by exit()
  */
@@ -224,6 +225,27 @@ static int library(const char *path)
 	return newer ? newer() : 1;
 }
 
+static void *leak_cancelled(void *arg)
+{
+	size_t *size = arg;
+
+	pthread_cancel(pthread_self());
+	if (leak_here(*size))
+		*size = 0;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	return NULL;
+}
+
+static int cancelled(size_t size)
+{
+	pthread_t t;
+
+	if (pthread_create(&t, NULL, leak_cancelled, &size))
+		return 1;
+	pthread_join(t, NULL);
+	return size ? 2 : 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -242,6 +264,8 @@ int main(int argc, char **argv)
 		return other(argv[2]);
 	if (!strcmp(what, "daemon") && argc > 2)
 		return as_daemon(argv[2]);
+	if (!strcmp(what, "cancelled") && argc > 2)
+		return cancelled(strtoul(argv[2], NULL, 10));
 	if (!strcmp(what, "twice")) {
 		p = malloc(100000);
 		free(p);
