@@ -197,8 +197,11 @@ void bmem_count_attached(struct bmem_client *client, u32 pages, bool base)
  * bmem_give_pages() - a client lets go of pages
  * @client: client, locked
  * @gone: by page->lru, unmapped and out of the table
+ *
+ * Return: how many base pages escaped.
  */
-void bmem_give_pages(struct bmem_client *client, struct list_head *gone)
+unsigned long bmem_give_pages(struct bmem_client *client,
+			      struct list_head *gone)
 {
 	unsigned long escaped;
 	struct page *p;
@@ -212,9 +215,10 @@ void bmem_give_pages(struct bmem_client *client, struct list_head *gone)
 	}
 	escaped = bmem_pool_give(client->pool, gone);
 	if (!escaped)
-		return;
+		return 0;
 	client->escaped += escaped;
 	trace_bmem_escape(client->who.id, escaped);
+	return escaped;
 }
 
 /* ---- attach ---------------------------------------------------------------- */
@@ -647,19 +651,26 @@ void bmem_page_settle(struct page *p)
  * @first: number of the first one's chunk
  * @n: how many there are, in a row
  * @settled: nobody is about to map them
+ * @tries: how often those that somebody has are waited for yet, of one call all
+ *	together: the client is locked meanwhile, and its memory kept from others
+ * @escaped: pages that somebody still had
  */
 struct leaving {
 	struct list_head gone;
 	u32 first;
 	u32 n;
 	bool settled;
+	unsigned int tries;
+	unsigned long escaped;
 };
 
-#define LEAVING_NONE(name) { .gone = LIST_HEAD_INIT((name).gone) }
+#define LEAVING_NONE(name) {						\
+	.gone = LIST_HEAD_INIT((name).gone),				\
+	.tries = BMEM_IDLE_TRIES,					\
+}
 
 static void leave_now(struct bmem_client *client, struct leaving *l)
 {
-	unsigned int tries = BMEM_IDLE_TRIES;
 	struct page *p;
 
 	if (!l->n)
@@ -671,8 +682,8 @@ static void leave_now(struct bmem_client *client, struct leaving *l)
 		    (u64)l->n * BMEM_HUGE_PAGES);
 	/* A fault nearby that looked at it is soon done; a pin is not. */
 	list_for_each_entry(p, &l->gone, lru)
-		bmem_page_idle(p, &tries);
-	bmem_give_pages(client, &l->gone);
+		bmem_page_idle(p, &l->tries);
+	l->escaped += bmem_give_pages(client, &l->gone);
 	l->n = 0;
 	cond_resched();
 }
@@ -895,14 +906,15 @@ static unsigned long reclaim_list(struct bmem_client *client,
  * bmem_backing_reclaim() - give back to the system what holds no span
  * @client: client, locked
  * @pages: how many are wanted
+ * @tries: as for bmem_page_idle()
  *
  * For reclaim, whose caller may hold a page's lock: waits for none, and takes
  * no memory.  Nothing of a client with many mappings.
  *
- * Return: how many pages went back.
+ * Return: how many pages went back, but for those that somebody has yet.
  */
 unsigned long bmem_backing_reclaim(struct bmem_client *client,
-				   unsigned long pages)
+				   unsigned long pages, unsigned int *tries)
 {
 	struct leaving l = LEAVING_NONE(l);
 	unsigned long got;
@@ -912,11 +924,13 @@ unsigned long bmem_backing_reclaim(struct bmem_client *client,
 	if (atomic_read(&client->maps) > CLEANUP_MAPS_MAX)
 		return 0;
 	l.settled = true;
+	l.tries = *tries;
 	got = reclaim_list(client, &client->queued, pages, &l);
 	if (got < pages)
 		got += reclaim_list(client, &client->cached, pages - got, &l);
 	leave_now(client, &l);
-	return got;
+	*tries = l.tries;
+	return got - l.escaped;
 }
 
 /**

@@ -13,9 +13,6 @@
 
 #include "bmem_private.h"
 
-/* How often somebody who has a page for a moment is waited for. */
-#define BMEM_IDLE_TRIES	50U
-
 /**
  * struct share - who has a huge page that is, or was, in several clients
  * @ref: the chunks that refer to it; goes after @lock is let go of, so that
@@ -75,7 +72,8 @@ int bmem_attach_base(struct bmem_client *client, struct bmem_chunk *chunk,
 void bmem_chunk_unmap(struct bmem_client *client,
 		      const struct bmem_chunk *chunk, u32 first, u32 n);
 void bmem_count_attached(struct bmem_client *client, u32 pages, bool base);
-void bmem_give_pages(struct bmem_client *client, struct list_head *gone);
+unsigned long bmem_give_pages(struct bmem_client *client,
+			      struct list_head *gone);
 void bmem_page_settle(struct page *p);
 bool bmem_page_idle(struct page *p, unsigned int *tries);
 

@@ -1090,6 +1090,9 @@ int bmem_backing_prepare(struct bmem_client *client, u32 page, u32 pages,
 			 u64 *need);
 int bmem_backing_attach(struct bmem_client *client, u32 page, u32 pages);
 int bmem_backing_zero(struct bmem_client *client, u32 page, u32 pages);
+/* How often those who have a page for a moment are waited for. */
+#define BMEM_IDLE_TRIES	50U
+
 /* Huge pages that one fault maps: beyond it takes longer than others should wait. */
 #define BMEM_AROUND_MAX	32U
 
@@ -1106,7 +1109,7 @@ unsigned long bmem_backing_trim(struct bmem_client *client,
 unsigned long bmem_backing_flush(struct bmem_client *client,
 				 unsigned long chunks);
 unsigned long bmem_backing_reclaim(struct bmem_client *client,
-				   unsigned long pages);
+				   unsigned long pages, unsigned int *tries);
 unsigned long bmem_backing_cache_room(const struct bmem_client *client);
 int bmem_backing_promote(struct bmem_client *client, unsigned long index);
 void bmem_backing_destroy(struct bmem_client *client);

@@ -752,9 +752,10 @@ void bmem_cleanup_flush(void)
 }
 
 static unsigned long reclaim_from(struct bmem_client *client,
-				  unsigned long pages, enum bmem_gain gain)
+				  unsigned long pages, enum bmem_gain gain,
+				  unsigned int *tries)
 {
-	unsigned long got = bmem_backing_reclaim(client, pages);
+	unsigned long got = bmem_backing_reclaim(client, pages, tries);
 
 	bmem_cleanup_gain(client->pool, gain, got);
 	/* Until it has something again. */
@@ -777,6 +778,7 @@ unsigned long bmem_cleanup_reclaim(unsigned long pages, enum bmem_gain gain,
 				   bool *busy)
 {
 	struct giver at = { .walker = true };
+	unsigned int tries = BMEM_IDLE_TRIES;
 	struct bmem_client *client;
 	unsigned long got = 0;
 
@@ -785,7 +787,8 @@ unsigned long bmem_cleanup_reclaim(unsigned long pages, enum bmem_gain gain,
 	while (got < pages && (client = giver_next(&at))) {
 		if (mutex_trylock(&client->lock)) {
 			if (!client->dead)
-				got += reclaim_from(client, pages - got, gain);
+				got += reclaim_from(client, pages - got, gain,
+						    &tries);
 			mutex_unlock(&client->lock);
 		} else {
 			*busy = true;

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
@@ -330,6 +331,133 @@ TEST_F_TIMEOUT(cleanup, pinned_escapes, BT_SLOW)
 	close(ends[1]);
 	EXPECT_TRUE(BT_WAIT(!bt_pool_now(fd, pool, &st) && !st.escaped_bytes,
 			    10000));
+}
+
+/* Chunks apart from each other, with a page each that is pinned. */
+#define PINS	60U
+
+/**
+ * struct scattered - such chunks
+ * @ends: of the pipe that has the pages
+ * @e: tensors of a huge page each; every other one is pinned
+ */
+struct scattered {
+	int ends[2];
+	struct bmem_alloc_entry e[2 * PINS];
+};
+
+static int pin(struct bt_client *c, int pipe, const struct bmem_alloc_entry *e)
+{
+	struct iovec iov = {
+		.iov_base = c->map + e->offset,
+		.iov_len = BT_PAGE,
+	};
+
+	bt_fill(iov.iov_base, BT_PAGE, e->offset);
+	return vmsplice(pipe, &iov, 1, 0) == (ssize_t)BT_PAGE ? 0 : -errno;
+}
+
+/* @empty: what is pinned has been freed, and is cached. */
+static int scatter(struct bt_client *c, struct scattered *s, bool empty)
+{
+	unsigned int i;
+	int rc = bt_bind_cache(c->fd, PINS * BT_HUGE);
+
+	for (i = 0; !rc && i < 2 * PINS; i++)
+		rc = bt_alloc1(c->fd, BT_HUGE, &s->e[i]);
+	if (rc || pipe(s->ends))
+		return rc ?: -errno;
+	if (fcntl(s->ends[1], F_SETPIPE_SZ, (int)BT_MIB) < 0)
+		return -errno;
+	for (i = 1; !rc && i < 2 * PINS; i += 2)
+		rc = pin(c, s->ends[1], &s->e[i]) ?:
+		     (empty ? bt_free1(c->fd, s->e[i].handle) : 0);
+	return rc;
+}
+
+static void unpin(struct scattered *s)
+{
+	close(s->ends[0]);
+	close(s->ends[1]);
+}
+
+/* How often this thread has slept: each wait for a page is a sleep. */
+static long sleeps(void)
+{
+	struct rusage ru;
+
+	return getrusage(RUSAGE_THREAD, &ru) ? -1 : ru.ru_nvcsw;
+}
+
+static __u64 escaped(int fd, int pool)
+{
+	struct bmem_pool_stats st;
+
+	return bt_pool_now(fd, pool, &st) ? ~0ULL : st.escaped_bytes;
+}
+
+/*
+ * Somebody who has a page for a moment is waited for, for the time of a few
+ * sleeps.  Whoever pins many is not waited for as often.
+ */
+TEST_F_TIMEOUT(cleanup, pins_are_waited_for_together, BT_SLOW)
+{
+	int fd = self->c.fd, pool = self->c.pool;
+	struct scattered s;
+	__u64 trimmed;
+	long was;
+
+	ASSERT_EQ(0, scatter(&self->c, &s, true));
+	was = sleeps();
+	ASSERT_EQ(0, bt_trim(fd, 0, 0, &trimmed));
+	EXPECT_GT(5 * PINS, sleeps() - was);
+	EXPECT_EQ(PINS * BT_HUGE, trimmed);
+	EXPECT_EQ(PINS * BT_HUGE, escaped(fd, pool));
+	unpin(&s);
+	EXPECT_TRUE(BT_WAIT(!escaped(fd, pool), 10000));
+}
+
+/* Nor is whoever needs memory kept waiting, or told that it got any. */
+TEST_F_TIMEOUT(cleanup, reclaim_does_not_wait_for_pins, BT_SLOW)
+{
+	int fd = self->c.fd, pool = self->c.pool;
+	struct bmem_pressure p;
+	struct scattered s;
+	long was;
+
+	ASSERT_EQ(0, scatter(&self->c, &s, true));
+	was = sleeps();
+	ASSERT_EQ(0, bt_shrink("1000000"));
+	EXPECT_GT(5 * PINS, sleeps() - was);
+	EXPECT_EQ(PINS * BT_HUGE, escaped(fd, pool));
+	ASSERT_EQ(0, bt_pressure(fd, pool, &p));
+	EXPECT_EQ(0, p.gained_bytes[BMEM_GAIN_SHRINK]);
+	unpin(&s);
+	EXPECT_TRUE(BT_WAIT(!escaped(fd, pool), 10000));
+}
+
+/* Nor does one that dies keep its memory from others for them. */
+TEST_F_TIMEOUT(cleanup, death_does_not_wait_for_pins, BT_SLOW)
+{
+	int fd = self->c.fd, pool = self->c.pool;
+	struct scattered s;
+	struct bt_client c;
+	unsigned int i;
+	long was;
+
+	ASSERT_EQ(0, bt_client_open(&c, pool));
+	ASSERT_EQ(0, scatter(&c, &s, false));
+	for (i = 0; i < 2 * PINS; i += 2)
+		ASSERT_EQ(0, bt_free1(c.fd, s.e[i].handle));
+	ASSERT_EQ(0, bt_trim(c.fd, 0, 0, NULL));
+	EXPECT_EQ(PINS * BT_HUGE, attached(fd, pool));
+	was = sleeps();
+	bt_client_close(&c);
+	EXPECT_GT(5 * PINS, sleeps() - was);
+	EXPECT_EQ(0, attached(fd, pool));
+	EXPECT_EQ(PINS * BT_HUGE, escaped(fd, pool));
+	unpin(&s);
+	EXPECT_TRUE(BT_WAIT(!escaped(fd, pool), 10000));
 }
 
 /* A cache is for the next tensors, not for ever. */
