@@ -903,6 +903,14 @@ struct ledger_sums {
 	u64 uses;
 };
 
+/* Tensors allocated so far, those in slots and by records as the ledger says. */
+static inline u64 bmem_client_allocs(const struct bmem_client *client,
+				     const struct ledger_sums *sums)
+{
+	return client->allocs - client->recorded_allocs + client->uses +
+	       sums->uses;
+}
+
 typedef void (*ledger_fn)(struct bmem_client *client,
 			  const struct ledger_view *v, void *arg);
 

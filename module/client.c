@@ -681,8 +681,7 @@ static void stats_from_ledger(struct bmem_client *client,
 	st->idle_bytes = min(sums->idle_bytes,
 			     st->granted_bytes - st->live_bytes);
 	st->ledger_bad = sums->bad;
-	st->allocs = client->allocs - client->recorded_allocs + client->uses +
-		     sums->uses;
+	st->allocs = bmem_client_allocs(client, sums);
 	st->frees = st->allocs - min(st->allocs, st->live_tensors);
 }
 

@@ -48,10 +48,17 @@ static void clone_settings(struct bmem_client *to, struct bmem_client *from)
 }
 
 /* Last, since nothing of a clone that was not finished is to be told. */
-static void clone_figures(struct bmem_client *to, struct bmem_client *from)
+static int clone_figures(struct bmem_client *to, struct bmem_client *from)
 {
-	struct bmem_client_stats st = {};
+	struct ledger_sums sums = {};
+	u64 cursor = 0;
 
+	/* Both are locked for as long as it takes to read a ledger of any size. */
+	while (!bmem_ledger_sum(to, &cursor, &sums)) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
 	to->gen = from->gen;
 	to->ledger_keep = from->ledger_keep;
 	to->granted = from->granted;
@@ -68,8 +75,8 @@ static void clone_figures(struct bmem_client *to, struct bmem_client *from)
 	to->recorded_allocs = from->recorded_allocs;
 	to->uses = from->uses;
 	bmem_count_peak(to);
-	bmem_client_settle(to, &st);
-	to->inherited = st.allocs;
+	to->inherited = bmem_client_allocs(to, &sums);
+	return 0;
 }
 
 static int clone_locked(struct bmem_client *to, struct bmem_client *from)
@@ -81,10 +88,10 @@ static int clone_locked(struct bmem_client *to, struct bmem_client *from)
 		return -EINVAL;
 	clone_settings(to, from);
 	rc = bmem_sites_clone(to, from) ?: clone_extents(to, from) ?:
-	     bmem_links_clone(to, from) ?: bmem_backing_clone(to, from);
+	     bmem_links_clone(to, from) ?: bmem_backing_clone(to, from) ?:
+	     clone_figures(to, from);
 	if (rc)
 		return rc;
-	clone_figures(to, from);
 	trace_bmem_clone(from->who.id, to->who.id, bmem_bytes(to->nr_shares) *
 			 BMEM_HUGE_PAGES, bmem_bytes(to->attached));
 	return 0;

@@ -395,7 +395,7 @@ static int site_clone(struct bmem_client *to, const struct site *from)
  * @to: clone, locked, without sites
  * @from: client, locked
  *
- * Return: 0 or -ENOMEM; what was taken goes with the clone.
+ * Return: 0, -ENOMEM or -EINTR; what was taken goes with the clone.
  */
 int bmem_sites_clone(struct bmem_client *to, struct bmem_client *from)
 {

@@ -182,7 +182,7 @@ static void gens_trim(struct bmem_client *client)
  * @to: clone, locked
  * @from: client, locked
  *
- * Return: 0 or -ENOMEM.
+ * Return: 0, -ENOMEM or -EINTR.
  */
 int bmem_gens_clone(struct bmem_client *to, struct bmem_client *from)
 {
@@ -200,6 +200,8 @@ int bmem_gens_clone(struct bmem_client *to, struct bmem_client *from)
 			return -ENOMEM;
 		}
 		to->sites.bytes += GENS_PIECE * sizeof(*own);
+		if (fatal_signal_pending(current))
+			return -EINTR;
 		cond_resched();
 	}
 	return 0;
