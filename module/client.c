@@ -182,26 +182,47 @@ void bmem_client_join(struct bmem_client *client, struct bmem_pool *pool)
 	mutex_unlock(&bmem_registry_lock);
 }
 
-/* Gives the client an id and a pool; nothing fails once it can be found. */
+/* Its place is there, so that nothing fails once it can be found. */
+static void client_enter(struct bmem_client *client, u64 id)
+{
+	struct bmem_pool *pool = bmem_pool_find(BMEM_POOL_DEFAULT);
+
+	lockdep_assert_held(&bmem_registry_lock);
+	client->pool = pool;
+	client->who.id = id;
+	client->reader.client = id;
+	client->reader.pool = pool->id;
+	WARN_ON_ONCE(xa_err(xa_store(&clients, id, client, 0)));
+	WRITE_ONCE(bmem_clients_opened, id);
+	nr_clients++;
+	pool->clients++;
+}
+
+/*
+ * Gives the client an id and a pool.  What that takes is there before the registry
+ * is locked: everybody would wait for who has to wait for memory.  An id that
+ * somebody else got first is nobody's any more once he is gone.
+ */
 static int client_publish(struct bmem_client *client)
 {
-	struct bmem_pool *pool;
+	bool entered;
+	u64 id;
 	int rc;
 
-	mutex_lock(&bmem_registry_lock);
-	pool = bmem_pool_find(BMEM_POOL_DEFAULT);
-	client->pool = pool;
-	client->who.id = bmem_clients_opened + 1;
-	client->reader.client = client->who.id;
-	client->reader.pool = pool->id;
-	rc = xa_err(xa_store(&clients, client->who.id, client, GFP_BMEM_META));
-	if (!rc) {
-		bmem_clients_opened++;
-		nr_clients++;
-		pool->clients++;
-	}
-	mutex_unlock(&bmem_registry_lock);
-	return rc;
+	do {
+		id = bmem_clients_last() + 1;
+		rc = xa_reserve(&clients, id, GFP_BMEM_META);
+		if (rc)
+			return rc;
+		mutex_lock(&bmem_registry_lock);
+		entered = id == bmem_clients_opened + 1;
+		if (entered)
+			client_enter(client, id);
+		mutex_unlock(&bmem_registry_lock);
+		if (!entered)
+			xa_release(&clients, id);
+	} while (!entered);
+	return 0;
 }
 
 /**

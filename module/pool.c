@@ -1148,17 +1148,26 @@ static bool name_taken(const char *name)
 	return false;
 }
 
-/* Gives the pool an id, and keeps its name from others. */
+/*
+ * Gives the pool an id, and keeps its name from others.  The id's place is there
+ * before the registry is locked, with which nobody waits for memory.
+ */
 static int pool_register(struct bmem_pool *pool)
 {
-	int rc = -EEXIST;
+	int rc = xa_alloc(&bmem_pools, &pool->id, XA_ZERO_ENTRY,
+			  XA_LIMIT(0, BMEM_POOLS_MAX - 1), GFP_KERNEL);
 
+	if (rc)
+		return rc == -EBUSY ? -ENOSPC : rc;
 	mutex_lock(&bmem_registry_lock);
-	if (!name_taken(pool->name))
-		rc = xa_alloc(&bmem_pools, &pool->id, pool,
-			      XA_LIMIT(0, BMEM_POOLS_MAX - 1), GFP_KERNEL);
+	if (name_taken(pool->name))
+		rc = -EEXIST;
+	else
+		rc = xa_err(xa_store(&bmem_pools, pool->id, pool, 0));
+	if (rc)
+		xa_erase(&bmem_pools, pool->id);
 	mutex_unlock(&bmem_registry_lock);
-	return rc == -EBUSY ? -ENOSPC : rc;
+	return rc;
 }
 
 /* Before a reservation of any size is filled for nothing. */
