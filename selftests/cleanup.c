@@ -474,8 +474,8 @@ TEST_F_TIMEOUT(cleanup, cache_that_is_not_used, BT_SLOW)
 	ASSERT_EQ(0, bt_client_now(fd, 0, &st));
 	EXPECT_LT(0, st.cached_bytes);
 	/* It is used once more, and as much of it is left again. */
-	ASSERT_EQ(0, bt_param_set("cleanup_cache_ms", "500"));
 	ASSERT_EQ(0, bt_alloc1(fd, 64 * BT_MIB, &e));
+	ASSERT_EQ(0, bt_param_set("cleanup_cache_ms", "500"));
 	ASSERT_EQ(0, bt_free1(fd, e.handle));
 	EXPECT_TRUE(BT_WAIT(!attached(fd, pool), 5000));
 	EXPECT_EQ(0, queued(fd));
