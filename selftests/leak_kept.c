@@ -376,24 +376,26 @@ static int take_fd(int from)
 
 /*
  * A client of bare calls, which knows its tensors by offset; the other process
- * has it mapped elsewhere, and knows one by its address there.
+ * has it mapped elsewhere, and knows two by their addresses there.
  */
 static void bare_calls(struct world *w)
 {
-	struct bmem_alloc_entry e[3] = {
+	/* The last is short, and high up: no number is in it by chance. */
+	struct bmem_alloc_entry e[4] = {
 		{ .bytes = 5000, .site = 1 }, { .bytes = 70000, .site = 1 },
-		{ .bytes = 900000, .site = 1 },
+		{ .bytes = 900000, .site = 1 }, { .bytes = 3000, .site = 1 },
 	};
 	struct bmem_alloc a = {
-		.size = sizeof(a), .nr = 3, .entries = (uintptr_t)e,
+		.size = sizeof(a), .nr = 4, .entries = (uintptr_t)e,
 	};
 	struct bmem_site s = { .size = sizeof(s), .site = 1, .label = KEPT };
 	struct bmem_query q = { .size = sizeof(q) };
-	int fd = open("/dev/bmem", O_RDWR), pair[2], got;
-	char *m;
+	int fd = open("/dev/bmem", O_RDWR), pair[2], there[2], got;
+	char *m, c;
 
 	if (fd < 0 || ioctl(fd, BMEM_QUERY, &q) || ioctl(fd, BMEM_SITE, &s) ||
-	    ioctl(fd, BMEM_ALLOC, &a) || socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
+	    ioctl(fd, BMEM_ALLOC, &a) || pipe(there) ||
+	    socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
 		_exit(3);
 	m = mmap(NULL, q.space_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (m == MAP_FAILED || send_fd(pair[0], fd))
@@ -406,11 +408,21 @@ static void bare_calls(struct world *w)
 	got = take_fd(pair[1]);
 	m = mmap(NULL, q.space_bytes / 2, PROT_READ | PROT_WRITE, MAP_SHARED, got,
 		 0);
+	if (m == MAP_FAILED)
+		_exit(3);
 	keep[2] = m + e[2].offset + 64;
+	keep[3] = m + e[3].offset + 64;
+	/* That is how they are known, and not by their offsets on this stack. */
+	memset(e, 0, sizeof(e));
+	go_on();
+	if (write(there[1], "", 1) != 1)
+		_exit(3);
 	for (;;)
 		pause();
 out:
 	memset(e, 0, sizeof(e));
+	if (read(there[0], &c, 1) != 1)
+		_exit(3);
 	w->bare = fd;
 	usleep(200000);
 	settle(w);
