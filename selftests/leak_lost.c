@@ -719,14 +719,23 @@ static void lost_with_child(struct world *w)
 /* The child knew it, and is another program now. */
 static void lost_with_exec(struct world *w)
 {
-	pid_t pid = fork();
+	int fds[2];
+	pid_t pid;
+	char c;
 
+	if (pipe2(fds, O_CLOEXEC))
+		_exit(3);
+	pid = fork();
 	if (!pid) {
 		keep[0] = get(w, 90 * KIB, LOST);
 		execl("/bin/sleep", "sleep", "600", NULL);
 		_exit(0);
 	}
 	w->lost++;
+	/* It ends when nobody has the other end open any more. */
+	close(fds[1]);
+	if (read(fds[0], &c, 1))
+		_exit(3);
 	usleep(200000);
 	settle(w);
 	kill(pid, SIGKILL);
@@ -735,17 +744,25 @@ static void lost_with_exec(struct world *w)
 /* Both know the tensor, and both forget it. */
 static void forgotten_by_both(struct world *w)
 {
+	int fds[2];
 	pid_t pid;
+	char c;
 
 	keep[0] = get(w, 1300, LOST);
 	w->lost++;
+	if (pipe(fds))
+		_exit(3);
 	pid = fork();
 	if (!pid) {
 		keep[0] = NULL;
 		go_on();
+		if (write(fds[1], "", 1) != 1)
+			_exit(3);
 		for (;;)
 			pause();
 	}
+	if (read(fds[0], &c, 1) != 1)
+		_exit(3);
 	usleep(50000);
 	keep[0] = NULL;
 	settle(w);
