@@ -972,14 +972,23 @@ static bool zero_one(struct bmem_pool *pool, struct bmem_node *node)
 	return true;
 }
 
-static void zero_all(struct bmem_pool *pool)
+/*
+ * What is dirty now.  What comes meanwhile has its turn in the next round, for
+ * which the keeper is kicked: clients can bring more for as long as they like, and
+ * other pools wait.
+ */
+static void zero_dirty(struct bmem_pool *pool)
 {
+	struct bmem_node *node;
+	unsigned long left;
 	int nid;
 
-	for_each_node_state(nid, N_MEMORY)
-		while (!kthread_should_stop() &&
-		       zero_one(pool, &pool->nodes[nid]))
+	for_each_node_state(nid, N_MEMORY) {
+		node = &pool->nodes[nid];
+		left = READ_ONCE(node->dirty) / BMEM_HUGE_PAGES;
+		while (left-- && !kthread_should_stop() && zero_one(pool, node))
 			cond_resched();
+	}
 }
 
 /* Own pages that are missing.  A resize that is under way does it itself. */
@@ -1000,7 +1009,7 @@ static bool keeper_round(bool look)
 
 	while (!kthread_should_stop() && (pool = keeper_enter(id))) {
 		id = pool->id + 1;
-		zero_all(pool);
+		zero_dirty(pool);
 		if (look) {
 			for_each_node_state(nid, N_MEMORY)
 				watch_escaped(pool, &pool->nodes[nid]);

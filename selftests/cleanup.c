@@ -460,6 +460,75 @@ TEST_F_TIMEOUT(cleanup, death_does_not_wait_for_pins, BT_SLOW)
 	EXPECT_TRUE(BT_WAIT(!escaped(fd, pool), 10000));
 }
 
+/**
+ * struct soiler - a thread that never lets the keeper come to an end
+ * @thread: itself
+ * @c: its client
+ * @stop: set when it is to end
+ * @ret: what went wrong
+ */
+struct soiler {
+	pthread_t thread;
+	struct bt_client c;
+	const bool *stop;
+	int ret;
+};
+
+#define SOILERS		2
+#define SOILED		8
+
+/* What it has had has to be zeroed, and comes faster than that is done. */
+static void *soil(void *arg)
+{
+	struct soiler *s = arg;
+	struct bmem_alloc_entry e;
+
+	while (!s->ret && !__atomic_load_n(s->stop, __ATOMIC_RELAXED))
+		s->ret = bt_alloc1(s->c.fd, SOILED * BT_HUGE, &e) ?:
+			 bt_free1(s->c.fd, e.handle) ?:
+			 bt_trim(s->c.fd, 0, 0, NULL);
+	return NULL;
+}
+
+/* Zeroing for one pool does not keep what the keeper owes the others from them. */
+TEST_F_TIMEOUT(cleanup, keeper_serves_all_pools, BT_SLOW)
+{
+	int fd = self->c.fd, pool = self->c.pool, busy, i;
+	struct soiler s[SOILERS];
+	struct bmem_alloc_entry e;
+	bool stop = false;
+	int ends[2];
+
+	busy = bt_pool_create(self->admin, "busy", 64 * BT_HUGE,
+			      4 * SOILERS * SOILED * BT_HUGE);
+	ASSERT_LE(0, busy);
+	ASSERT_EQ(0, bt_bind_cache(fd, 0));
+	ASSERT_EQ(0, bt_alloc1(fd, BT_HUGE, &e));
+	ASSERT_EQ(0, pipe(ends));
+	ASSERT_EQ(0, pin(&self->c, ends[1], &e));
+	ASSERT_EQ(0, bt_free1(fd, e.handle));
+	ASSERT_EQ(0, bt_trim(fd, 0, 0, NULL));
+	EXPECT_EQ(BT_HUGE, escaped(fd, pool));
+	for (i = 0; i < SOILERS; i++) {
+		s[i].stop = &stop;
+		s[i].ret = 0;
+		ASSERT_EQ(0, bt_client_open(&s[i].c, busy));
+		ASSERT_EQ(0, pthread_create(&s[i].thread, NULL, soil, &s[i]));
+	}
+	/* So that the keeper is at work for them. */
+	sleep(2);
+	close(ends[0]);
+	close(ends[1]);
+	EXPECT_TRUE(BT_WAIT(!escaped(fd, pool), 20000));
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	for (i = 0; i < SOILERS; i++) {
+		ASSERT_EQ(0, pthread_join(s[i].thread, NULL));
+		EXPECT_EQ(0, s[i].ret);
+		bt_client_close(&s[i].c);
+	}
+	EXPECT_EQ(0, bt_pool_destroy(self->admin, busy));
+}
+
 /* A cache is for the next tensors, not for ever. */
 TEST_F_TIMEOUT(cleanup, cache_that_is_not_used, BT_SLOW)
 {
