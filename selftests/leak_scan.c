@@ -170,13 +170,21 @@ static void fork_and_exit(void)
 	waitpid(pid, NULL, 0);
 }
 
+/* Whoever is to kill it may be killed first: it does not stay without him. */
+static void yield_below(pid_t parent)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (getppid() == parent)
+		sched_yield();
+	_exit(0);
+}
+
 static void fork_and_kill(void)
 {
-	pid_t pid = fork();
+	pid_t self = getpid(), pid = fork();
 
 	if (!pid)
-		for (;;)
-			sched_yield();
+		yield_below(self);
 	usleep(1000);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
